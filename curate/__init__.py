@@ -1,0 +1,142 @@
+"""Curate instruction-tuning data: recipes in, versions that account for every row out.
+
+    >>> version = curate.run("recipe.yaml", set={"seed": 7})
+    >>> version.frame()
+    >>> curate.open("nait-alpaca@v1").dataset()
+
+Importing this costs nothing; each function imports what it needs. Nothing below may import from
+here: this is the top of the house, beside the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from curate.run.check import Checked
+    from curate.run.plan import Plan
+    from curate.versions.open import Version
+
+    Source = str | Path | Mapping[str, Any] | BaseModel
+
+__all__ = ["__version__", "check", "open", "plan", "run"]
+
+
+def check(recipe: Source, *, set: Mapping[str, Any] | None = None) -> Checked:
+    """Check a recipe without loading a model or touching the network.
+
+    Args:
+        recipe: A path, a mapping, or the recipe's model.
+        set: Overrides by dotted path, such as `{"seed": 7, "nait.with.model": "..."}`.
+
+    Raises:
+        RecipeError: Everything that is wrong with it.
+    """
+    from curate.plugins.registry import get_registry
+    from curate.run.check import check
+
+    return check(_source(recipe), _sets(set), get_registry())
+
+
+def plan(
+    recipe: Source,
+    *,
+    set: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+) -> Plan:
+    """Say what a run would do, and what of it is remembered. Loads no model.
+
+    Args:
+        recipe: A path, a mapping, or the recipe's model.
+        set: Overrides by dotted path.
+        limit: Plan for the first rows of each source only.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+        CurateError: Something that it names cannot be found or read.
+    """
+    from curate.run.plan import plan
+
+    return plan(_source(recipe), _sets(set), limit=limit)
+
+
+def open(name: str | Path, root: str | Path = "curated") -> Version:
+    """Open a version: `NAME@vN`, `NAME` (its latest version), or the path of its folder.
+
+    Args:
+        name: The version.
+        root: Where versions live.
+
+    Raises:
+        UsageError: There is no such version.
+    """
+    from curate.versions.open import open_version
+
+    return open_version(name, root)
+
+
+def _source(recipe: Source) -> str | Path | Mapping[str, Any]:
+    if isinstance(recipe, str | Path | Mapping):
+        return recipe
+    written: Mapping[str, Any] = recipe.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return written
+
+
+def _sets(given: Mapping[str, Any] | None) -> list[str]:
+    """Overrides as the command line writes them; JSON is YAML."""
+    import json
+    import os
+
+    return [f"{key}={json.dumps(value, default=os.fspath)}" for key, value in (given or {}).items()]
+
+
+class _Run(ModuleType):
+    """The room `curate.run`, which can be called as the function that it is named for."""
+
+    def __call__(
+        self,
+        recipe: Source,
+        *,
+        set: Mapping[str, Any] | None = None,
+        out: str | Path = "curated",
+        limit: int | None = None,
+        engine: str = "local",
+    ) -> Version:
+        """Run a recipe and open the version that comes out.
+
+        Args:
+            recipe: A path, a mapping, or the recipe's model.
+            set: Overrides by dotted path, such as `{"seed": 7, "nait.with.model": "..."}`.
+            out: Where versions live.
+            limit: Take the first rows of each source only, and publish a preview.
+            engine: Where the work is done.
+
+        Raises:
+            RecipeError: The recipe is wrong.
+            CurateError: The run failed; nothing is published.
+        """
+        from curate.versions.make import run_recipe
+        from curate.versions.open import Version
+
+        return Version(
+            run_recipe(_source(recipe), _sets(set), out=Path(out), limit=limit, engine=engine).path
+        )
+
+
+__version__: str
+run = cast(_Run, import_module("curate.run"))
+run.__class__ = _Run
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("curate-data")
+    raise AttributeError(f"module 'curate' has no attribute '{name}'")

@@ -1,0 +1,5 @@
+"""`python -m curate`."""
+
+from curate.commands import main
+
+main()

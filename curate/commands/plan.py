@@ -1,0 +1,63 @@
+"""`curate plan`: what a run would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="plan")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a value.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("curated"),
+    show_default=True,
+    help="Where versions live.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Plan for N rows a source.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def command(
+    recipe: Path, sets: tuple[str, ...], out: Path, limit: int | None, as_json: bool
+) -> None:
+    """Show what running RECIPE would do, what is remembered, and what would be computed."""
+    from dataclasses import asdict
+
+    from curate.run.plan import plan
+    from curate.versions.runs import find_run
+
+    planned = plan(recipe, sets, limit=limit)
+    made = None if limit else find_run(out, planned.name, planned.run_key)
+    if as_json:
+        import json
+
+        up_to_date = made.version if made else None
+        click.echo(json.dumps(asdict(planned) | {"up_to_date": up_to_date}))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    rows = ", ".join(f"{name} {count:,}" for name, count in planned.sources.items())
+    console.print(f"[bold]{escape(planned.name)}[/]: {escape(rows)} rows")
+    for name, digest in planned.models.items():
+        console.print(f"model {escape(name)} [dim]sha256 {digest[:12]}[/]")
+    table = Table("stage", "does", "rows at most", "distinct", "remembered", "to compute", "note")
+    for step in planned.steps:
+        known = step.distinct is not None and step.remembered is not None
+        todo = (step.distinct or 0) - (step.remembered or 0)
+        table.add_row(
+            escape(step.id),
+            f"{step.verb} {escape(step.stage)}",
+            f"{step.rows:,}",
+            f"{step.distinct:,}" if known else "",
+            f"{step.remembered:,}" if known else "",
+            f"{todo:,}" if known else "",
+            escape(f"changed: {', '.join(step.changed)}") if step.changed else "",
+        )
+    console.print(table)
+    if made:
+        console.print(f"{escape(planned.name)}@{made.version} is up to date.")

@@ -1,0 +1,63 @@
+"""`curate run`: a recipe in, a version out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="run")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a value.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("curated"),
+    show_default=True,
+    help="Where versions live.",
+)
+@click.option("--engine", default="local", show_default=True, help="Where the work is done.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Take the first N rows of each source and publish a preview.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    recipe: Path, sets: tuple[str, ...], out: Path, engine: str, limit: int | None, as_json: bool
+) -> None:
+    """Run RECIPE and publish a version of the curated dataset."""
+    import sys
+    from contextlib import ExitStack
+
+    from curate.versions.make import run_recipe
+
+    with ExitStack() as stack:
+        observers = []
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            from curate.run.progress import TerminalProgress
+
+            observers.append(stack.enter_context(TerminalProgress(Console(stderr=True))))
+        result = run_recipe(recipe, sets, out=out, engine=engine, limit=limit, observers=observers)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps(asdict(result) | {"path": str(result.path)}))
+    elif result.up_to_date:
+        name = result.path.parent.name
+        click.echo(f"{name}@{result.version} is up to date: {result.path}")
+    else:
+        from rich.console import Console
+
+        from curate.report.closing import render
+        from curate.versions.open import Version
+
+        version = Version(result.path)
+        render(version, Console())
+        if not result.new:
+            click.echo(f"The rows are those of {result.path}; no new version was made.")

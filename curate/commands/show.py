@@ -1,0 +1,48 @@
+"""`curate show`: what a version is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="show")
+@click.argument("name", metavar="NAME[@VERSION]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("curated"),
+    show_default=True,
+    help="Where versions live.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def command(name: str, out: Path, as_json: bool) -> None:
+    """Show a version: its funnel, its shares, and examples around the last cut.
+
+    NAME alone is its latest version; a path of a version's folder does too.
+    """
+    from curate.versions.open import open_version
+
+    version = open_version(name, out)
+    if not as_json:
+        from curate.commands.printing import wide_console
+        from curate.report.closing import show
+
+        show(version, wide_console())
+        click.echo(f"\n{version.path}")
+        return
+    import json
+    from dataclasses import asdict
+
+    from curate.report.facts import last_cut
+    from curate.versions.funnel import warnings
+
+    cut = last_cut(version)
+    shown = {
+        "path": str(version.path),
+        **version.manifest,
+        "cut": asdict(cut) if cut else None,
+        "warnings": warnings(version.manifest),
+    }
+    click.echo(json.dumps(shown))

@@ -1,0 +1,488 @@
+"""The four verbs, what a stage declares, and the protocols of the services.
+
+A stage is a class with a `Params` model. It declares what it reads, what it makes and what its
+results depend on; batching, memory of results, failures, ids and books belong to the runner.
+Nothing here imports polars, numpy or a model library, so that declaring stages costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+from curate.prefer import check_terms, columns_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+API_VERSION = 1
+
+Kind = Literal["string", "integer", "number", "boolean", "vector", "nested"]
+"""Kinds of column. `number` takes integers too; `vector` is a fixed-length array of float32."""
+
+TEXTS = ("@instruction", "@response", "@both")
+"""Names under which stages read text: derived from `messages` by the framework (see examples)."""
+
+ASKED = "@asked"
+"""Boolean column given to filters that see rows outside their `where:`; false for those."""
+
+
+# What a parameter means: marks on fields of a Params model, `by: Annotated[str, Reads("number")]`.
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The parameter names a column that the stage reads.
+
+    Args:
+        kind: What the column must hold; `any` takes every kind.
+        nulls: The stage itself says what a null means; otherwise `missing:` does.
+    """
+
+    kind: Literal["string", "number", "vector", "any"] = "any"
+    nulls: bool = False
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """The parameter changes no result by more than the stage's tolerance: it is in no key."""
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """The parameter names a model; keys hold the digest of the model's files in its place."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """The parameter is the path of a file; keys hold the hash of its content in its place."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The parameter is a row-wise SQL condition like `where:`; the columns it names are read.
+
+    The runner evaluates it: a stage receives the boolean column `@<parameter>`, null where the
+    condition is neither true nor false.
+    """
+
+
+@dataclass(frozen=True)
+class ReadsText:
+    """The parameter chooses which text of an example the stage reads."""
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(str(value))
+    return value
+
+
+@dataclass(frozen=True)
+class Prefers:
+    """The parameter is an order of preference among rows; see `curate.prefer`."""
+
+
+TextChoice = Annotated[Literal["instruction", "response", "both"], ReadsText()]
+Preferences = Annotated[list[str], AfterValidator(check_terms), Prefers()]
+"""Which of several rows survives, first term first: see `curate.prefer`."""
+Share = Annotated[
+    Decimal,
+    BeforeValidator(_exact),
+    Field(ge=0, le=1),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
+"""A fraction as an exact decimal, between 0 and 1."""
+
+
+class Params(BaseModel):
+    """Base of every stage's parameters: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _or_path(schema: dict[str, Any]) -> None:
+    """Say in a JSON Schema that a plain path stands for the mapping."""
+    mapping = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string", "description": "The path alone."}, mapping]
+
+
+class Reference(Params):
+    """A table a stage compares with: locked, but not counted in the books.
+
+    In a recipe a plain path is enough; a mapping gives the rest.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_or_path)
+
+    path: str
+    format: str = "auto"
+    columns: dict[str, str] = Field(default_factory=dict)
+    types: dict[str, Literal["string", "json"]] = Field(default_factory=dict)
+    sample: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: object) -> object:
+        return {"path": value} if isinstance(value, str) else value
+
+
+# What stages return.
+
+
+@dataclass(frozen=True)
+class Output:
+    """A column that a score stage writes as `<id>_<name>`.
+
+    Args:
+        kind: What the column holds.
+        tolerance: How far neutral parameters and other machines may move a value.
+        flag: A boolean whose true values are counted and shown in the stage's line.
+    """
+
+    kind: Kind
+    tolerance: float = 0.0
+    flag: bool = False
+
+
+@dataclass(frozen=True)
+class Depends:
+    """What one output depends on: parameters by name and parts of the fit (None: all)."""
+
+    params: tuple[str, ...] | None = None
+    fits: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far the row nearest to a cut stood from it.
+
+    Args:
+        cut: The cut in words, such as `similarity 0.92`.
+        distance: In units of the value that was cut.
+        column: The column whose tolerance bears on the cut.
+        factor: How much an error in that column is multiplied in the value.
+    """
+
+    cut: str
+    distance: float
+    column: str | None = None
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What a filter or a fuse decided.
+
+    Args:
+        rows: Columns `id`, `keep` (boolean) and, where they apply, `reason` (one of the stage's
+            codes, null for kept rows), `ref` (the id or reference row that the decision points
+            at), `value` (a number) and `detail` (free text). One row for each row received.
+        margins: One for every cut.
+        facts: Counts and shares for the manifest, JSON values only.
+    """
+
+    rows: pl.DataFrame
+    margins: tuple[Margin, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Child:
+    """A new example, or the news that one could not be made.
+
+    Args:
+        parents: Ids of the examples that it was made from; at least one.
+        messages: The conversation, as mappings with `role` and `content`.
+        replaces: Whether it takes the place of its parents.
+        error: Set in place of `messages` where the child could not be made.
+        round: In which round of a stage that works in rounds it was made.
+        columns: Values for columns that the table has. Without them a child that replaces its one
+            parent keeps that parent's, and any other has nulls; the fields of the row's format
+            always follow `messages`.
+        origin: Like the rest, taken from the parents where they agree if not given.
+    """
+
+    parents: tuple[str, ...]
+    messages: Sequence[Mapping[str, str]] | None = None
+    replaces: bool = False
+    error: str | None = None
+    round: int = 0
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    origin: str | None = None
+    generator: str | None = None
+    license: str | None = None
+    ability: str | None = None
+
+
+# Services: costly things that stages share.
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model found on this machine.
+
+    Args:
+        name: As the recipe writes it.
+        path: Folder with configuration, weights and tokenizer.
+        commit: Commit on the Hub, where it came from there.
+        digest: Hex sha256 over names and contents of its files.
+    """
+
+    name: str
+    path: Path
+    commit: str | None
+    digest: str
+
+
+class HiddenStates(Protocol):
+    """What one constant-shape forward pass leaves on the device, for a reader to reduce.
+
+    `blocks` holds the output of each transformer block, first to last, each a torch tensor
+    [rows, tokens, width]; `last` is the model's final hidden state, after its final norm where it
+    has one; `mask` is a torch boolean tensor [rows, tokens], true for real tokens, which come
+    first. A short batch is filled up with repeats of its last row; they are cut away after the
+    reader.
+    """
+
+    @property
+    def blocks(self) -> Sequence[Any]: ...  # noqa: D102 - see above
+
+    @property
+    def last(self) -> Any: ...  # noqa: D102 - see above
+
+    @property
+    def mask(self) -> Any: ...  # noqa: D102 - see above
+
+
+class LoadedModel(Protocol):
+    """A model ready for forward passes in constant shapes."""
+
+    blocks: int
+    width: int
+    max_length: int
+
+    def run(
+        self, texts: Sequence[str], read: Callable[[HiddenStates], Any]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.floating[Any]], NDArray[np.bool_]]]:
+        """Pass texts through the model and reduce each batch with `read`.
+
+        Args:
+            texts: Any number; they are tokenised and ordered by length here.
+            read: From hidden states to a torch tensor [rows, values].
+
+        Yields:
+            Positions in `texts` [n], values [n, values] in the dtype that `read` gives, whether
+            the text was cut [n]. The value of a text depends on that text alone, to the bit.
+
+        Raises:
+            ValueError: After all results, where texts are left without a single token.
+        """
+        ...
+
+
+class Forward(Protocol):
+    """The service `forward`: forward passes of Hugging Face models."""
+
+    def open(self, model: ModelFiles, *, max_length: int | None, batch_size: int) -> LoadedModel:
+        """Load a model, or hand out the loaded one.
+
+        Args:
+            model: Where its files are.
+            max_length: Tokens after which a text is cut, never more than the model reaches; None:
+                as many as it reaches.
+            batch_size: Constant shapes computed between two results; changes no value.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may know beyond its rows.
+
+    Args:
+        seed: The recipe's seed.
+        models: Files of each parameter marked `ModelName`, by parameter name.
+        fits: Fitted arrays by part and name.
+        wanted: The outputs that are to be computed now; a score stage may compute only these.
+        service: Finds a service by name, such as `service("forward")`.
+    """
+
+    seed: int
+    models: Mapping[str, ModelFiles]
+    fits: Mapping[str, Mapping[str, NDArray[Any]]]
+    wanted: tuple[str, ...]
+    service: Callable[[str], Any]
+
+
+# The verbs.
+
+POOL: Literal["pool"] = "pool"
+Scope = Literal["row", "pool"]
+
+
+class Stage:
+    """What all four verbs share. Subclass one of the verbs, not this.
+
+    Class attributes:
+        name: `prefix.word`; the prefix is the plugin's entry-point name.
+        version: Raise it when results change: it is part of every key.
+        reads: Columns that are always read, besides those that parameters name.
+        services: Names of the services used; their version becomes part of the keys.
+        uses_seed: Whether the recipe's seed changes results.
+        scope: `row`: a value depends on that example alone (given the fit); `pool`: on the table.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    verb: ClassVar[str]
+    Params: ClassVar[type[Params]] = Params
+    reads: ClassVar[tuple[str, ...]] = ()
+    services: ClassVar[tuple[str, ...]] = ()
+    uses_seed: ClassVar[bool] = False
+    scope: ClassVar[Scope] = "pool"
+
+    def __init__(self, params: Any, id: str) -> None:
+        self.params = params
+        self.id = id
+
+    def inputs(self) -> tuple[str, ...]:
+        """Columns that the stage receives besides `id`, without repetition.
+
+        By default `reads` and whatever the parameters' markers name.
+        """
+        names = dict.fromkeys(self.reads)
+        for name in named_columns(self.params):
+            names[name] = None
+        return tuple(names)
+
+    def fits(self) -> Mapping[str, Reference | Literal["pool"]]:
+        """What must be fitted before the work: part name > the table it is fitted on."""
+        return {}
+
+    def fit(self, part: str, rows: pl.DataFrame, ctx: Context) -> Mapping[str, NDArray[Any]]:
+        """Fit one part on `rows` (`id` and the inputs). Returns arrays by name, no pickles."""
+        raise NotImplementedError
+
+
+class ScoreStage(Stage):
+    """A value per example for each declared output; never a row more, less or elsewhere."""
+
+    verb = "score"
+    scope: ClassVar[Scope] = "row"
+    chunk: ClassVar[int] = 1024
+
+    def outputs(self) -> Mapping[str, Output]:
+        """The columns it writes, by name without the stage's id."""
+        raise NotImplementedError
+
+    def depends(self, output: str) -> Depends:  # noqa: ARG002 - for those that override it
+        """What one output depends on; by default on every parameter and every fitted part."""
+        return Depends()
+
+    def score(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """Score some rows.
+
+        Args:
+            rows: `id` and the inputs. Of a row-scoped stage, `id` stands for the content: equal
+                contents come once.
+            ctx: Seed, models, fits, the outputs wanted.
+
+        Returns:
+            `id`, the wanted outputs and, where rows failed, `error` (string, null if well).
+        """
+        raise NotImplementedError
+
+    def stream(self, rows: pl.DataFrame, ctx: Context) -> Iterator[pl.DataFrame]:
+        """Score many rows, handing results over as they come, in any order and grouping.
+
+        Override where a stage can do better than `score` on slices of `chunk` rows.
+        """
+        for part in rows.iter_slices(self.chunk):
+            yield self.score(part, ctx)
+
+
+class FilterStage(Stage):
+    """Keep or drop, with a reason; contents are never touched.
+
+    Class attributes:
+        reasons: Code > one sentence. A decision may give no other reason.
+        sees_all: Receives rows outside its `where:` too, with `@asked` false; it cannot drop them.
+        value: What the number in `<id>_value` is, if the filter gives one.
+    """
+
+    verb = "filter"
+    reasons: ClassVar[Mapping[str, str]] = {}
+    sees_all: ClassVar[bool] = False
+    value: ClassVar[str | None] = None
+
+    def filter(self, rows: pl.DataFrame, ctx: Context) -> Decisions:
+        """Decide on rows (`id` and the inputs)."""
+        raise NotImplementedError
+
+
+class FuseStage(Stage):
+    """Which rows of several tables make the one table; rows are chosen, never made."""
+
+    verb = "fuse"
+    reasons: ClassVar[Mapping[str, str]] = {}
+
+    def fuse(self, tables: Mapping[str, pl.DataFrame], ctx: Context) -> Decisions:
+        """Decide on the rows of all tables (name > `id` and the inputs)."""
+        raise NotImplementedError
+
+
+class ExpandStage(Stage):
+    """New examples made from old ones, beside them or in their place."""
+
+    verb = "expand"
+    scope: ClassVar[Scope] = "row"
+    chunk: ClassVar[int] = 256
+
+    def in_place(self) -> bool:
+        """Whether children replace their parents; decides what an exception on a row means."""
+        return False
+
+    def expand(self, rows: pl.DataFrame, ctx: Context) -> Iterable[Child]:
+        """Make children of rows (`id` and the inputs); a row without any stays itself."""
+        raise NotImplementedError
+
+
+def marker(params: type[Params], name: str, kind: type[Any]) -> Any | None:
+    """The marker of class `kind` on field `name`, or None."""
+    for mark in params.model_fields[name].metadata:
+        if isinstance(mark, kind):
+            return mark
+    return None
+
+
+def named_columns(params: Params) -> Iterator[str]:
+    """The columns that the markers of a Params instance name, in the order of its fields."""
+    for name in type(params).model_fields:
+        value = getattr(params, name)
+        if value is None:
+            continue
+        if marker(type(params), name, ReadsText):
+            yield f"@{value}"
+        elif marker(type(params), name, Reads):
+            yield from value if isinstance(value, list) else (value,)
+        elif marker(type(params), name, Prefers):
+            yield from columns_of(value)
+        elif marker(type(params), name, Condition):
+            yield f"@{name}"

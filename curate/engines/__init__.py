@@ -1,0 +1,1 @@
+"""Where work is done: the seam between the runner and processes or machines."""

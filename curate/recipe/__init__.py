@@ -1,0 +1,1 @@
+"""Recipes: YAML with positions, the model, conditions, and what all of it says wrongly."""

@@ -1,0 +1,70 @@
+"""`where:` and conditions in parameters: SQL over the columns of one row.
+
+Parsed against an allow-list (`sql`), checked without data (`kinds`), computed by polars (`lower`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from curate.recipe.sql import Call, Column, Term, WhereError, parse
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from curate.contract import Kind
+
+__all__ = ["Where", "WhereError", "parse_where"]
+
+
+@dataclass(frozen=True)
+class Where:
+    """A condition.
+
+    Attributes:
+        text: As the recipe writes it.
+        named: The columns that it reads, each where it first stands.
+    """
+
+    text: str
+    named: tuple[Column, ...]
+    _root: Term
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that it reads, without repetition."""
+        return tuple(column.name for column in self.named)
+
+    def expr(self) -> pl.Expr:
+        """The condition as a boolean expression, null where it is neither true nor false."""
+        from curate.recipe.lower import lower
+
+        return lower(self._root)
+
+    def check_types(self, kinds: Mapping[str, Kind]) -> list[WhereError]:
+        """What cannot be computed on columns of these kinds; others may be of any kind."""
+        from curate.recipe.kinds import check
+
+        return check(self._root, kinds)
+
+
+def parse_where(text: str) -> Where:
+    """Parse a condition.
+
+    Raises:
+        WhereError: It is no SQL condition, holds what is not allowed, or reads no column.
+    """
+    root = parse(text)
+    named: dict[str, Column] = {}
+    stack = [root]
+    while stack:
+        term = stack.pop()
+        if isinstance(term, Column):
+            named.setdefault(term.name, term)
+        elif isinstance(term, Call):
+            stack += reversed(term.args)
+    if not named:
+        raise WhereError("the condition reads no column", 0, "It would hold for all rows or none.")
+    return Where(text, tuple(named.values()), root)

@@ -1,0 +1,1 @@
+"""What a version says about itself: numbers for people, drawn in a terminal."""

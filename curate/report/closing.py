@@ -1,0 +1,188 @@
+"""What a version looks like in a terminal, and the screen that ends a run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from curate.report.facts import Cut, Example, last_cut
+from curate.versions.funnel import Share, Step, funnel, shares, warnings
+from curate.versions.open import Version
+from curate.versions.runs import PREVIEW
+from curate.versions.text import one_line
+
+_BAR = 12
+_VALUES = 8
+"""Values of a column whose shares are shown; the rest stands in one line."""
+
+
+def render(version: Version, console: Console) -> None:
+    """Print the screen that ends a run: the version, where it is, and what to type next."""
+    show(version, console)
+    console.print()
+    _print(console, Text.assemble(("version  ", "dim"), (str(version.path), "bold green")))
+    if version.version == PREVIEW:
+        _print(console, Text("next     run it without --limit to publish a version", style="dim"))
+        return
+    root = version.path.parent.parent
+    out = "" if root == Path("curated") else f" --out {shlex.quote(str(root))}"
+    name = f"{version.name}@{version.version}"
+    commands = (
+        f"curate show {name}{out}",
+        f"curate versions {version.name}{out}",
+        f"datasets.load_dataset({str(version.path)!r}, split='train')  # in Python",
+    )
+    for label, command in zip(("next", "", ""), commands, strict=True):
+        _print(console, Text.assemble((f"{label:<9}", "dim"), (command, "cyan")))
+
+
+def show(version: Version, console: Console) -> None:
+    """Print what a version is: its funnel, shares, examples around the last cut, warnings."""
+    manifest = version.manifest
+    books = manifest["books"]
+    title = Text.assemble((f"{version.name}@{version.version}", "bold"), "  ")
+    title.append(f"{books['kept']:,}", style="bold green")
+    title.append(f" of {books['sources'] + books['created']:,} examples kept")
+    console.print()
+    _print(console, title)
+    made = f"{manifest['created'][:16].replace('T', ' ')}, digest {version.digest[:12]}"
+    _print(console, Text(f"{made}, seed {manifest['seed']}", style="dim"))
+    console.print()
+    console.print(_funnel(version, console))
+    for column in ("origin", "source"):
+        found = shares(manifest, column)
+        if column == "origin" or len(found) > 1:
+            console.print()
+            console.print(_shares(column, found, console))
+    cut = last_cut(version)
+    if cut is not None:
+        console.print()
+        _print(console, Text(f"around the cut of {cut.stage}, by {cut.column}", style="bold"))
+        console.print(_examples(cut, console))
+    found_warnings = warnings(manifest)
+    if found_warnings:
+        console.print()
+    for sentence in found_warnings:
+        console.print(Text(f"! {one_line(sentence)}", style="yellow"))
+
+
+def _print(console: Console, text: Text) -> None:
+    """Print one line that is to be copied: never wrapped or cut."""
+    console.print(text, soft_wrap=True)
+
+
+def _funnel(version: Version, console: Console) -> Table:
+    steps, sources = funnel(version.manifest), version.manifest["sources"].values()
+    rows, unreadable = (sum(source[key] for source in sources) for key in ("rows", "unreadable"))
+    most = max([rows, *(step.entered + step.created for step in steps)])
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("in", justify="right", no_wrap=True)
+    table.add_column("out", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("what happened")
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_row(
+        Text.assemble((f"{'read':<7}", "dim"), ("sources", "bold")),
+        f"{rows:,}",
+        f"{rows - unreadable:,}",
+        _bar(rows - unreadable, most, console),
+        f"{unreadable:,} unreadable" if unreadable else "",
+        "",
+    )
+    for step in steps:
+        table.add_row(
+            Text.assemble((f"{step.verb:<7}", "dim"), (step.id, "bold")),
+            f"{step.entered:,}",
+            f"{step.out:,}",
+            _bar(step.out, most, console),
+            Text(_happened(step)),
+            Text(_time(step.seconds), style="dim"),
+        )
+    return table
+
+
+def _happened(step: Step) -> str:
+    parts = [part for part in (step.why().replace("_", " "),) if part]
+    if step.remembered:
+        parts.append(f"{step.remembered:,} of {step.distinct:,} remembered")
+    elif step.distinct:
+        parts.append(f"{step.distinct:,} computed")
+    return ", ".join(parts)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} m" if hours else f"{minutes} m {rest:02} s"
+
+
+def _bar(part: int, whole: int, console: Console) -> Text:
+    """A bar as long as the share; at least one mark for what is not nothing."""
+    full, empty = ("#", ".") if console.options.ascii_only else ("█", "░")
+    marks = max(round(_BAR * part / whole), 1) if part else 0
+    return Text.assemble((full * marks, "green"), (empty * (_BAR - marks), "dim"))
+
+
+def _shares(column: str, found: Sequence[Share], console: Console) -> Table:
+    before, after = sum(s.before for s in found), sum(s.after for s in found)
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table.add_column(column, no_wrap=True, max_width=24)
+    for when in ("before", "after"):
+        table.add_column(when, justify="right", no_wrap=True)
+        table.add_column("", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    shown, rest = found[:_VALUES], found[_VALUES:]
+    if rest:
+        others = Share(
+            f"{len(rest)} others", sum(s.before for s in rest), sum(s.after for s in rest)
+        )
+        shown = [*shown, others]
+    for share in shown:
+        table.add_row(
+            _data(share.value, console),
+            f"{share.before:,}",
+            _percent(share.before, before),
+            f"{share.after:,}",
+            _percent(share.after, after),
+            _bar(share.after, after, console),
+        )
+    return table
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def _examples(cut: Cut, console: Console) -> Table:
+    sides = {"best" if cut.chosen else "just kept": cut.kept, "just dropped": cut.dropped}
+    labels = max(map(len, sides))
+    scores = max((len(_score(e)) for side in sides.values() for e in side), default=0)
+    gaps = 2 * 2
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    table.add_column(style="dim", width=labels)
+    table.add_column(justify="right", width=scores)
+    table.add_column(no_wrap=True, max_width=max(console.width - labels - scores - gaps, 1))
+    for label, side in sides.items():
+        for at, example in enumerate(side):
+            style = "red" if side is cut.dropped else "green"
+            score = Text(_score(example), style=style)
+            table.add_row("" if at else label, score, _data(example.text, console))
+    return table
+
+
+def _score(example: Example) -> str:
+    return f"{example.score:.4g}"
+
+
+def _data(text: str, console: Console) -> Text:
+    """Text from data: on one line, without markup and control characters, encodable."""
+    line = one_line(text).encode(console.encoding, "replace").decode(console.encoding)
+    return Text(line)

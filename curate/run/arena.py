@@ -1,0 +1,182 @@
+"""All rows of a run in one append-only place; tables are arrays of positions in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.contract import Child
+from curate.examples import child_id, combine, texts_of
+from curate.ledger import FAILED, UNREADABLE, Ledger, Positions
+from curate.sources.formats.base import Format
+from curate.sources.load import Loaded
+
+
+class Arena:
+    """Rows, their scores, the ledger and the tables that are alive.
+
+    Attributes:
+        rows: Framework columns, originals and the hidden `@file`, `@line` and texts. Rows that
+            could not be read or made have an id and nulls.
+        scores: Score columns, each as long as `rows`; null means not asked.
+        root: For each row the source row that it stems from, over its first parent.
+    """
+
+    def __init__(self, loaded: Mapping[str, Loaded]) -> None:
+        self.ledger = Ledger()
+        self.tables: dict[str, Positions] = {}
+        self.scores: dict[str, pl.Series] = {}
+        self.formats: dict[str, tuple[Format, Mapping[str, str]]] = {}
+        names = sorted(loaded)
+        self.rows = combine([_with_unreadable(name, loaded[name]) for name in names])
+        for name in names:
+            source = loaded[name]
+            self.formats[name] = (source.format, source.columns)
+            entered = self.ledger.enter(len(source.rows) + len(source.unreadable))
+            errors = {row.id: row.error for row in source.unreadable}
+            unread = self.rows["id"][int(entered[0]) : int(entered[-1]) + 1].is_in(list(errors))
+            bad = entered[unread.to_numpy()]
+            details = [errors[id] for id in self.rows["id"].gather(bad)]
+            self.ledger.settle(bad, FAILED, stage=None, reason=UNREADABLE, detail=details)
+            self.tables[name] = entered[~unread.to_numpy()]
+        self.root: Positions = np.arange(len(self.rows), dtype=np.int64)
+
+    def frame(self, positions: Positions, columns: Iterable[str]) -> pl.DataFrame:
+        """`id` and the given columns of some rows, score columns among them."""
+        index = pl.Series(positions, dtype=pl.UInt32)
+        wanted = dict.fromkeys(["id", *columns])
+        stored = [name for name in wanted if name not in self.scores]
+        frame = self.rows.select(stored)[index]
+        added = [
+            self.scores[name].gather(index).alias(name) for name in wanted if name in self.scores
+        ]
+        return frame.with_columns(added).select(list(wanted))
+
+    def set_scores(self, name: str, positions: Positions, values: pl.Series) -> None:
+        """Write a score column for some rows; the others are null unless they had a value."""
+        full = self.scores.get(name)
+        if full is None:
+            full = pl.Series(name, [None] * len(self.rows), dtype=values.dtype)
+        placed = pl.DataFrame({"at": pl.Series(positions, dtype=pl.UInt32), "value": values})
+        at = pl.DataFrame({"at": pl.int_range(len(self.rows), dtype=pl.UInt32, eager=True)})
+        joined = at.join(placed, on="at", how="left", maintain_order="left")["value"]
+        self.scores[name] = (
+            joined
+            if full.null_count() == len(full)
+            else joined.zip_with(joined.is_not_null(), full)
+        ).alias(name)
+
+    def ordered(self, positions: Positions) -> Positions:
+        """Positions by source, file and line, children after their root."""
+        return positions[np.lexsort((positions, self.root[positions]))]
+
+    def place(self, position: int) -> str:
+        """Where a row comes from, for messages: file and line, or its parents."""
+        row = self.rows.row(position, named=True)
+        at = f"{row['@file']}:{row['@line']}"
+        return f"{at} (id {row['id']})" if not row["parents"] else f"{row['id']}, made from {at}"
+
+    def add_children(
+        self, stage: str, parents: Sequence[Positions], children: Sequence[Child]
+    ) -> Positions:
+        """Take up new examples; returns their positions. Errors among them get no fate here.
+
+        Args:
+            stage: Id of the stage that made them.
+            parents: For each child the positions of its parents.
+            children: The new examples.
+        """
+        first = np.array([positions[0] for positions in parents], dtype=np.int64)
+        inherits = np.array(
+            [c.replaces and len(c.parents) == 1 and c.error is None for c in children]
+        )
+        base = self.rows[pl.Series(first, dtype=pl.UInt32)]
+        keep = pl.Series("keep", inherits)
+        always = {"source", "@file", "@line"}
+        base = base.with_columns(
+            pl.when(keep).then(pl.col(name)).otherwise(None).alias(name)
+            for name in base.columns
+            if name not in always
+        )
+        values = self._values(stage, parents, children)
+        made = base.with_columns(
+            pl.Series(name, column, dtype=self.rows.schema[name], strict=True)
+            if given.all()
+            else pl.Series(name, column, dtype=self.rows.schema[name], strict=True).zip_with(
+                pl.Series(given), base[name]
+            )
+            for name, (column, given) in values.items()
+        )
+        texts = texts_of(made["messages"])
+        made = made.with_columns(texts)
+        positions = self.ledger.create(len(children))
+        self._append(made)
+        self.root = np.concatenate([self.root, self.root[first]])
+        return positions
+
+    def _values(
+        self, stage: str, parents: Sequence[Positions], children: Sequence[Child]
+    ) -> dict[str, tuple[list[Any], np.ndarray[Any, np.dtype[np.bool_]]]]:
+        """Column > values for each child and whether the child has one of its own there."""
+        columns: dict[str, list[Any]] = {}
+        given: dict[str, list[bool]] = {}
+        occurrences: dict[tuple[str, ...], int] = {}
+        for at, child in enumerate(children):
+            around = self.rows.select("origin", "generator", "license", "ability", "source")[
+                pl.Series(parents[at], dtype=pl.UInt32)
+            ].to_dict(as_series=False)
+            occurrence = occurrences.get(child.parents, 0)
+            occurrences[child.parents] = occurrence + 1
+            messages = None if child.messages is None else [dict(m) for m in child.messages]
+            row: dict[str, Any] = {
+                "id": child_id(child.parents, stage, child.round, occurrence, messages),
+                "messages": messages,
+                "parents": list(child.parents),
+                "origin": child.origin or _agreed(around["origin"], "mixed"),
+            }
+            for name in ("generator", "license", "ability"):
+                row[name] = getattr(child, name) or _agreed(around[name], None)
+            if messages is not None:
+                form, mapping = self.formats[around["source"][0]]
+                fields = form.write(messages) or {}
+                row |= {
+                    mapping.get(field, field): value
+                    for field, value in fields.items()
+                    if mapping.get(field, field) in self.rows.columns and field != "messages"
+                }
+            row |= child.columns
+            for name, value in row.items():
+                columns.setdefault(name, [None] * len(children))[at] = value
+                given.setdefault(name, [False] * len(children))[at] = True
+        return {name: (columns[name], np.array(given[name])) for name in columns}
+
+    def _append(self, rows: pl.DataFrame) -> None:
+        before = len(self.rows)
+        self.rows = pl.concat([self.rows, rows], how="diagonal")
+        for name, column in self.scores.items():
+            padding = pl.Series([None] * (len(self.rows) - before), dtype=column.dtype)
+            self.scores[name] = column.append(padding)
+
+
+def _with_unreadable(name: str, loaded: Loaded) -> pl.DataFrame:
+    """The rows of a source by file and line, those that could not be read among them."""
+    if not loaded.unreadable:
+        return loaded.rows
+    bad = pl.DataFrame(
+        {
+            "id": [row.id for row in loaded.unreadable],
+            "source": [name] * len(loaded.unreadable),
+            "@file": [row.file for row in loaded.unreadable],
+            "@line": [row.line for row in loaded.unreadable],
+        }
+    )
+    order = {file.shown: at for at, file in enumerate(loaded.files)}
+    together = pl.concat([loaded.rows, bad], how="diagonal")
+    return together.sort(pl.col("@file").replace_strict(order, return_dtype=pl.Int64), "@line")
+
+
+def _agreed(values: Sequence[Any], otherwise: str | None) -> Any:
+    return values[0] if len(set(values)) == 1 else otherwise

@@ -1,0 +1,265 @@
+"""Everything that can be known about a recipe before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from curate.contract import Kind, Reference, Stage
+from curate.errors import CurateError, PluginError, RecipeError, nearest
+from curate.plugins.registry import Registry
+from curate.recipe.document import Document, KeyPath
+from curate.recipe.load import Draft, Problems, draft_recipe
+from curate.recipe.model import Recipe, Source, StageSpec
+from curate.recipe.where import Where
+from curate.recipe.wiring import Link, Wired
+from curate.run.flow import KINDS, NOTHING, ORIGINALS, Table, join
+from curate.run.parameters import (
+    Missing,
+    Reader,
+    check_files,
+    check_inputs,
+    conditions,
+    make,
+    validate,
+    with_vector,
+)
+from curate.sources.schema import Schema, inspect
+
+_Answer = TypeVar("_Answer")
+
+_ARTICLES = {"expand": "an expand", "score": "a score", "filter": "a filter", "fuse": "a fuse"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of the pipeline, ready to run.
+
+    Attributes:
+        index: 0-based, in the pipeline.
+        spec: As the recipe says it.
+        stage: The instance, with a vector column named where the recipe leaves it out.
+        id: Its id, given or by default.
+        inputs: Names of the tables that it consumes.
+        result: Name of the table that it produces.
+        where: What it may touch; None: every row.
+        columns: What is there before it: framework columns, texts, originals, scores.
+        adds: The score columns that it writes, by full name.
+        conditions: Parsed conditions among its parameters, by parameter.
+    """
+
+    index: int
+    spec: StageSpec
+    stage: Stage
+    id: str
+    inputs: tuple[str, ...]
+    result: str
+    where: Where | None
+    columns: Mapping[str, Kind]
+    adds: Mapping[str, Kind]
+    conditions: Mapping[str, Where] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A recipe without mistakes.
+
+    Attributes:
+        recipe: The recipe.
+        document: Its text and places.
+        steps: The stages in order.
+        schemas: What the sources hold, by name.
+    """
+
+    recipe: Recipe
+    document: Document
+    steps: tuple[Step, ...]
+    schemas: Mapping[str, Schema]
+
+
+def check(
+    source: str | Path | Mapping[str, Any] | Recipe,
+    sets: Sequence[str] | Mapping[str, Any],
+    registry: Registry,
+) -> Checked:
+    """Check a recipe: its keys and values, plugins, files, columns. Loads no model.
+
+    Args:
+        source: A file, a mapping or a model.
+        sets: Assignments `address=value`, or values by address.
+        registry: Where stages are found.
+
+    Raises:
+        RecipeError: All problems at once.
+    """
+    beside = None if isinstance(source, Mapping | Recipe) else Path(source).parent
+    walk = _Walk(draft_recipe(source, sets), registry, beside)
+    walk.requirements()
+    walk.sources()
+    for wired, link in zip(walk.draft.wired, walk.draft.links, strict=True):
+        walk.stage(wired, link)
+    walk.report_missing()
+    recipe, problems = walk.draft.recipe, walk.problems.found
+    if problems or recipe is None:
+        raise RecipeError(problems)
+    return Checked(recipe, walk.draft.document, tuple(walk.steps), walk.schemas)
+
+
+class _Walk:
+    """The state of one check: tables as they are made, and what was found."""
+
+    def __init__(self, draft: Draft, registry: Registry, beside: Path | None) -> None:
+        self.draft = draft
+        self.problems: Problems = draft.problems
+        self.registry = registry
+        self.beside = beside
+        self.tables: dict[str, Table] = {}
+        self.schemas: dict[str, Schema] = {}
+        self.steps: list[Step] = []
+        self.missing: list[Missing] = []
+        self.makers: dict[str, str] = {}  # score columns by the stage that writes them
+
+    def requirements(self) -> None:
+        """Check `requires:` against what is installed."""
+        data = self.draft.document.data
+        given = data.get("requires") if isinstance(data, Mapping) else None
+        for at, text in enumerate(given if isinstance(given, list) else ()):
+            try:
+                wanted = Requirement(text)
+                found = version(wanted.name)
+            except (InvalidRequirement, TypeError):
+                continue  # the model said so
+            except PackageNotFoundError:
+                message = f"{wanted.name} is not installed"
+            else:
+                if wanted.specifier.contains(found, prereleases=True):
+                    continue
+                message = f"{wanted.name} {found} is installed, which is not {wanted.specifier}"
+            self.problems.add(("requires", at), message, f"pip install '{text}'")
+
+    def sources(self) -> None:
+        """Look at the sources' files for their columns."""
+        data = self.draft.document.data
+        sources = data.get("sources") if isinstance(data, Mapping) else None
+        for name in sources if isinstance(sources, Mapping) else ():
+            self.tables[name] = NOTHING
+            source = self.draft.sources.get(name)
+            if source is None or bool(source.path) == bool(source.dataset):
+                continue
+            try:
+                schema = self.inspect(source)
+            except CurateError as error:
+                path = ("sources", name, "path" if source.path else "dataset")
+                self.problems.add(path, error.message, error.remedy)
+                continue
+            self.schemas[name] = schema
+            columns = {**ORIGINALS, **schema.columns}
+            nulls = frozenset(schema.nulls) - ORIGINALS.keys()
+            self.tables[name] = Table(columns, open=not schema.complete, nulls=nulls)
+
+    def inspect(self, source: Source | Reference) -> Schema:
+        """What a source or a reference holds."""
+        return inspect(source, beside=self.beside)
+
+    def stage(self, wired: Wired, link: Link) -> None:
+        """Check one stage, and follow its tables to its result."""
+        table, clashes = join({name: self.tables.get(name, NOTHING) for name in wired.inputs})
+        for clash in clashes:
+            first, second = (KINDS[kind] for kind in clash.kinds)
+            source = clash.second in self.draft.sources
+            self.problems.add(
+                ("sources", clash.second) if source else ("pipeline", link.index),
+                f"column '{clash.column}' holds {second}, and {first} in '{clash.first}'",
+                f"Read both as text: `types: {{{clash.column}: string}}`.",
+                key=True,
+            )
+        if not wired.inputs:
+            table = NOTHING
+        path = ("pipeline", link.index)
+        reader = Reader(path, table, self.problems, self.missing)
+        where = self.draft.wheres.get(link.index)
+        if where is not None:
+            reader.where((*path, "where"), where)
+        spec = self.draft.stages[link.index]
+        step = None if spec is None else self.step(wired, spec, reader, where)
+        if step is None:
+            written = self.draft.document.data["pipeline"][link.index]
+            expands = isinstance(written, Mapping) and "expand" in written
+            self.tables[wired.result] = table.without("" if expands else f"{link.id}_")
+            return
+        self.steps.append(step)
+        self.makers.update(dict.fromkeys(step.adds, step.id))
+        self.tables[wired.result] = table.after(step.stage, step.adds)
+
+    def step(
+        self, wired: Wired, spec: StageSpec, reader: Reader, where: Where | None
+    ) -> Step | None:
+        """Make the stage and check its parameters; None if there can be none."""
+        path, place = reader.path, (*reader.path, spec.verb)
+        try:
+            kind = self.registry.stage(spec.stage)
+        except PluginError as error:
+            self.problems.add(place, error.message, error.remedy)
+            return None
+        if kind.verb != spec.verb:
+            message = f"{spec.stage} is {_ARTICLES[kind.verb]}, not {_ARTICLES[spec.verb]}"
+            self.problems.add(place, message, f"Write `{kind.verb}: {spec.stage}`.", key=True)
+        params = self.asked(place, lambda: validate(kind.Params, spec.with_, path, self.problems))
+        if params is None:
+            return None
+        check_files(params, path, self.problems, self.registry, self.inspect, self.beside)
+        named = set(reader.columns(params))
+        parsed = conditions(params, reader)
+        full = with_vector(params, reader, spec.verb)
+        made = self.asked(place, lambda: make(kind, full or params, spec.stage_id))
+        if made is None:
+            return None
+        if full is not None:
+            check_inputs(made, {*named, *reader.table.holding(("vector",))}, reader, spec.verb)
+        for name in made.adds:
+            if name in reader.table.columns and self.makers.get(name) != spec.stage_id:
+                at = (*path, "id") if spec.id else place
+                message = f"there already is a column '{name}'"
+                self.problems.add(at, message, "Give this stage another `id:`.")
+        return Step(
+            wired.index,
+            spec,
+            made.stage,
+            spec.stage_id,
+            wired.inputs,
+            wired.result,
+            where,
+            reader.table.columns,
+            made.adds,
+            parsed,
+        )
+
+    def asked(self, place: KeyPath, ask: Callable[[], _Answer | None]) -> _Answer | None:
+        """What a plugin's code answers; None, with a problem, where it raises."""
+        try:
+            return ask()
+        except CurateError as error:
+            self.problems.add(place, error.message, error.remedy)
+        except Exception as error:  # a plugin's own code may raise anything; it becomes a problem
+            message = f"the stage broke: {type(error).__name__}: {error}"
+            self.problems.add(place, message, "This is a mistake in the plugin.")
+        return None
+
+    def report_missing(self) -> None:
+        """Report columns that are not there, now that it is known who makes which."""
+        for item in self.missing:
+            if item.name in self.makers:
+                maker = self.makers[item.name]
+                message = f"column '{item.name}' is not there yet: '{maker}' makes it"
+                remedy = f"Put this stage after '{maker}'."
+            else:
+                message = f"there is no column '{item.name}'"
+                remedy = nearest(item.name, item.usable)
+                if item.quoted and not remedy.startswith("Did"):
+                    remedy = f"Text stands in single quotes: '{item.name}'."
+            self.problems.add(item.path, message, remedy, offset=item.offset)

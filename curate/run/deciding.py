@@ -1,0 +1,76 @@
+"""The verbs `filter` and `fuse`: decisions checked, then written to the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import polars as pl
+
+from curate.contract import Decisions
+from curate.ledger import DROPPED, Positions
+from curate.run.arena import Arena
+from curate.run.computing import broken, check_columns, check_ids
+from curate.run.facts import StageFacts
+
+OPTIONAL = {"reason": pl.String, "ref": pl.String, "value": pl.Float64, "detail": pl.String}
+
+
+def check_decisions(
+    stage: str,
+    decisions: Decisions,
+    ids: pl.Series,
+    droppable: Collection[str],
+    reasons: Mapping[str, str],
+) -> pl.DataFrame:
+    """Check what a filter or a fuse decided.
+
+    Returns:
+        `keep`, `reason`, `ref`, `value`, `detail` in the order of `ids`.
+
+    Raises:
+        PluginError: Wrong columns or ids, a row missing, a decision that is null, a reason that is
+            not declared or missing, or a row dropped that the stage may not touch.
+    """
+    if not isinstance(decisions, Decisions):
+        raise broken(stage, f"it returned {type(decisions).__name__}, not Decisions")
+    rows = decisions.rows
+    check_columns(stage, rows, ["id", "keep"], [*OPTIONAL])
+    check_ids(stage, rows["id"], set(ids))
+    if len(rows) != len(ids):
+        raise broken(stage, f"it decided on {len(rows)} of {len(ids)} rows")
+    if rows["keep"].dtype != pl.Boolean or rows["keep"].null_count():
+        raise broken(stage, "`keep` must be true or false for every row")
+    rows = rows.with_columns(
+        pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in OPTIONAL.items()
+    )
+    dropped = rows.filter(~pl.col("keep"))
+    unknown = set(dropped["reason"].unique()) - set(reasons)
+    if unknown:
+        raise broken(stage, f"it gave the reason {unknown.pop()}, declared are {sorted(reasons)}")
+    if len(droppable) < len(ids):
+        touched = next((id for id in dropped["id"] if id not in droppable), None)
+        if touched is not None:
+            raise broken(stage, f"it dropped {touched}, which its `where:` leaves untouched")
+    return ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
+
+
+def settle(
+    arena: Arena, stage: str, positions: Positions, decided: pl.DataFrame, facts: StageFacts
+) -> Positions:
+    """Write dropped rows to the ledger; returns the positions that stay."""
+    keep = decided["keep"].to_numpy()
+    dropped = decided.filter(~pl.col("keep"))
+    arena.ledger.settle(
+        positions[~keep],
+        DROPPED,
+        stage=stage,
+        reason=dropped["reason"].to_list(),
+        ref=dropped["ref"].to_list(),
+        detail=dropped["detail"].to_list(),
+    )
+    counts = dropped.group_by("reason").len().sort("reason")
+    for reason, count in counts.iter_rows():
+        facts.reasons[reason] = facts.reasons.get(reason, 0) + count
+    stay: Positions = positions[keep]
+    return stay

@@ -1,0 +1,348 @@
+"""Carrying the rows from stage to stage, and every judgement on them to the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.contract import (
+    ASKED,
+    Context,
+    ExpandStage,
+    FilterStage,
+    FuseStage,
+    Prefers,
+    Reads,
+    Reference,
+    ScoreStage,
+    Stage,
+    marker,
+)
+from curate.errors import CurateError
+from curate.ledger import DROPPED, FAILED, KEPT, Positions
+from curate.memo.keys import key_of
+from curate.prefer import numbers_of
+from curate.run.arena import Arena
+from curate.run.check import Step
+from curate.run.deciding import check_decisions, settle
+from curate.run.expanding import expand
+from curate.run.facts import StageFacts
+from curate.run.fitting import Fitted, fit, fit_components, fit_rows
+from curate.run.resolve import Resolved, ResolvedStep
+from curate.run.scoring import score
+from curate.run.tools import Tools
+from curate.sources.load import load_reference
+
+
+class Execution:
+    """One run over loaded sources.
+
+    Args:
+        resolved: The recipe with everything found.
+        arena: The rows of the sources.
+        tools: The means of the run.
+    """
+
+    def __init__(self, resolved: Resolved, arena: Arena, tools: Tools) -> None:
+        self.resolved = resolved
+        self.arena = arena
+        self.tools = tools
+        self.entries: list[dict[str, Any]] = []
+        self.tolerances: dict[str, float] = {}
+
+    def run(self) -> Positions:
+        """Run all stages; returns the positions of kept rows, in order.
+
+        Raises:
+            CurateError: A stage failed, broke its contract, or the books do not balance.
+        """
+        self.arena.ledger.check_tables(self.arena.tables)
+        for at, resolved in enumerate(self.resolved.steps):
+            self._step(resolved, self.resolved.steps[:at])
+        (kept,) = self.arena.tables.values()
+        self.arena.ledger.settle(kept, KEPT, stage=None)
+        return self.arena.ordered(kept)
+
+    def _step(self, resolved: ResolvedStep, earlier: Sequence[ResolvedStep]) -> None:
+        step, arena = resolved.step, self.arena
+        started = time.perf_counter()
+        tables = {name: arena.tables.pop(name) for name in step.inputs}
+        rows = arena.ordered(np.concatenate(list(tables.values())))
+        facts = StageFacts()
+        facts.books.entered = len(rows)
+        self.tools.tell(
+            "stage_started",
+            {"id": step.id, "verb": step.spec.verb, "stage": step.spec.stage, "rows": len(rows)},
+        )
+        asked, rows = self._asked(resolved, rows, facts)
+        out = self._verb(resolved, earlier, tables, rows, asked, facts)
+        arena.tables[step.result] = arena.ordered(out)
+        self._close(resolved, facts, len(out))
+        facts.seconds = time.perf_counter() - started
+        entry = self._head(resolved) | facts.entry()
+        self.entries.append(entry)
+        self.tools.tell("stage_finished", entry)
+
+    def _close(self, resolved: ResolvedStep, facts: StageFacts, out: int) -> None:
+        """Count what happened at this stage from the ledger itself, and balance."""
+        ledger, id = self.arena.ledger, resolved.step.id
+        here = ledger.stage == id
+        facts.books.out = out
+        facts.books.dropped = int((here & (ledger.fate == DROPPED)).sum())
+        facts.books.failed = int((here & (ledger.fate == FAILED)).sum())
+        facts.books.merged = int((here & (ledger.fate == "merged")).sum())
+        facts.books.check(id)
+        ledger.check_tables(self.arena.tables)
+
+    def _asked(
+        self, resolved: ResolvedStep, rows: Positions, facts: StageFacts
+    ) -> tuple[Positions, Positions]:
+        """Which rows the stage may touch, and all rows but those dropped for a missing value."""
+        step = resolved.step
+        inside = np.ones(len(rows), dtype=np.bool_)
+        if step.where is not None:
+            frame = self.arena.frame(rows, step.where.columns)
+            mask = frame.select(step.where.expr().fill_null(False).alias("inside"))
+            inside = mask["inside"].to_numpy().astype(np.bool_)
+        nullable = strict_columns(step.stage)
+        if nullable:
+            missing = self._missing(rows, nullable) & inside
+            if missing.any():
+                rows, inside = self._handle_missing(
+                    resolved, rows, inside, missing, nullable, facts
+                )
+        facts.untouched = int(len(rows) - inside.sum())
+        return rows[inside], rows
+
+    def _missing(
+        self, rows: Positions, columns: Sequence[str]
+    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        frame = self.arena.frame(rows, columns)
+        nulls = [
+            frame[name].is_null()
+            | (frame[name].is_nan() if frame[name].dtype.is_float() else False)
+            for name in columns
+        ]
+        mask = pl.DataFrame({str(at): null for at, null in enumerate(nulls)})
+        return mask.select(pl.any_horizontal(pl.all())).to_series().to_numpy().astype(np.bool_)
+
+    def _handle_missing(
+        self,
+        resolved: ResolvedStep,
+        rows: Positions,
+        inside: np.ndarray[Any, np.dtype[np.bool_]],
+        missing: np.ndarray[Any, np.dtype[np.bool_]],
+        columns: Sequence[str],
+        facts: StageFacts,
+    ) -> tuple[Positions, np.ndarray[Any, np.dtype[np.bool_]]]:
+        step, count = resolved.step, int(missing.sum())
+        choice = step.spec.missing
+        if choice == "keep":
+            return rows, inside & ~missing
+        if choice == "drop":
+            self.arena.ledger.settle(rows[missing], DROPPED, stage=step.id, reason="missing")
+            facts.reasons["missing"] = count
+            return rows[~missing], inside[~missing]
+        place = self.arena.place(int(rows[missing][0]))
+        raise CurateError(
+            f"Stage '{step.id}' reads {', '.join(columns)}, which {count} rows do not have, "
+            f"the first being {place}.",
+            "Say what such rows mean: `missing: keep` (they pass untouched)"
+            + (" or `missing: drop`" if step.spec.verb in ("filter", "fuse") else "")
+            + " beside the stage, or leave them out with `where:`.",
+        )
+
+    def _verb(
+        self,
+        resolved: ResolvedStep,
+        earlier: Sequence[ResolvedStep],
+        tables: Mapping[str, Positions],
+        rows: Positions,
+        asked: Positions,
+        facts: StageFacts,
+    ) -> Positions:
+        step, stage = resolved.step, resolved.step.stage
+        rule = step.spec.on_failure
+        allowed = rule.allowed(len(asked)) if rule else 0
+        fitted = self._fit(resolved, earlier, asked, facts)
+        if isinstance(stage, ScoreStage):
+            self._note_tolerances(stage)
+            failed = score(self.arena, resolved, asked, fitted, self.tools, allowed, facts)
+            return np.setdiff1d(rows, failed)
+        if isinstance(stage, ExpandStage):
+            made, gone = expand(self.arena, resolved, asked, fitted, self.tools, allowed, facts)
+            return np.concatenate([np.setdiff1d(rows, gone), made])
+        context = Context(
+            self.tools.seed, resolved.models, fitted.arrays, (), self.tools.registry.service
+        )
+        if isinstance(stage, FilterStage):
+            return self._filter(resolved, stage, rows, asked, context, facts)
+        assert isinstance(stage, FuseStage)
+        return self._fuse(resolved, stage, tables, rows, asked, context, facts)
+
+    def _filter(
+        self,
+        resolved: ResolvedStep,
+        stage: FilterStage,
+        rows: Positions,
+        asked: Positions,
+        context: Context,
+        facts: StageFacts,
+    ) -> Positions:
+        seen = rows if stage.sees_all else asked
+        frame = self._stage_frame(resolved, seen)
+        if stage.sees_all:
+            frame = frame.with_columns(pl.Series(ASKED, np.isin(seen, asked)))
+        decisions = stage.filter(frame, context)
+        droppable = (
+            set(frame["id"]) if len(asked) == len(seen) else set(self.arena.frame(asked, [])["id"])
+        )
+        decided = check_decisions(stage.name, decisions, frame["id"], droppable, stage.reasons)
+        if stage.value is not None:
+            self.arena.set_scores(f"{stage.id}_value", seen, decided["value"])
+        facts.note_margins(decisions.margins, self.tolerances)
+        facts.facts |= decisions.facts
+        stay = settle(self.arena, stage.id, seen, decided, facts)
+        return np.concatenate([np.setdiff1d(rows, seen), stay])
+
+    def _fuse(
+        self,
+        resolved: ResolvedStep,
+        stage: FuseStage,
+        tables: Mapping[str, Positions],
+        rows: Positions,
+        asked: Positions,
+        context: Context,
+        facts: StageFacts,
+    ) -> Positions:
+        ordered = {
+            name: self.arena.ordered(np.intersect1d(table, asked)) for name, table in tables.items()
+        }
+        frames = {name: self._stage_frame(resolved, table) for name, table in ordered.items()}
+        together = np.concatenate(list(ordered.values()))
+        ids = pl.concat([frame["id"] for frame in frames.values()])
+        decisions = stage.fuse(frames, context)
+        decided = check_decisions(stage.name, decisions, ids, set(ids), stage.reasons)
+        facts.note_margins(decisions.margins, self.tolerances)
+        facts.facts |= decisions.facts
+        stay = settle(self.arena, stage.id, together, decided, facts)
+        return np.concatenate([np.setdiff1d(rows, together), stay])
+
+    def _stage_frame(self, resolved: ResolvedStep, rows: Positions) -> pl.DataFrame:
+        """`id` and the stage's inputs, conditions evaluated."""
+        step = resolved.step
+        conditions = {f"@{name}": where for name, where in step.conditions.items()}
+        inputs = [name for name in step.stage.inputs() if name not in conditions]
+        frame = self.arena.frame(rows, inputs)
+        for name, where in conditions.items():
+            read = self.arena.frame(rows, where.columns)
+            frame = frame.with_columns(read.select(where.expr().alias(name)).to_series())
+        return frame
+
+    def _note_tolerances(self, stage: ScoreStage) -> None:
+        for name, output in stage.outputs().items():
+            self.tolerances[f"{stage.id}_{name}"] = output.tolerance
+
+    def _fit(
+        self,
+        resolved: ResolvedStep,
+        earlier: Sequence[ResolvedStep],
+        asked: Positions,
+        facts: StageFacts,
+    ) -> Fitted:
+        inputs = resolved.step.stage.inputs()
+        return fit(
+            resolved,
+            lambda: self.arena.frame(asked, inputs),
+            lambda reference: self._reference_rows(resolved, reference, earlier),
+            self.tools,
+            facts,
+        )
+
+    def fit_keys(self, resolved: ResolvedStep, earlier: Sequence[ResolvedStep]) -> Fitted:
+        """The keys of what a step fits on reference tables, without fitting."""
+
+        def none() -> pl.DataFrame:
+            raise AssertionError("a fit on the pool has no key before the pool is known")
+
+        rows = fit_rows(resolved, none, lambda r: self._reference_rows(resolved, r, earlier))
+        seed = self.tools.seed
+        keys = {part: key_of(fit_components(resolved, part, table, seed)) for part, table in rows}
+        return Fitted({}, keys, seed)
+
+    def _reference_rows(
+        self, resolved: ResolvedStep, reference: Reference, earlier: Sequence[ResolvedStep]
+    ) -> pl.DataFrame:
+        """A reference table as the stage reads it.
+
+        The recipe's earlier row-scoped stages run on it too, without their `where:`: expansions in
+        place always, scores where this stage (or one that must run for it) reads their columns.
+        Filters choose among the pool, never among references.
+        """
+        loaded = load_reference(
+            "reference", reference, seed=self.tools.seed, beside=self.resolved.beside
+        )
+        arena = Arena({"reference": loaded})
+        inputs = resolved.step.stage.inputs()
+        inner = Execution(self.resolved, arena, self.tools)
+        for before in _needed(resolved.step, earlier):
+            positions = next(iter(arena.tables.values()))
+            facts = StageFacts()
+            fitted = inner._fit(before, earlier[: earlier.index(before)], positions, facts)
+            if isinstance(before.step.stage, ScoreStage):
+                score(arena, before, positions, fitted, self.tools, 0, facts)
+            else:
+                made, gone = expand(arena, before, positions, fitted, self.tools, 0, facts)
+                arena.tables["reference"] = np.concatenate([np.setdiff1d(positions, gone), made])
+        return arena.frame(arena.tables["reference"], inputs)
+
+    def _head(self, resolved: ResolvedStep) -> dict[str, Any]:
+        step, plugin = resolved.step, resolved.plugin
+        shown = self.resolved.checked.document.shown_at(("pipeline", step.index))
+        return {
+            "id": step.id,
+            "verb": step.spec.verb,
+            "stage": step.spec.stage,
+            "version": step.stage.version,
+            "plugin": {"name": plugin.name, "version": plugin.version},
+            "inputs": list(step.inputs),
+            "where": shown.get("where"),
+            "params": shown.get("with") or {},
+        }
+
+
+def strict_columns(stage: Stage) -> list[str]:
+    """The columns in which a null needs `missing:` to say what it means."""
+    params = stage.params
+    names: list[str] = []
+    for name in type(params).model_fields:
+        value = getattr(params, name)
+        reads = marker(type(params), name, Reads)
+        if value is None:
+            continue
+        if reads is not None and not reads.nulls:
+            names += value if isinstance(value, list) else [value]
+        elif marker(type(params), name, Prefers):
+            names += numbers_of(value)
+    return list(dict.fromkeys(names))
+
+
+def _needed(step: Step, earlier: Sequence[ResolvedStep]) -> list[ResolvedStep]:
+    """The stages before `step` that run on its reference tables, in order."""
+    tables, columns = set(step.inputs), set(step.stage.inputs())
+    chosen = []
+    for resolved in reversed(earlier):
+        if resolved.step.result not in tables:
+            continue
+        tables.update(resolved.step.inputs)
+        stage = resolved.step.stage
+        in_place = isinstance(stage, ExpandStage) and stage.in_place()
+        wanted = isinstance(stage, ScoreStage) and columns & set(resolved.step.adds)
+        if stage.scope == "row" and (in_place or wanted):
+            chosen.append(resolved)
+            columns.update(stage.inputs())
+    return chosen[::-1]

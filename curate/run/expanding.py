@@ -1,0 +1,192 @@
+"""The verb `expand`: children made, remembered by the content of their parent, and entered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import orjson
+import polars as pl
+
+from curate.contract import Child, Context, ExpandStage
+from curate.errors import CurateError
+from curate.ledger import FAILED, MERGED, Positions
+from curate.memo.keys import contents_of
+from curate.run.arena import Arena
+from curate.run.computing import broken
+from curate.run.facts import StageFacts
+from curate.run.failures import Failures, describe
+from curate.run.fitting import Fitted
+from curate.run.resolve import ResolvedStep
+from curate.run.tools import Tools
+
+FIELDS = ("messages", "replaces", "round", "columns", "origin", "generator", "license", "ability")
+
+
+def expand(
+    arena: Arena,
+    resolved: ResolvedStep,
+    asked: Positions,
+    fitted: Fitted,
+    tools: Tools,
+    allowed: int,
+    facts: StageFacts,
+) -> tuple[Positions, Positions]:
+    """Make children of rows.
+
+    A child that could not be made is created and failed; where it was to replace its parents, they
+    fail too. Such a pair is one failure of those allowed.
+
+    Returns:
+        Positions of new live rows, and of parents that are live no more.
+
+    Raises:
+        RowError: More than `allowed` children could not be made.
+        PluginError: The stage broke its contract.
+    """
+    stage = resolved.step.stage
+    assert isinstance(stage, ExpandStage)
+    context = Context(tools.seed, resolved.models, fitted.arrays, (), tools.registry.service)
+    rows = arena.frame(asked, stage.inputs())
+    if stage.scope == "row":
+        children = list(_by_content(resolved, rows, fitted, context, tools, facts))
+    else:
+        children = list(stage.expand(rows, context))
+    at = dict(zip(rows["id"], asked.tolist(), strict=True))
+    _check(stage, children, at, arena)
+    parents = [np.array([at[id] for id in child.parents], dtype=np.int64) for child in children]
+    failures = Failures(stage.id, allowed)
+    for child, positions in zip(children, parents, strict=True):
+        if child.error is not None:
+            failures.add(arena.place(int(positions[0])), child.error)
+    if not children:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    made = arena.add_children(stage.id, parents, children)
+    facts.books.created = len(children)
+    return _settle(arena, stage.id, children, parents, made)
+
+
+def _settle(
+    arena: Arena,
+    stage: str,
+    children: Sequence[Child],
+    parents: Sequence[Positions],
+    made: Positions,
+) -> tuple[Positions, Positions]:
+    failed = np.array([child.error is not None for child in children])
+    errors = [child.error for child in children if child.error is not None]
+    arena.ledger.settle(made[failed], FAILED, stage=stage, reason="error", detail=errors)
+    lost: dict[int, str] = {}
+    replaced: set[int] = set()
+    for child, positions in zip(children, parents, strict=True):
+        if child.replaces:
+            replaced.update(positions.tolist())
+            if child.error is not None:
+                lost |= dict.fromkeys(positions.tolist(), child.error)
+    merged = np.array(sorted(replaced - set(lost)), dtype=np.int64)
+    gone = np.array(sorted(lost), dtype=np.int64)
+    arena.ledger.settle(merged, MERGED, stage=stage, reason="replaced")
+    arena.ledger.settle(
+        gone, FAILED, stage=stage, reason="error", detail=[lost[p] for p in gone.tolist()]
+    )
+    return made[~failed], np.concatenate([merged, gone])
+
+
+def _check(stage: ExpandStage, children: Sequence[Child], at: dict[str, int], arena: Arena) -> None:
+    for child in children:
+        if not isinstance(child, Child):
+            raise broken(stage.name, f"it returned {type(child).__name__}, not Child")
+        if not child.parents or len(set(child.parents)) != len(child.parents):
+            raise broken(stage.name, f"a child names the parents {child.parents}")
+        for id in child.parents:
+            if id not in at:
+                raise broken(stage.name, f"a child names the parent {id}, which it was not given")
+        if (child.messages is None) == (child.error is None):
+            raise broken(stage.name, f"a child of {child.parents[0]} needs messages or an error")
+        for turn in child.messages or ():
+            if set(turn) != {"role", "content"} or not all(
+                isinstance(value, str) for value in turn.values()
+            ):
+                raise broken(
+                    stage.name, f"a child of {child.parents[0]} has a turn without role and content"
+                )
+        unknown = [name for name in child.columns if name not in arena.rows.columns]
+        if unknown:
+            raise broken(stage.name, f"a child has columns that the table has not: {unknown}")
+
+
+def _by_content(
+    resolved: ResolvedStep,
+    rows: pl.DataFrame,
+    fitted: Fitted,
+    context: Context,
+    tools: Tools,
+    facts: StageFacts,
+) -> Iterator[Child]:
+    """Children of every row, made once for equal contents and remembered where all went well."""
+    stage = resolved.step.stage
+    assert isinstance(stage, ExpandStage)
+    contents = pl.Series("id", contents_of(rows, stage.inputs()), dtype=pl.String)
+    distinct = rows.with_columns(contents).unique("id", keep="first", maintain_order=True)
+    components = resolved.components() | {"output": "children", "fits": dict(fitted.keys)}
+    if stage.uses_seed:
+        components["seed"] = tools.seed
+    column = tools.memo.column(stage.name, "children", components)
+    known = {id: _loads(value) for id, value in column.lookup(distinct["id"]).iter_rows()}
+    todo = distinct.filter(~pl.col("id").is_in(list(known)))
+    facts.memo = {"distinct": len(distinct), "hits": len(known), "computed": len(todo)}
+    for part in todo.iter_slices(stage.chunk):
+        made = _isolated(stage, part, context)
+        fine = [id for id, children in made.items() if all(c.error is None for c in children)]
+        column.append(pl.DataFrame({"id": fine, "value": [_dumps(made[id]) for id in fine]}))
+        # what is used is what is stored, so that a first and a resumed run agree
+        known |= {id: _loads(_dumps(made[id])) if id in set(fine) else made[id] for id in made}
+    for id, content in zip(rows["id"], contents, strict=True):
+        for child in known[content]:
+            yield _for_parent(child, id)
+
+
+def _isolated(stage: ExpandStage, rows: pl.DataFrame, context: Context) -> dict[str, list[Child]]:
+    """Children by the id of their row; an exception costs only the row that raises it."""
+    try:
+        return _grouped(stage, rows["id"].to_list(), stage.expand(rows, context))
+    except CurateError:
+        raise
+    except Exception as error:  # a plugin may raise anything; the row is found and carries it
+        if len(rows) > 1:
+            middle = len(rows) // 2
+            return _isolated(stage, rows[:middle], context) | _isolated(
+                stage, rows[middle:], context
+            )
+        id = rows["id"][0]
+        return {id: [Child((id,), replaces=stage.in_place(), error=describe(error))]}
+
+
+def _grouped(
+    stage: ExpandStage, ids: Sequence[str], children: Iterable[Child]
+) -> dict[str, list[Child]]:
+    groups: dict[str, list[Child]] = {id: [] for id in ids}
+    for child in children:
+        if not isinstance(child, Child):
+            raise broken(stage.name, f"it returned {type(child).__name__}, not Child")
+        if len(child.parents) != 1 or child.parents[0] not in groups:
+            raise broken(
+                stage.name,
+                f"a child names the parents {child.parents}; of a row-scoped stage it has one, "
+                "among the rows given",
+            )
+        groups[child.parents[0]].append(child)
+    return groups
+
+
+def _for_parent(child: Child, id: str) -> Child:
+    return Child((id,), **{name: getattr(child, name) for name in (*FIELDS, "error")})
+
+
+def _dumps(children: Sequence[Child]) -> str:
+    dumped = [{name: getattr(child, name) for name in FIELDS} for child in children]
+    return orjson.dumps(dumped, default=dict).decode()
+
+
+def _loads(value: str) -> list[Child]:
+    return [Child(("",), **fields) for fields in orjson.loads(value)]

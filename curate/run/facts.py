@@ -1,0 +1,44 @@
+"""What is recorded of a stage, for the manifest, the screen and observers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from curate.contract import Margin
+from curate.ledger import Books
+
+
+@dataclass
+class StageFacts:
+    """One stage's entry of the manifest, filled while the stage runs."""
+
+    books: Books = field(default_factory=Books)
+    untouched: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    memo: dict[str, int] | None = None
+    fits: dict[str, str] = field(default_factory=dict)
+    flags: dict[str, int] = field(default_factory=dict)
+    margins: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def note_margins(self, margins: Iterable[Margin], tolerances: Mapping[str, float]) -> None:
+        """Record margins; one is close where it does not exceed twice the tolerance."""
+        for margin in margins:
+            tolerance = tolerances.get(margin.column or "", 0.0) * margin.factor
+            self.margins.append(
+                {
+                    "cut": margin.cut,
+                    "distance": margin.distance,
+                    "tolerance": tolerance,
+                    "close": tolerance > 0 and margin.distance <= 2 * tolerance,
+                }
+            )
+
+    def entry(self) -> dict[str, Any]:
+        """As JSON values."""
+        entry = asdict(self)
+        books = entry.pop("books")
+        return {"in": books.pop("entered"), **books, **entry}

@@ -1,0 +1,86 @@
+"""Fitting: reference sets or the pool in, named arrays out, once for each key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.contract import Context, Reference
+from curate.memo.keys import content_of_table, contents_of, key_of
+from curate.run.computing import broken
+from curate.run.facts import StageFacts
+from curate.run.resolve import ResolvedStep
+from curate.run.tools import Tools
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted: arrays by part and name, the key of each part, and the seed."""
+
+    arrays: Mapping[str, Mapping[str, NDArray[Any]]]
+    keys: Mapping[str, str]
+    seed: int
+
+
+def fit_components(
+    resolved: ResolvedStep, part: str, rows: pl.DataFrame, seed: int
+) -> dict[str, Any]:
+    """The components of a fit's key: a hash of what the fit reads, never of its floats."""
+    stage = resolved.step.stage
+    parts = resolved.components()
+    parts |= {"part": part, "table": content_of_table(contents_of(rows, stage.inputs()))}
+    if stage.uses_seed:
+        parts["seed"] = seed
+    return parts
+
+
+def fit_rows(
+    resolved: ResolvedStep,
+    pool: Callable[[], pl.DataFrame],
+    reference: Callable[[Reference], pl.DataFrame],
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Each part with the rows (`id` and the stage's inputs) that it is fitted on."""
+    for part, target in resolved.step.stage.fits().items():
+        yield part, reference(target) if isinstance(target, Reference) else pool()
+
+
+def fit(
+    resolved: ResolvedStep,
+    pool: Callable[[], pl.DataFrame],
+    reference: Callable[[Reference], pl.DataFrame],
+    tools: Tools,
+    facts: StageFacts,
+) -> Fitted:
+    """Fit every part that is not remembered.
+
+    Args:
+        resolved: The step.
+        pool: Gives the rows that the stage is asked about: `id` and its inputs.
+        reference: Gives the rows of a reference table likewise.
+        tools: The means of the run.
+        facts: Notes for each part whether it came from the memo.
+    """
+    stage = resolved.step.stage
+    arrays: dict[str, Mapping[str, NDArray[Any]]] = {}
+    keys: dict[str, str] = {}
+    for part, rows in fit_rows(resolved, pool, reference):
+        components = fit_components(resolved, part, rows, tools.seed)
+        stored = tools.memo.fit(stage.name, part, components)
+        found = stored.load()
+        facts.fits[part] = "memo" if found is not None else "computed"
+        if found is None:
+            context = Context(tools.seed, resolved.models, {}, (), tools.registry.service)
+            fitted = stage.fit(part, rows.sort("id"), context)
+            if not all(isinstance(array, np.ndarray) for array in fitted.values()):
+                raise broken(stage.name, f"fit('{part}') returned something that is no array")
+            stored.save(fitted)
+            found = stored.load()
+            assert found is not None
+        arrays[part] = found
+        keys[part] = key_of(components)
+    return Fitted(arrays, keys, tools.seed)

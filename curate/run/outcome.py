@@ -1,0 +1,191 @@
+"""What a finished run hands over for publishing, and how it is put together."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+import polars as pl
+import xxhash
+
+from curate.ledger import Positions
+from curate.memo.keys import canonical
+from curate.run.arena import Arena
+from curate.run.execute import Execution
+from curate.run.resolve import Resolved, package_versions
+from curate.run.tools import Tools
+from curate.sources.load import load
+
+SHARED = ("source", "origin", "generator", "ability")
+"""Columns whose shares before and after are recorded."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: tables, books and recipe of a version to be.
+
+    Args:
+        name: The dataset's name, which is also its folder's.
+        data: The kept rows in their order: the framework's columns, then the original ones.
+        dropped: Every readable row that was not kept, same columns; None: not to be published.
+        ledger: `id`, `source`, `file`, `line`, `fate`, `stage`, `reason`, `detail`, `ref`,
+            `parents`; one row for every example ever seen.
+        scores: `id` and the score columns, for rows that were dropped too.
+        manifest: Books, stages, sources, models and environment as JSON values; publishing adds
+            `name`, `version`, `digest` and `parent`.
+        recipe: The recipe's text, as it was asked.
+        lock: What the recipe resolved to.
+        identity: What the digest covers besides rows and inputs: the resolved recipe without
+            comments, engine, paths and neutral parameters.
+        shards: Files to spread the kept rows over; never more than there are rows.
+    """
+
+    name: str
+    data: pl.DataFrame
+    dropped: pl.DataFrame | None
+    ledger: pl.DataFrame
+    scores: pl.DataFrame
+    manifest: Mapping[str, Any]
+    recipe: str
+    lock: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    shards: int = 1
+
+
+def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
+    """Load the sources, run the stages, and put together what is to be published."""
+    recipe = resolved.checked.recipe
+    loaded = {
+        name: load(name, source, limit=limit, beside=resolved.beside)
+        for name, source in recipe.sources.items()
+    }
+    arena = Arena(loaded)
+    execution = Execution(resolved, arena, tools)
+    kept = execution.run()
+    return _outcome(resolved, execution, kept, _sources_facts(resolved, loaded), limit)
+
+
+def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {}
+    for name, source in resolved.checked.recipe.sources.items():
+        rows = loaded[name]
+        facts[name] = {
+            "files": [{"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in rows.files],
+            "rows": len(rows.rows) + len(rows.unreadable),
+            "unreadable": len(rows.unreadable),
+            "format": rows.format.name,
+            "origin": source.origin,
+            "generator": source.generator,
+            "license": source.license,
+            "dataset": source.dataset,
+            "revision": source.revision,
+            "facts": dict(rows.facts),
+        }
+    return facts
+
+
+def _outcome(
+    resolved: Resolved,
+    execution: Execution,
+    kept: Positions,
+    sources: Mapping[str, Any],
+    limit: int | None,
+) -> Outcome:
+    arena, recipe = execution.arena, resolved.checked.recipe
+    everything = arena.ordered(np.arange(len(arena.rows), dtype=np.int64))
+    columns = [name for name in arena.rows.columns if not name.startswith("@")]
+    if recipe.output.shuffle:
+        kept = _shuffled(arena, kept, recipe.seed)
+    is_kept = np.isin(everything, kept)
+    readable = arena.rows["messages"].is_not_null().to_numpy()
+    dropped = everything[~is_kept & readable[everything]]
+    scored = everything[readable[everything]]
+    vectors = [n for n, column in arena.scores.items() if isinstance(column.dtype, pl.Array)]
+    published = [n for n in arena.scores if recipe.output.vectors or n not in vectors]
+    manifest = {
+        "run_key": resolved.run_key,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "curate": package_versions()["curate-data"],
+        "seed": recipe.seed,
+        "limit": limit,
+        "books": arena.ledger.totals(),
+        "sources": dict(sources),
+        "references": resolved.references_facts(),
+        "models": resolved.models_facts(),
+        "stages": execution.entries,
+        "columns": [
+            {"name": name, "kind": kind, "stage": r.step.id, "published": name in published}
+            for r in resolved.steps
+            for name, kind in r.step.adds.items()
+        ],
+        "shares": _shares(arena, kept),
+        "environment": {
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "platform": f"{platform.system()} {platform.machine()}",
+            "packages": package_versions(),
+        },
+    }
+    return Outcome(
+        name=recipe.name,
+        data=arena.frame(kept, columns),
+        dropped=arena.frame(dropped, columns) if recipe.output.dropped else None,
+        ledger=_ledger(arena, everything),
+        scores=arena.frame(scored, published),
+        manifest=manifest,
+        recipe=resolved.checked.document.text,
+        lock=resolved.lock(),
+        identity=_plain(canonical(resolved.identity)),
+        shards=recipe.output.shards,
+    )
+
+
+def _plain(data: bytes) -> dict[str, Any]:
+    plain: dict[str, Any] = orjson.loads(data)
+    return plain
+
+
+def _shuffled(arena: Arena, kept: Positions, seed: int) -> Positions:
+    ids = arena.frame(kept, [])["id"]
+    keys = [xxhash.xxh3_128_hexdigest(f"{seed}:{id}".encode()) for id in ids]
+    shuffled: Positions = kept[np.argsort(np.array(keys), kind="stable")]
+    return shuffled
+
+
+def _ledger(arena: Arena, everything: Positions) -> Any:
+    ledger = arena.ledger
+    frame = arena.frame(everything, ["source", "@file", "@line", "parents"])
+    columns = {
+        name: pl.Series(name, getattr(ledger, name)[everything].tolist(), dtype=pl.String)
+        for name in ("fate", "stage", "reason", "detail", "ref")
+    }
+    return (
+        frame.rename({"@file": "file", "@line": "line"})
+        .with_columns(pl.col("parents").fill_null([]), **columns)
+        .select("id", "source", "file", "line", *columns, "parents")
+    )
+
+
+def _shares(arena: Arena, kept: Positions) -> dict[str, Any]:
+    entered = arena.rows[: arena.ledger.entered]
+    before = entered.filter(entered["messages"].is_not_null())
+    after = arena.frame(kept, SHARED)
+    return {
+        column: {
+            "before": _counts(before[column].fill_null("").to_list()),
+            "after": _counts(after[column].fill_null("").to_list()),
+        }
+        for column in SHARED
+    }
+
+
+def _counts(values: Sequence[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    return dict(sorted(counts.items()))

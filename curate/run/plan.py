@@ -1,0 +1,138 @@
+"""What a run would do, before any model is loaded. Imported where it is needed: it is heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.contract import ExpandStage, Reference, ScoreStage
+from curate.ledger import Positions
+from curate.memo.keys import changed, contents_of
+from curate.memo.store import Memo
+from curate.plugins.registry import get_registry
+from curate.run.arena import Arena
+from curate.run.check import check
+from curate.run.execute import Execution
+from curate.run.resolve import ResolvedStep, resolve
+from curate.run.scoring import output_components
+from curate.run.tools import Tools
+from curate.sources.hashes import home
+from curate.sources.load import load
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """What one stage would do.
+
+    Attributes:
+        rows: At most so many rows reach it.
+        distinct: Distinct contents among all rows of the sources, None where that depends on
+            columns that earlier stages write.
+        remembered: How many of them the memo holds, for the output that holds fewest.
+        changed: Components of the key that differ from the last run of this stage, if none of
+            the contents is remembered.
+    """
+
+    id: str
+    verb: str
+    stage: str
+    rows: int
+    distinct: int | None = None
+    remembered: int | None = None
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    name: str
+    sources: Mapping[str, int]
+    steps: tuple[PlannedStep, ...]
+    models: Mapping[str, str]
+    run_key: str
+
+
+def plan(
+    source: str | Path | Mapping[str, Any],
+    sets: Sequence[str] = (),
+    *,
+    limit: int | None = None,
+) -> Plan:
+    """Resolve a recipe, count its rows, and look up what is remembered. Loads no model.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+        CurateError: Something that it names cannot be found or read.
+    """
+    registry = get_registry()
+    beside = Path(source).parent if isinstance(source, str | Path) else None
+    checked = check(source, sets, registry)
+    resolved = resolve(checked, registry, beside=beside)
+
+    loaded = {
+        name: load(name, spec, limit=limit, beside=beside)
+        for name, spec in checked.recipe.sources.items()
+    }
+    memo = Memo(home() / "memo")
+    tools = Tools(registry, memo, registry.engine("local"), checked.recipe.seed)
+    execution = Execution(resolved, Arena(loaded), tools)
+    return Plan(
+        name=checked.recipe.name,
+        sources={name: len(rows.rows) + len(rows.unreadable) for name, rows in loaded.items()},
+        steps=tuple(_step(execution, at) for at in range(len(resolved.steps))),
+        models={name: facts["digest"] for name, facts in resolved.models_facts().items()},
+        run_key=resolved.run_key,
+    )
+
+
+def _step(execution: Execution, at: int) -> PlannedStep:
+    """Look at one step as if every row of its sources reached it unchanged."""
+    steps = execution.resolved.steps
+    resolved, before = steps[at], steps[:at]
+    step, stage = resolved.step, resolved.step.stage
+    rows = _reaching(execution, resolved, before)
+    planned = PlannedStep(step.id, step.spec.verb, stage.name, len(rows))
+    written = {name for earlier in before for name in earlier.step.adds}
+    rewritten = any(isinstance(earlier.step.stage, ExpandStage) for earlier in before)
+    if (
+        not isinstance(stage, ScoreStage)
+        or stage.scope != "row"
+        or rewritten
+        or written & set(stage.inputs())
+        or any(not isinstance(target, Reference) for target in stage.fits().values())
+    ):
+        return planned
+    frame = execution.arena.frame(rows, stage.inputs())
+    contents = pl.Series("id", contents_of(frame, stage.inputs()), dtype=pl.String)
+    fitted = execution.fit_keys(resolved, before)
+    remembered, differs = [], []
+    for name in stage.outputs():
+        components = output_components(resolved, fitted, name)
+        last = execution.tools.memo.last_components(stage.name, name)
+        column = execution.tools.memo.column(stage.name, name, components)
+        remembered.append(len(column.lookup(contents)))
+        if not remembered[-1] and last is not None:
+            differs += changed(last, components)
+    return replace(
+        planned,
+        distinct=contents.n_unique(),
+        remembered=min(remembered, default=0),
+        changed=tuple(dict.fromkeys(differs)),
+    )
+
+
+def _reaching(
+    execution: Execution, resolved: ResolvedStep, before: Sequence[ResolvedStep]
+) -> Positions:
+    names = set(resolved.step.inputs)
+    for earlier in reversed(before):
+        if earlier.step.result in names:
+            names.update(earlier.step.inputs)
+    tables = execution.arena.tables
+    return np.concatenate([tables[name] for name in tables if name in names])

@@ -1,0 +1,253 @@
+"""What a checked recipe resolves to on this machine: files, models, plugins, and the run key.
+
+Nothing here imports polars or a model: this is all that an up-to-date run needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from curate.contract import (
+    API_VERSION,
+    Condition,
+    InputFile,
+    ModelFiles,
+    ModelName,
+    Neutral,
+    Params,
+    Reference,
+    Stage,
+    marker,
+)
+from curate.memo.keys import key_of
+from curate.plugins.registry import Dist, Registry
+from curate.recipe.model import Source
+from curate.run.check import Checked, Step
+from curate.run.parameters import references
+from curate.services.models import resolve as resolve_model
+from curate.sources.files import SourceFile, resolve_files
+from curate.sources.hashes import file_sha256
+
+
+@dataclass(frozen=True)
+class ResolvedStep:
+    """A step with everything that its results depend on, but for the rows.
+
+    Attributes:
+        params: Result-changing parameters in canonical form, references left out.
+        models: Files of the models that parameters name.
+        plugin: The distribution that the stage comes from.
+        services: Service > the distribution that gives it.
+        references: Dotted parameter path > the reference table and its files.
+    """
+
+    step: Step
+    params: Mapping[str, Any]
+    models: Mapping[str, ModelFiles]
+    plugin: Dist
+    services: Mapping[str, Dist]
+    references: Mapping[str, tuple[Reference, tuple[SourceFile, ...]]]
+
+    def components(self, params: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """Components of a key that depends on some parameters (None: on all)."""
+        stage = self.step.stage
+        chosen = self.params if params is None else {n: self.params[n] for n in params}
+        parts: dict[str, Any] = {
+            "stage": stage.name,
+            "version": stage.version,
+            "params": dict(chosen),
+            "models": {n: m.digest for n, m in self.models.items() if n in chosen},
+            "services": {n: [d.version, d.editable] for n, d in self.services.items()},
+        }
+        if self.plugin.editable:
+            parts["source"] = self.plugin.editable
+        return parts
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe with its inputs, models and plugins found and hashed."""
+
+    checked: Checked
+    files: Mapping[str, tuple[SourceFile, ...]]
+    steps: tuple[ResolvedStep, ...]
+    beside: Path | None = field(default=None)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The resolved recipe as the digest sees it: content hashes stand for paths."""
+        recipe = self.checked.recipe
+        sources = {}
+        for name, source in recipe.sources.items():
+            options = source.model_dump(exclude={"path", "dataset", "on_failure"})
+            sources[name] = options | {"files": [file.sha256 for file in self.files[name]]}
+        return {
+            "name": recipe.name,
+            "seed": recipe.seed,
+            "sources": sources,
+            "pipeline": [self._step_identity(resolved) for resolved in self.steps],
+            "output": recipe.output.model_dump(),
+        }
+
+    @staticmethod
+    def _step_identity(resolved: ResolvedStep) -> dict[str, Any]:
+        step, spec = resolved.step, resolved.step.spec
+        return {
+            spec.verb: spec.stage,
+            "id": step.id,
+            "with": dict(resolved.params),
+            "references": {
+                at: [reference_options(reference), [file.sha256 for file in files]]
+                for at, (reference, files) in resolved.references.items()
+            },
+            "where": spec.where,
+            "missing": spec.missing,
+            "from": list(step.inputs),
+            "as": step.result,
+        }
+
+    @cached_property
+    def run_key(self) -> str:
+        """The key of the whole run: identity, plugin and stage versions, failure rules."""
+        recipe = self.checked.recipe
+        rules = [source.on_failure for source in recipe.sources.values()]
+        rules += [spec.on_failure for spec in recipe.pipeline]
+        return key_of(
+            {
+                "identity": self.identity,
+                "curate": installed_version("curate-data"),
+                "stages": [r.components() for r in self.steps],
+                "plugins": [[r.plugin.name, r.plugin.version] for r in self.steps],
+                "on_failure": [rule and rule.model_dump() for rule in rules],
+            }
+        )
+
+    def lock(self) -> dict[str, Any]:
+        """The content of recipe.lock.yaml."""
+        document = self.checked.document
+        sources = {}
+        for name in self.checked.recipe.sources:
+            files = [
+                {"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in self.files[name]
+            ]
+            sources[name] = {"files": files}
+        plugins = {d.name: d for r in self.steps for d in (r.plugin, *r.services.values())}
+        return {
+            "lock_version": 1,
+            "run_key": self.run_key,
+            "recipe": document.shown(),
+            "sources": sources,
+            "references": self.references_facts(),
+            "models": self.models_facts(),
+            "stages": {
+                r.step.id: {"stage": r.step.stage.name, "version": r.step.stage.version}
+                for r in self.steps
+            },
+            "plugins": {
+                d.name: {"version": d.version, "source": d.editable} for d in plugins.values()
+            },
+            "api_version": API_VERSION,
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "packages": package_versions(),
+        }
+
+    def references_facts(self) -> dict[str, Any]:
+        """Reference tables by `<stage id>.<parameter>`."""
+        return {
+            f"{r.step.id}.{at}": {
+                "files": [{"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in files],
+                "options": reference_options(reference),
+            }
+            for r in self.steps
+            for at, (reference, files) in r.references.items()
+        }
+
+    def models_facts(self) -> dict[str, Any]:
+        """Models by the name that the recipe uses."""
+        models = [model for r in self.steps for model in r.models.values()]
+        return {m.name: {"commit": m.commit, "digest": m.digest} for m in models}
+
+
+def resolve(checked: Checked, registry: Registry, *, beside: Path | None = None) -> Resolved:
+    """Find and hash everything that a checked recipe names.
+
+    Raises:
+        CurateError: Something cannot be found or read.
+    """
+    files = {
+        name: tuple(resolve_files(source, beside=beside))
+        for name, source in checked.recipe.sources.items()
+    }
+    steps = tuple(_resolve_step(step, registry, beside) for step in checked.steps)
+    return Resolved(checked, files, steps, beside)
+
+
+def _resolve_step(step: Step, registry: Registry, beside: Path | None) -> ResolvedStep:
+    stage: Stage = step.stage
+    params: Params = stage.params
+    fields = type(params).model_fields
+    models = {
+        name: resolve_model(getattr(params, name), registry, download=True)
+        for name in fields
+        if marker(type(params), name, ModelName) and getattr(params, name) is not None
+    }
+    plain: dict[str, Any] = {}
+    for name in fields:
+        value = getattr(params, name)
+        if marker(type(params), name, Neutral):
+            continue
+        if name in models:
+            plain[name] = models[name].digest
+        elif marker(type(params), name, InputFile) and value is not None:
+            plain[name] = file_sha256(Path(value))
+        elif marker(type(params), name, Condition):
+            plain[name] = str(value)
+        elif not any(references(value)):
+            plain[name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    tables = {
+        ".".join(map(str, at)): (reference, tuple(resolve_files(reference, beside)))
+        for at, reference in references(params)
+    }
+    prefix = stage.name.partition(".")[0]
+    return ResolvedStep(
+        step,
+        plain,
+        models,
+        registry.distribution("curate", prefix),
+        {s: registry.distribution("curate.services", s) for s in stage.services},
+        tables,
+    )
+
+
+def reference_options(reference: Reference | Source) -> dict[str, Any]:
+    """What about a reference table changes its rows, its path apart."""
+    return reference.model_dump(exclude={"path"})
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the libraries whose results end up in values."""
+    from importlib.metadata import PackageNotFoundError
+
+    found = {}
+    for name in (
+        "curate-data",
+        "polars",
+        "pyarrow",
+        "numpy",
+        "torch",
+        "transformers",
+        "tokenizers",
+    ):
+        try:
+            found[name] = installed_version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,187 @@
+"""The verb `score`: ask the memo first, compute the rest, write score columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.contract import Context, Output, ScoreStage
+from curate.engines.base import Work
+from curate.ledger import FAILED, Positions
+from curate.memo.keys import contents_of
+from curate.run.arena import Arena
+from curate.run.computing import DTYPES, check_scores, compute
+from curate.run.facts import StageFacts
+from curate.run.failures import Failures
+from curate.run.fitting import Fitted
+from curate.run.resolve import ResolvedStep
+from curate.run.tools import Tools
+
+
+def score(
+    arena: Arena,
+    resolved: ResolvedStep,
+    asked: Positions,
+    fitted: Fitted,
+    tools: Tools,
+    allowed: int,
+    facts: StageFacts,
+) -> Positions:
+    """Score rows; returns the positions of those that failed, settled in the ledger.
+
+    Raises:
+        RowError: More than `allowed` rows failed.
+        PluginError: The stage broke its contract.
+    """
+    return _Scoring(arena, resolved, asked, fitted, tools, allowed, facts).run()
+
+
+class _Scoring:
+    def __init__(
+        self,
+        arena: Arena,
+        resolved: ResolvedStep,
+        asked: Positions,
+        fitted: Fitted,
+        tools: Tools,
+        allowed: int,
+        facts: StageFacts,
+    ) -> None:
+        stage = resolved.step.stage
+        assert isinstance(stage, ScoreStage)
+        self.stage = stage
+        self.arena = arena
+        self.resolved = resolved
+        self.asked = asked
+        self.fitted = fitted
+        self.tools = tools
+        self.facts = facts
+        self.outputs = stage.outputs()
+        self.rows = arena.frame(asked, stage.inputs())
+        self.failures = Failures(stage.id, allowed)
+        self.errors: dict[str, str] = {}
+
+    def run(self) -> Positions:
+        keys, values = self._by_content() if self.stage.scope == "row" else self._by_table()
+        for name, output in self.outputs.items():
+            self.arena.set_scores(f"{self.stage.id}_{name}", self.asked, values[name])
+            if output.flag:
+                self.facts.flags[name] = int(values[name].fill_null(False).sum())
+        details = [self.errors[key] for key in keys if key in self.errors]
+        failed = self.asked[[key in self.errors for key in keys]]
+        self.arena.ledger.settle(
+            failed, FAILED, stage=self.stage.id, reason="error", detail=details
+        )
+        return failed
+
+    def _context(self, wanted: Sequence[str]) -> Context:
+        return Context(
+            seed=self.tools.seed,
+            models=self.resolved.models,
+            fits=self.fitted.arrays,
+            wanted=tuple(wanted),
+            service=self.tools.registry.service,
+        )
+
+    def _by_table(self) -> tuple[pl.Series, pl.DataFrame]:
+        """A pool-scoped stage: all rows at once, every time. Returns ids and values."""
+        ids = self.rows["id"]
+        result = self.stage.score(self.rows, self._context(list(self.outputs)))
+        good, self.errors = check_scores(
+            self.stage.name, result, set(ids), self.outputs, whole=True
+        )
+        at = dict(zip(ids, self.asked.tolist(), strict=True))
+        for id, error in self.errors.items():
+            self.failures.add(self.arena.place(at[id]), error)
+        return ids, ids.to_frame().join(good, on="id", how="left", maintain_order="left")
+
+    def _by_content(self) -> tuple[pl.Series, pl.DataFrame]:
+        """A row-scoped stage: equal contents once, the memo first. Returns contents and values."""
+        name = self.stage.name
+        contents = pl.Series("id", contents_of(self.rows, self.stage.inputs()), dtype=pl.String)
+        distinct = self.rows.with_columns(contents).unique("id", keep="first", maintain_order=True)
+        columns = {
+            output: self.tools.memo.column(
+                name, output, output_components(self.resolved, self.fitted, output)
+            )
+            for output in self.outputs
+        }
+        found = {output: column.lookup(distinct["id"]) for output, column in columns.items()}
+        missing = pl.DataFrame(
+            {
+                output: ~distinct["id"].is_in(known["id"].to_list())
+                for output, known in found.items()
+            }
+        )
+        todo = int(missing.select(pl.any_horizontal(pl.all())).to_series().sum())
+        memo = {"distinct": len(distinct), "hits": len(distinct) - todo, "computed": 0}
+        self.facts.memo = memo
+        times, first = _occurrences(contents, self.asked)
+
+        def fail(id: str, error: str) -> None:
+            self.errors[id] = error
+            self.failures.add(self.arena.place(first[id]), error, times[id])
+
+        def keep(result: pl.DataFrame) -> None:
+            for output in result.columns[1:]:
+                columns[output].append(result.select("id", value=output))
+            memo["computed"] += len(result)
+            done = {"id": self.stage.id, "done": memo["computed"], "total": todo}
+            self.tools.tell("stage_advanced", done)
+
+        for wanted, part in _by_missing(distinct, missing):
+            work = Work(self.stage, self._context(wanted))
+            some = {output: self.outputs[output] for output in wanted}
+            compute(self.tools.engine, work, part, some, keep, fail)
+        values = contents.to_frame()
+        for output, declared in self.outputs.items():
+            # what is used is what is stored, also of what was computed just now
+            known = columns[output].lookup(distinct["id"]) if todo else found[output]
+            known = known.rename({"value": output})
+            values = values.join(known, on="id", how="left", maintain_order="left")
+            if values[output].dtype == pl.Null:
+                values = values.with_columns(pl.col(output).cast(_dtype(declared)))
+        return contents, values
+
+
+def output_components(resolved: ResolvedStep, fitted: Fitted, output: str) -> dict[str, Any]:
+    """The components of the key under which one output's values are remembered."""
+    stage = resolved.step.stage
+    assert isinstance(stage, ScoreStage)
+    depends = stage.depends(output)
+    parts = resolved.components(depends.params)
+    fits = fitted.keys if depends.fits is None else {p: fitted.keys[p] for p in depends.fits}
+    parts |= {"output": output, "fits": dict(fits)}
+    if stage.uses_seed:
+        parts["seed"] = fitted.seed
+    return parts
+
+
+def _occurrences(contents: pl.Series, asked: Positions) -> tuple[dict[str, int], dict[str, int]]:
+    times: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for content, position in zip(contents, asked.tolist(), strict=True):
+        times[content] = times.get(content, 0) + 1
+        first.setdefault(content, position)
+    return times, first
+
+
+def _by_missing(
+    distinct: pl.DataFrame, missing: pl.DataFrame
+) -> list[tuple[list[str], pl.DataFrame]]:
+    """Rows grouped by the set of outputs that they lack; rows that lack none are left out."""
+    pattern: NDArray[np.bool_] = missing.to_numpy().astype(np.bool_).reshape(missing.shape)
+    groups = []
+    for lacking in np.unique(pattern, axis=0):
+        names = [name for name, lacks in zip(missing.columns, lacking, strict=True) if lacks]
+        if names:
+            groups.append((names, distinct.filter(pl.Series((pattern == lacking).all(axis=1)))))
+    return groups
+
+
+def _dtype(output: Output) -> Any:
+    return pl.Array(pl.Float32, 0) if output.kind == "vector" else DTYPES[output.kind]

@@ -1,0 +1,1 @@
+"""Costly things that stages share."""

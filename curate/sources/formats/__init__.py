@@ -1,0 +1,1 @@
+"""One module a row shape, both ways: from rows to conversations and back."""

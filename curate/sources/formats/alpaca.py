@@ -1,0 +1,75 @@
+"""The shape of Alpaca: instruction, input and output, with system and history where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from curate.hookspecs import hookimpl
+from curate.sources.formats.base import Format, RowError, optional_text_of, text_of
+
+CURATE_API = 1
+
+
+class Alpaca(Format):
+    """One question and its answer in a row, earlier pairs in `history`."""
+
+    name = "alpaca"
+    required = ("instruction", "output")
+    optional = ("input", "system", "history")
+    synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "instruction": ("question", "prompt", "query", "problem"),
+        "input": ("context",),
+        "output": ("response", "answer", "completion", "solution"),
+    }
+
+    def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
+        """System, earlier pairs, the question (instruction, newline, input), the answer."""
+        instruction = text_of(row, "instruction")
+        given = optional_text_of(row, "input")
+        asked = f"{instruction}\n{given}" if given else instruction
+        turns = _pair(asked, text_of(row, "output"))
+        if row.get("history"):
+            turns = [*_history(row["history"]), *turns]
+        system = optional_text_of(row, "system")
+        return [{"role": "system", "content": system}, *turns] if system else turns
+
+    def write(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
+        """Pairs of user and assistant, after a system turn or none."""
+        fields: dict[str, Any] = {}
+        turns = list(messages)
+        if turns and turns[0]["role"] == "system":
+            fields["system"] = turns.pop(0)["content"]
+        pairs = list(zip(turns[::2], turns[1::2], strict=False))
+        speakers = [(one["role"], two["role"]) for one, two in pairs]
+        if not pairs or len(turns) % 2 or set(speakers) != {("user", "assistant")}:
+            return None
+        asked, answered = pairs.pop()
+        if pairs:
+            fields["history"] = [[one["content"], two["content"]] for one, two in pairs]
+        return fields | {
+            "instruction": asked["content"],
+            "input": "",
+            "output": answered["content"],
+        }
+
+
+def _pair(asked: str, answered: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+
+
+def _history(history: Any) -> list[dict[str, str]]:
+    turns = []
+    for pair in history if isinstance(history, list) else [history]:
+        match pair:
+            case [str(asked), str(answered)]:
+                turns += _pair(asked, answered)
+            case _:
+                raise RowError("history", "is not a list of pairs of texts")
+    return turns
+
+
+@hookimpl
+def register_formats(register: Callable[[Format], None]) -> None:
+    """Offer the format."""
+    register(Alpaca())

@@ -1,0 +1,132 @@
+"""What a row shape is: how its rows become conversations, and conversations its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
+
+_SHORT = 40
+
+
+class RowError(ValueError):
+    """A row that cannot be read.
+
+    Args:
+        field: The field at fault.
+        what: What is wrong, to be read after the field's name: "is null".
+        remedy: What to do about it.
+    """
+
+    def __init__(self, field: str, what: str, remedy: str = "") -> None:
+        super().__init__(f"{field} {what}")
+        self.field = field
+        self.what = what
+        self.remedy = remedy
+
+
+class NotTextError(RowError):
+    """A field holds something else than text."""
+
+
+class Format:
+    """A row shape. Subclass it and register an instance.
+
+    Class attributes:
+        name: The word that recipes use, and the name of the entry point.
+        required: Fields that a row must have.
+        optional: Fields that it may have.
+        synonyms: Field > names under which other data sets have it, for suggestions.
+    """
+
+    name: ClassVar[str]
+    required: ClassVar[tuple[str, ...]]
+    optional: ClassVar[tuple[str, ...]] = ()
+    synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
+        """The conversation of one row.
+
+        Args:
+            row: Values by the format's field names; what the file lacks is absent.
+
+        Returns:
+            Turns with `role` and `content`.
+
+        Raises:
+            RowError: The row cannot be read.
+        """
+        raise NotImplementedError
+
+    def write(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
+        """The fields of a row that reads as this conversation; None if the shape cannot say it."""
+        raise NotImplementedError
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields, the required ones first."""
+        return (*self.required, *self.optional)
+
+    def matches(self, columns: Collection[str], mapping: Mapping[str, str]) -> bool:
+        """Whether a file with these columns has every required field.
+
+        Args:
+            columns: Columns of the file.
+            mapping: Field > column, where their names differ.
+        """
+        return set(mapping) <= set(self.fields) and all(
+            mapping.get(field, field) in columns for field in self.required
+        )
+
+    def suggest(self, columns: Collection[str]) -> dict[str, str] | None:
+        """The likely mapping of fields to columns; None if a required field has no candidate."""
+        mapping = {}
+        by_name = {column.lower(): column for column in columns}
+        for field in self.fields:
+            names = (field, *self.synonyms.get(field, ()))
+            found = next((by_name[name] for name in names if name in by_name), None)
+            if found is None and field in self.required:
+                return None
+            if found is not None and found != field:
+                mapping[field] = found
+        return mapping
+
+
+def text_of(row: Mapping[str, Any], field: str) -> str:
+    """The text of a required field.
+
+    Raises:
+        RowError: It is missing, null or no text.
+    """
+    value = row.get(field)
+    if isinstance(value, str):
+        return value
+    if value is not None:
+        raise NotTextError(field, f"is {spoken(value)}, not text")
+    raise RowError(field, "is null" if field in row else "is missing")
+
+
+def optional_text_of(row: Mapping[str, Any], field: str) -> str:
+    """The text of an optional field, "" where it is missing or null.
+
+    Raises:
+        RowError: It is no text.
+    """
+    return "" if row.get(field) is None else text_of(row, field)
+
+
+def short(text: str) -> str:
+    """The beginning of a word from a file, for messages."""
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
+
+
+def spoken(value: Any) -> str:
+    """What a value is, in words."""
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "an object" if isinstance(value, Mapping) else type(value).__name__

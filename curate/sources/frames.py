@@ -1,0 +1,125 @@
+"""From conversations and rows to a table of examples: framework columns, originals, texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from curate.errors import CurateError
+from curate.examples import FRAMEWORK, cleaned, texts_of
+from curate.sources.columns import Place, as_json, from_arrow, typed
+from curate.sources.files import SourceFile
+from curate.sources.kinds.batch import Batch
+from curate.sources.rows import Readable
+from curate.sources.spec import ROW_FACTS, Spec
+
+_TURNS = pa.large_list(pa.struct([("role", pa.large_string()), ("content", pa.large_string())]))
+
+
+def frame_of(name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readable) -> pl.DataFrame:
+    """The examples of a batch.
+
+    Args:
+        name: Name of the source.
+        spec: What the recipe says about it.
+        file: Where the rows stand.
+        batch: The rows of the file.
+        good: Those that could be read.
+
+    Raises:
+        CurateError: A column holds different types or has a name that it cannot keep.
+    """
+    lines = [batch.lines[at] for at in good.positions]
+    count = len(lines)
+    turns = pa.chunked_array([pa.array(good.turns, _TURNS)])
+    messages = from_arrow("messages", turns)
+    originals, facts = _columns(spec, file, batch, good, lines)
+    columns = {
+        "id": pl.Series(good.ids, dtype=pl.String),
+        "messages": messages,
+        "source": _constant(name, count),
+        **{fact: facts.get(fact, _constant(spec.given.get(fact), count)) for fact in ROW_FACTS},
+        "parents": pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, count),
+        **originals,
+        "@file": _constant(file.shown, count),
+        "@line": pl.Series(lines, dtype=pl.Int64),
+    }
+    columns["origin"] = columns["origin"].fill_null("unknown")
+    return pl.DataFrame(columns).with_columns(texts_of(messages))
+
+
+def _constant(value: str | None, count: int) -> pl.Series:
+    return pl.repeat(value, count, dtype=pl.String, eager=True)
+
+
+def _columns(
+    spec: Spec, file: SourceFile, batch: Batch, good: Readable, lines: Sequence[int]
+) -> tuple[dict[str, pl.Series], dict[str, pl.Series]]:
+    """The file's columns under the names that they get, and those that are the framework's."""
+
+    def place(at: int) -> str:
+        return f"{file.shown}:{lines[at]}"
+
+    is_messages = spec.columns.get("messages", "messages") == "messages"
+    originals: dict[str, pl.Series] = {}
+    facts: dict[str, pl.Series] = {}
+    for name in good.columns:
+        if name in ROW_FACTS and spec.given.get(name) is None:
+            facts[name] = _row_fact(_column(name, spec, batch, good, place), file)
+            continue
+        shown = _name_for(name, file)
+        if name == "messages" and is_messages:
+            whole = _whole_messages(spec, good, place)
+            if whole is not None:
+                originals[shown] = whole
+        else:
+            originals[shown] = _column(name, spec, batch, good, place)
+    return originals, facts
+
+
+def _column(name: str, spec: Spec, batch: Batch, good: Readable, place: Place) -> pl.Series:
+    if batch.table is not None and name not in spec.types:
+        column = batch.table.column(name)
+        whole = len(good.positions) == len(batch.rows)
+        return from_arrow(
+            name, column if whole else column.take(pa.array(good.positions, pa.int64()))
+        )
+    values = [row.get(name) for row in good.rows]
+    return typed(name, as_json(values) if spec.types.get(name) == "json" else values, place)
+
+
+def _whole_messages(spec: Spec, good: Readable, place: Place) -> pl.Series | None:
+    """Conversations that hold more than role and content, null for the others; None if none does.
+
+    A column named `messages` that is not the conversation is kept in the same way.
+    """
+    values: list[Any] = [row.get("messages") for row in good.rows]
+    more = [
+        value if value != turns and cleaned(value) != turns else None
+        for value, turns in zip(values, good.turns, strict=True)
+    ]
+    if not any(value is not None for value in more):
+        return None
+    return typed("messages", as_json(more) if spec.types.get("messages") == "json" else more, place)
+
+
+def _row_fact(column: pl.Series, file: SourceFile) -> pl.Series:
+    if column.dtype not in (pl.String, pl.Null):
+        raise CurateError(
+            f"{file.shown}: the column {column.name} does not hold text",
+            f"Read it as text: `types: {{{column.name}: string}}`; or say `{column.name}:` on the "
+            f"source, and the column stays as original_{column.name}.",
+        )
+    return column.cast(pl.String)
+
+
+def _name_for(name: str, file: SourceFile) -> str:
+    """The name that a column of the file gets in the table."""
+    if not name or name.startswith("@"):
+        raise CurateError(
+            f"{file.shown}: a column cannot be named '{name}'", "Rename it in the file."
+        )
+    return f"original_{name}" if name in FRAMEWORK else name

@@ -1,0 +1,1 @@
+"""One module a kind of file: from bytes to rows with their line numbers."""

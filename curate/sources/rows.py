@@ -1,0 +1,142 @@
+"""From the rows of a file to conversations with ids, and to what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from curate.examples import RowIds
+from curate.sources.columns import as_text
+from curate.sources.detect import choose_format
+from curate.sources.files import SourceFile
+from curate.sources.formats.base import Format, NotTextError, RowError, short
+from curate.sources.kinds.batch import BadRow, Batch, printable
+from curate.sources.spec import Spec
+
+_ORIGINS = ("human", "synthetic", "mixed", "unknown")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A row that could not be read.
+
+    Attributes:
+        id: Like the id of an example.
+        file: As the recipe writes it.
+        line: 1-based; of json arrays, parquet and data sets the number of the row.
+        error: What is wrong, without control characters.
+        remedy: What to do about it, "" if nothing is known.
+    """
+
+    id: str
+    file: str
+    line: int
+    error: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Readable:
+    """The rows of a batch that became conversations.
+
+    Attributes:
+        columns: Columns of the batch, those of unreadable rows included.
+        positions: Where in the batch the rows stand.
+        rows: The rows as read, columns with `types: string` as text.
+        ids: Their ids.
+        turns: Their conversations.
+    """
+
+    columns: tuple[str, ...]
+    positions: list[int] = field(default_factory=list)
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    turns: list[list[dict[str, str]]] = field(default_factory=list)
+
+
+class RowReader:
+    """Reads the rows of one source, batch by batch.
+
+    Attributes:
+        format: The row shape, known after the first batch that holds a row.
+        unreadable: Rows that could not be read so far.
+    """
+
+    def __init__(self, name: str, spec: Spec) -> None:
+        self.format: Format | None = None
+        self.unreadable: list[Unreadable] = []
+        self._spec = spec
+        self._ids = RowIds(name)
+        self._as_text = [column for column, kind in spec.types.items() if kind == "string"]
+
+    def read(self, file: SourceFile, batch: Batch, limit: int | None) -> Readable:
+        """Read a batch, up to a number of readable rows.
+
+        Raises:
+            CurateError: The columns fit no format.
+        """
+        rows = (row for row in batch.rows if not isinstance(row, BadRow))
+        columns = tuple(dict.fromkeys(chain.from_iterable(rows)))
+        if self.format is None and columns:
+            spec = self._spec
+            self.format = choose_format(file.shown, spec.format, columns, spec.columns)
+        good = Readable(columns)
+        for at, row in enumerate(batch.rows):
+            if limit is not None and len(good.rows) >= limit:
+                break
+            if isinstance(row, BadRow):
+                id = self._ids.raw(row.raw)
+                self._refuse(id, file, batch.lines[at], row.error, row.remedy)
+                continue
+            id = self._ids.row(row)
+            try:
+                text, turns = self._converse(row)
+            except RowError as wrong:
+                self._refuse(id, file, batch.lines[at], str(wrong), wrong.remedy)
+                continue
+            good.positions.append(at)
+            good.rows.append(text)
+            good.ids.append(id)
+            good.turns.append(turns)
+        return good
+
+    def _refuse(self, id: str, file: SourceFile, line: int, error: str, remedy: str) -> None:
+        bad = Unreadable(id, file.shown, line, printable(error), printable(remedy))
+        self.unreadable.append(bad)
+
+    def _converse(self, row: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[dict[str, str]]]:
+        """The row, columns that are to be text as text, and its conversation."""
+        assert self.format is not None, "a row was seen"
+        for column in self._as_text:
+            if row.get(column) is not None:
+                row = {**row, column: as_text(column, row[column])}
+        self._check_origin(row)
+        mapping = self._spec.columns
+        if not mapping:
+            return row, self._read(row)
+        names = ((name, mapping.get(name, name)) for name in self.format.fields)
+        return row, self._read({name: row[column] for name, column in names if column in row})
+
+    def _read(self, fields: Mapping[str, Any]) -> list[dict[str, str]]:
+        assert self.format is not None, "a row was seen"
+        try:
+            return self.format.read(fields)
+        except RowError as wrong:
+            column = self._spec.columns.get(wrong.field, wrong.field)
+            remedy = wrong.remedy
+            if isinstance(wrong, NotTextError):
+                remedy = f"Read the column as text: `types: {{{column}: string}}`."
+            raise RowError(column, wrong.what, remedy) from None
+
+    def _check_origin(self, row: Mapping[str, Any]) -> None:
+        origin = row.get("origin")
+        if origin is None or self._spec.given.get("origin") is not None:
+            return
+        if origin not in _ORIGINS:
+            raise RowError(
+                "origin",
+                f"is '{short(str(origin))}'",
+                f"Origins are {', '.join(_ORIGINS)}; `origin:` on the source overrides the column.",
+            )

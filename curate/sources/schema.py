@@ -1,0 +1,100 @@
+"""What columns a source has, found by reading it once and remembered by content.
+
+Imports polars only where nothing is remembered: `check` needs this module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import orjson
+import xxhash
+
+from curate.contract import Kind, Reference
+from curate.plugins.registry import get_registry
+from curate.recipe.model import Source
+from curate.sources.files import SourceFile, is_remote, resolve_files, suffix_of
+from curate.sources.hashes import home, write_atomic
+from curate.sources.spec import spec_of
+
+_VERSION = 1
+"""Raise it when what is remembered changes its meaning."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a source.
+
+    Attributes:
+        columns: Original columns under the names that the table shows, without the framework's.
+        complete: Whether the columns are known; false for what is not on this machine.
+        rows: How many rows can be read; None where not known.
+        format: The name of the row shape; `auto` where not known.
+        nulls: Those of the columns that hold nothing but nulls: they go with every kind.
+        unreadable: How many rows cannot be read and are set aside.
+    """
+
+    columns: Mapping[str, Kind]
+    complete: bool
+    rows: int | None
+    format: str
+    nulls: Sequence[str] = ()
+    unreadable: int = 0
+
+
+def inspect(source: Source | Reference, beside: Path | None = None) -> Schema:
+    """Find the columns of a source, reading local files in full and nothing from elsewhere.
+
+    Args:
+        source: What the recipe says.
+        beside: Folder of the recipe, for a hint where a file is missing.
+
+    Raises:
+        CurateError: As `load` does.
+    """
+    if is_remote(source):
+        return Schema({}, complete=False, rows=None, format=source.format)
+    files = resolve_files(source, beside)
+    entry = home() / "schemas" / f"{_key(source, files)}.json"
+    try:
+        return Schema(**json.loads(entry.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        schema = _read(source, files)
+    write_atomic(entry, orjson.dumps(asdict(schema)))
+    return schema
+
+
+def _key(source: Source | Reference, files: Sequence[SourceFile]) -> str:
+    known = {
+        "version": [_VERSION, version("curate-data")],
+        "files": [[*suffix_of(file.path.name), file.sha256] for file in files],
+        "options": spec_of(source).options(),
+        "sample": getattr(source, "sample", None),
+        "formats": sorted(get_registry().formats()),
+    }
+    return xxhash.xxh3_128_hexdigest(orjson.dumps(known, option=orjson.OPT_SORT_KEYS))
+
+
+def _read(source: Source | Reference, files: Sequence[SourceFile]) -> Schema:
+    import polars as pl
+
+    from curate.examples import FRAMEWORK, HIDDEN, kind_of
+    from curate.sources.load import load, load_reference
+
+    if isinstance(source, Reference):
+        loaded = load_reference("reference", source, seed=0, files=files)
+    else:
+        loaded = load("source", source, files=files)
+    own = {n: t for n, t in loaded.rows.schema.items() if n not in FRAMEWORK and n not in HIDDEN}
+    return Schema(
+        columns={name: kind_of(dtype) for name, dtype in own.items()},
+        complete=True,
+        rows=len(loaded.rows),
+        format=loaded.format.name,
+        nulls=[name for name, dtype in own.items() if dtype == pl.Null],
+        unreadable=len(loaded.unreadable),
+    )

@@ -1,0 +1,211 @@
+"""The dataset card: what the Hub and `datasets` read, and what a person reads first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import yaml
+
+from curate.versions.funnel import funnel, shares, warnings
+from curate.versions.text import fenced, markdown, printable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+)
+_LICENSE_TAG = re.compile(r"[a-z0-9][a-z0-9.+-]*\Z")
+_SHOWN = 600
+"""Characters of a text in the example row."""
+
+
+def render(manifest: Mapping[str, Any], data: pl.DataFrame, *, values: int, stored: int) -> str:
+    """Write the card.
+
+    Args:
+        manifest: Of the version, number and digest included.
+        data: The kept rows; at least one.
+        values: Bytes of their values in memory.
+        stored: Bytes of the files in `data/`.
+    """
+    licenses = _counts(data["license"])
+    head = yaml.safe_dump(
+        _metadata(manifest, data, licenses, values, stored), sort_keys=False, allow_unicode=True
+    )
+    sections = [
+        _summary(manifest),
+        _stages(manifest),
+        _sources(manifest),
+        _rights(licenses),
+        _shares(manifest),
+        _cuts(manifest),
+        _loading(manifest),
+        _reproducing(manifest),
+        _limits(manifest),
+        _example(data),
+    ]
+    return f"---\n{head}---\n\n" + "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _counts(column: pl.Series) -> dict[str | None, int]:
+    counts = column.value_counts(name="rows")
+    return dict(counts.sort("rows", column.name, descending=[True, False]).iter_rows())
+
+
+def _metadata(
+    manifest: Mapping[str, Any],
+    data: pl.DataFrame,
+    licenses: Mapping[str | None, int],
+    values: int,
+    stored: int,
+) -> dict[str, Any]:
+    synthetic = bool(data["origin"].is_in(["synthetic", "mixed"]).any())
+    split = {"name": "train", "num_bytes": values, "num_examples": len(data)}
+    return {
+        "pretty_name": manifest["name"],
+        "license": _license(licenses),
+        "task_categories": ["text-generation"],
+        "size_categories": [next((s for n, s in _SIZES if len(data) < n), "n>1T")],
+        "tags": ["curate", *(["synthetic"] if synthetic else [])],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": "train", "path": "data/train-*.parquet"}],
+            }
+        ],
+        "dataset_info": {
+            # the digest keeps `datasets` from serving another version's rows from its cache
+            "description": f"curate {manifest['version']}, digest sha256:{manifest['digest']}",
+            "splits": [split],
+            "download_size": stored,
+            "dataset_size": values,
+        },
+    }
+
+
+def _license(licenses: Mapping[str | None, int]) -> str:
+    """The Hub's tag: the licence that all rows share, `unknown` where none has one."""
+    if set(licenses) == {None}:
+        return "unknown"
+    (first, *others) = licenses
+    return first if first and not others and _LICENSE_TAG.match(first) else "other"
+
+
+def _summary(manifest: Mapping[str, Any]) -> str:
+    books = manifest["books"]
+    entered = f"{books['sources']:,} source rows"
+    if books["created"]:
+        entered += f" and {books['created']:,} created ones"
+    gone = ", ".join(f"{books[fate]:,} {fate}" for fate in ("dropped", "failed", "merged"))
+    lineage = f", after {manifest['parent']}" if manifest["parent"] else ""
+    return (
+        f"# {markdown(manifest['name'])} {manifest['version']}\n\n"
+        f"**{books['kept']:,} examples kept** of {entered} ({gone}). Instruction-tuning data, "
+        f"curated by a recipe with curate {markdown(manifest['curate'])}{lineage}. "
+        "Every row ever seen is accounted for in `ledger.parquet`."
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head)]
+    lines += [[f"{c:,}" if isinstance(c, int) else markdown(str(c)) for c in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _stages(manifest: Mapping[str, Any]) -> str:
+    rows = [(s.id, f"{s.verb} {s.stage}", s.entered, s.out, s.why()) for s in funnel(manifest)]
+    return "## What each stage did\n\n" + _table(("stage", "does", "in", "out", "why"), rows)
+
+
+def _sources(manifest: Mapping[str, Any]) -> str:
+    rows = []
+    for name, source in manifest["sources"].items():
+        files = [file["file"] for file in source["files"]]
+        shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        said = [source[key] or "unknown" for key in ("origin", "generator", "license")]
+        revision = source.get("commit") or source.get("revision") or ""
+        rows.append((name, shown, revision, source["rows"], source["unreadable"], *said))
+    head = ("source", "files", "revision", "rows", "unreadable", "origin", "generator", "license")
+    return "## Sources\n\n" + _table(head, rows)
+
+
+def _rights(licenses: Mapping[str | None, int]) -> str:
+    rows = [(name or "unknown", count) for name, count in licenses.items()]
+    return "Licences of the kept rows:\n\n" + _table(("license", "rows"), rows)
+
+
+def _shares(manifest: Mapping[str, Any]) -> str:
+    rows = [(share.value, share.before, share.after) for share in shares(manifest, "origin")]
+    return "Origin of the rows:\n\n" + _table(("origin", "before", "after"), rows)
+
+
+def _cuts(manifest: Mapping[str, Any]) -> str:
+    rows = [
+        (stage["id"], margin["cut"], f"{margin['distance']:.3g}", "yes" if margin["close"] else "")
+        for stage in manifest["stages"]
+        for margin in stage["margins"]
+    ]
+    if not rows:
+        return ""
+    return (
+        "## Cuts\n\nHow far the nearest row stood from each cut. Another machine decides the same "
+        "wherever a cut was not close.\n\n" + _table(("stage", "cut", "distance", "close"), rows)
+    )
+
+
+def _loading(manifest: Mapping[str, Any]) -> str:
+    where = f"curated/{manifest['name']}/{manifest['version']}"
+    code = (
+        "from datasets import load_dataset\n\n"
+        f'dataset = load_dataset("{where}", split="train")  # or wherever this folder is'
+    )
+    return (
+        "## Loading\n\n" + fenced(code, "python") + "\n\n"
+        "`messages` holds the conversation; original columns stand beside it, unchanged. "
+        "`scores.parquet` joins by `id`."
+    )
+
+
+def _reproducing(manifest: Mapping[str, Any]) -> str:
+    limit = f" --limit {manifest['limit']}" if manifest.get("limit") else ""
+    return (
+        "## Reproducing\n\n" + fenced(f"curate run recipe.yaml{limit}", "sh") + "\n\n"
+        "`recipe.yaml` is what was asked, `recipe.lock.yaml` what it resolved to. The same recipe "
+        "over the same inputs gives the same digest:\n\n"
+        f"`sha256:{manifest['digest']}`"
+    )
+
+
+def _limits(manifest: Mapping[str, Any]) -> str:
+    known = list(warnings(manifest))
+    unknown = sum(s.after for s in shares(manifest, "origin") if s.value == "unknown")
+    if unknown:
+        known.append(f"The origin of {unknown:,} kept rows is unknown.")
+    known.append("Origins, generators and licences are as the recipe and the sources state them.")
+    return "## Known limits\n\n" + "\n".join(f"- {markdown(sentence)}" for sentence in known)
+
+
+def _example(data: pl.DataFrame) -> str:
+    row = data.select("id", "messages", "source", "origin", "generator", "license", "ability")
+    shown = orjson.dumps(_shortened(row.row(0, named=True)), option=orjson.OPT_INDENT_2).decode()
+    return "## An example\n\n" + fenced(printable(shown), "json")
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _SHOWN:
+        return f"{value[:_SHOWN]}… ({len(value) - _SHOWN:,} more characters)"
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    return value

@@ -1,0 +1,103 @@
+"""The funnel: what each stage did to the rows, as the manifest records it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage's books: entered + created = out + dropped + failed + merged.
+
+    Attributes:
+        losses: Reason of dropped rows > count; failed and merged rows are counted by those words.
+        distinct: Distinct contents that were to be scored, where the memo was asked.
+        remembered: How many of them the memo held.
+    """
+
+    id: str
+    verb: str
+    stage: str
+    entered: int
+    created: int
+    out: int
+    losses: Mapping[str, int]
+    seconds: float
+    distinct: int
+    remembered: int
+
+    def why(self) -> str:
+        """Rows that came and went, in words: `12 duplicate, 3 failed`."""
+        gains = {"created": self.created} if self.created else {}
+        return ", ".join(f"{n:,} {word}" for word, n in {**gains, **self.losses}.items())
+
+
+def funnel(manifest: Mapping[str, Any]) -> list[Step]:
+    """The stages of a run, in the order in which they ran."""
+    return [_step(stage) for stage in manifest["stages"]]
+
+
+def _step(stage: Mapping[str, Any]) -> Step:
+    losses = dict(stage["reasons"])
+    losses |= {fate: stage[fate] for fate in ("failed", "merged") if stage[fate]}
+    memo = stage["memo"] or {"distinct": 0, "hits": 0}
+    return Step(
+        id=stage["id"],
+        verb=stage["verb"],
+        stage=stage["stage"],
+        entered=stage["in"],
+        created=stage["created"],
+        out=stage["out"],
+        losses=losses,
+        seconds=stage["seconds"],
+        distinct=memo["distinct"],
+        remembered=memo["hits"],
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many rows had a value at the start, and how many of the kept rows have it."""
+
+    value: str
+    before: int
+    after: int
+
+
+def shares(manifest: Mapping[str, Any], column: str) -> list[Share]:
+    """The values of `source`, `origin`, `generator` or `ability`, the most frequent first."""
+    before, after = (manifest["shares"][column][when] for when in ("before", "after"))
+    found = [
+        Share(value or "unknown", before.get(value, 0), after.get(value, 0))
+        for value in dict.fromkeys([*before, *after])
+    ]
+    return sorted(found, key=lambda share: (-share.before, -share.after, share.value))
+
+
+def warnings(manifest: Mapping[str, Any]) -> list[str]:
+    """What a reader of the version should know, one sentence each."""
+    books, found = manifest["books"], []
+    if manifest.get("limit"):
+        found.append(
+            f"A preview: at most the first {manifest['limit']:,} rows of each source were taken."
+        )
+    if books["failed"]:
+        found.append(f"{books['failed']:,} rows failed and were set aside; a rerun tries again.")
+    for name, source in manifest["sources"].items():
+        for fact, count in source["facts"].items():
+            if count:
+                found.append(f"Source {name}: {fact.replace('_', ' ')} in {count:,} rows.")
+    for stage in manifest["stages"]:
+        for flag, count in stage["flags"].items():
+            if count:
+                found.append(f"Stage {stage['id']}: {flag.replace('_', ' ')} in {count:,} rows.")
+        for margin in stage["margins"]:
+            if margin["close"]:
+                found.append(
+                    f"Stage {stage['id']}: the cut {margin['cut']} was close "
+                    f"({margin['distance']:.2g} from the nearest row); another machine may "
+                    "decide that row differently."
+                )
+    return found

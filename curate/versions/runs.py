@@ -1,0 +1,127 @@
+"""What the folder of a dataset holds: numbered versions, and which run made which.
+
+This is the road of a run that is up to date: it reads JSON and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from curate.errors import CurateError
+
+PREVIEW = "preview"
+"""The folder of a run over a part of its sources; never numbered."""
+
+_NUMBERED = re.compile(r"v([1-9][0-9]*)\Z")
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """A version, such as `v3`, that a run made, and its digest."""
+
+    version: str
+    digest: str
+
+
+def versions_of(folder: Path) -> list[str]:
+    """The versions in the folder of a dataset, oldest first; empty if there is no folder."""
+    if not folder.is_dir():
+        return []
+    numbers = [int(m[1]) for p in folder.iterdir() if (m := _NUMBERED.match(p.name))]
+    return [f"v{number}" for number in sorted(numbers)]
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read the manifest of a version.
+
+    Raises:
+        CurateError: There is none, or it cannot be read.
+    """
+    try:
+        manifest = json.loads((path / "manifest.json").read_bytes())
+    except FileNotFoundError:
+        raise CurateError(f"{path} is no version: it has no manifest.json") from None
+    except ValueError as error:
+        raise CurateError(
+            f"{path / 'manifest.json'} cannot be read: {error}",
+            "A version is never changed after publishing; delete this one and run again.",
+        ) from error
+    if not isinstance(manifest, dict):
+        raise CurateError(f"{path / 'manifest.json'} is not a manifest")
+    return manifest
+
+
+def find_run(root: Path, name: str, run_key: str) -> KnownRun | None:
+    """Find the version that a run with this key made, if it is still there and complete.
+
+    A version with failed rows is not complete: failures are tried again.
+
+    Args:
+        root: Where datasets live, such as `curated`.
+        name: The dataset.
+        run_key: Of the run, over everything that its result depends on.
+
+    Returns:
+        The version and its digest, or None.
+    """
+    folder = root / name
+    for run in reversed(_runs(folder)):
+        if run.get("run_key") != run_key:
+            continue
+        manifest = _manifest_of(folder, run)
+        if manifest is not None and not manifest["books"]["failed"]:
+            return KnownRun(str(run["version"]), str(run["digest"]))
+    return None
+
+
+def record_run(root: Path, name: str, run_key: str, version: str, digest: str) -> None:
+    """Remember which version a run made; one append, so that runs at once do not mix lines."""
+    file = root / name / "runs.jsonl"
+    run = {"run_key": run_key, "version": version, "digest": digest}
+    if any(known.items() >= run.items() for known in _runs(root / name)):
+        return
+    line = json.dumps({**run, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+    handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(handle).st_size
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        os.write(handle, f"{chr(10) if torn else ''}{line}\n".encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _runs(folder: Path) -> list[Mapping[str, Any]]:
+    """The readable lines of runs.jsonl; one that a crash tore only costs a fresh look."""
+    try:
+        lines = (folder / "runs.jsonl").read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    runs: list[Mapping[str, Any]] = []
+    for line in lines:
+        try:
+            run = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(run, dict):
+            runs.append(run)
+    return runs
+
+
+def _manifest_of(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest of a run's version, if that folder still holds what the run made."""
+    version = str(run.get("version"))
+    if not _NUMBERED.match(version):
+        return None
+    try:
+        manifest = read_manifest(folder / version)
+    except CurateError:
+        return None
+    return manifest if manifest.get("digest") == run.get("digest") else None

@@ -1,0 +1,226 @@
+"""Publishing: a version is written aside, and appears whole, by one rename, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from curate.errors import CurateError
+from curate.run.outcome import Outcome
+from curate.versions.runs import PREVIEW, read_manifest, record_run, versions_of
+
+_ASIDE = ".partial-"
+_STALE = 24 * 3600
+"""Seconds after which a folder written aside belongs to no running process."""
+
+
+class NothingKeptError(CurateError):
+    """A version without rows would be published."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where the version of a run is, and whether this run made it."""
+
+    path: Path
+    version: str
+    digest: str
+    new: bool
+
+
+def publish(outcome: Outcome, root: Path) -> Published:
+    """Publish a finished run as the next version, unless one with the same digest exists.
+
+    Safe against other processes that publish into the same folder at once, and against a crash
+    at any moment: a folder named `vN` is always whole.
+
+    Args:
+        outcome: What the run made; its manifest's `run_key` is recorded in `runs.jsonl`.
+        root: Where datasets live, such as `curated`; made if it is missing.
+
+    Raises:
+        CurateError: Nothing was kept.
+    """
+    digest = _digest(outcome)
+    folder = root / outcome.name
+    published = _existing(folder, digest)
+    if published is None:
+        with _aside(folder) as partial:
+            card = _write_tables(outcome, partial)
+            published = _number(outcome, partial, folder, digest, card)
+    record_run(root, outcome.name, outcome.manifest["run_key"], published.version, published.digest)
+    return published
+
+
+def publish_preview(outcome: Outcome, root: Path) -> Published:
+    """Write a run over a part of its sources to `preview/`, in place of the last preview.
+
+    Raises:
+        CurateError: Nothing was kept.
+    """
+    digest = _digest(outcome)
+    folder = root / outcome.name
+    preview = folder / PREVIEW
+    with _aside(folder) as partial, _aside(folder) as bin_:
+        card = _write_tables(outcome, partial)
+        _label(outcome, partial, digest, PREVIEW, None, card)
+        while not _rename(partial, preview):
+            try:
+                preview.rename(bin_ / secrets.token_hex(4))
+            except FileNotFoundError:
+                continue  # another process has just moved it away
+        _sync(folder)
+    return Published(preview, PREVIEW, digest, new=True)
+
+
+def _digest(outcome: Outcome) -> str:
+    from curate.versions.digest import digest
+
+    if outcome.data.is_empty():
+        raise _nothing_kept(outcome.manifest)
+    files = {
+        file["file"]: file["sha256"]
+        for source in outcome.manifest["sources"].values()
+        for file in source["files"]
+    }
+    return digest(outcome.data, outcome.ledger, files, outcome.identity)
+
+
+def _nothing_kept(manifest: Mapping[str, Any]) -> NothingKeptError:
+    emptied = [stage for stage in manifest["stages"] if stage["in"] and not stage["out"]]
+    if not emptied:
+        return NothingKeptError("Nothing was kept: the sources hold no readable row.")
+    stage = emptied[-1]
+    reasons = ", ".join(f"{count} {code}" for code, count in stage["reasons"].items())
+    remedy = f"Loosen '{stage['id']}' in the recipe."
+    if manifest.get("limit"):
+        remedy = f"Loosen '{stage['id']}' in the recipe, or raise --limit."
+    return NothingKeptError(
+        f"Nothing was kept: stage '{stage['id']}' ({stage['stage']}) left none of its "
+        f"{stage['in']} rows{f' ({reasons})' if reasons else ''}, so there is nothing to publish.",
+        remedy,
+    )
+
+
+def _existing(folder: Path, digest: str) -> Published | None:
+    for version in reversed(versions_of(folder)):
+        try:
+            manifest = read_manifest(folder / version)
+        except CurateError:
+            continue  # a damaged version is nobody's equal; opening it says what is wrong
+        if manifest.get("digest") == digest:
+            return Published(folder / version, version, digest, new=False)
+    return None
+
+
+def _number(
+    outcome: Outcome, partial: Path, folder: Path, digest: str, card: Mapping[str, Any]
+) -> Published:
+    """Give the folder the next free number; whoever comes second looks again."""
+    while True:
+        taken = versions_of(folder)
+        published = _existing(folder, digest)
+        if published is not None:
+            return published
+        parent = taken[-1] if taken else None
+        version = f"v{int(parent[1:]) + 1}" if parent else "v1"
+        _label(outcome, partial, digest, version, parent, card)
+        if _rename(partial, folder / version):
+            _sync(folder)
+            return Published(folder / version, version, digest, new=True)
+
+
+def _write_tables(outcome: Outcome, partial: Path) -> dict[str, Any]:
+    """Write what does not depend on the version's number; returns facts for the card."""
+    from curate.versions.tables import write, write_shards
+
+    train = write_shards(outcome.data, partial / "data", "train", outcome.shards)
+    if outcome.dropped is not None:
+        write(outcome.dropped, partial / "dropped.parquet")
+    write(outcome.ledger, partial / "ledger.parquet")
+    write(outcome.scores, partial / "scores.parquet")
+    (partial / "recipe.yaml").write_bytes(outcome.recipe.encode())
+    lock = yaml.safe_dump(dict(outcome.lock), sort_keys=False, allow_unicode=True)
+    (partial / "recipe.lock.yaml").write_bytes(lock.encode())
+    return {"values": train.values, "stored": train.stored}
+
+
+def _label(
+    outcome: Outcome,
+    partial: Path,
+    digest: str,
+    version: str,
+    parent: str | None,
+    card: Mapping[str, Any],
+) -> None:
+    """Write the files that name the version, then the sums over all files; all of it to disk."""
+    from curate.versions.card import render
+
+    for name in ("manifest.json", "README.md", "SHA256SUMS"):
+        (partial / name).unlink(missing_ok=True)  # of a number that another process took
+    label = {"name": outcome.name, "version": version, "digest": digest, "parent": parent}
+    manifest = {**label, **outcome.manifest, **label}
+    (partial / "manifest.json").write_bytes(
+        orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )
+    (partial / "README.md").write_bytes(render(manifest, outcome.data, **card).encode())
+    files = sorted(path for path in partial.rglob("*") if path.is_file())
+    lines = [f"{_sha256(path)}  {path.relative_to(partial).as_posix()}\n" for path in files]
+    sums = partial / "SHA256SUMS"
+    sums.write_bytes("".join(lines).encode())
+    for path in (*files, sums):
+        _sync(path)
+        path.chmod(0o444)
+    _sync(partial / "data")
+    _sync(partial)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _rename(partial: Path, target: Path) -> bool:
+    """Rename; False if the target is there already (a rename never replaces a full folder)."""
+    try:
+        partial.rename(target)
+    except OSError:
+        if target.is_dir() and partial.is_dir():
+            return False
+        raise
+    return True
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A folder to write in beside the versions, gone afterwards unless it was renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(f"{_ASIDE}*"):
+        with suppress(FileNotFoundError):  # its process is done with it, or another swept it
+            if time.time() - old.stat().st_mtime > _STALE:
+                shutil.rmtree(old)
+    partial = folder / f"{_ASIDE}{secrets.token_hex(8)}"
+    partial.mkdir()
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

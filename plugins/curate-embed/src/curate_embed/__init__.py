@@ -1,0 +1,1 @@
+"""Sentence embeddings and forward passes for curate, in constant shapes."""

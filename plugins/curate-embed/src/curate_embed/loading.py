@@ -1,0 +1,155 @@
+"""Loading a model from a local folder: safetensors only, no remote code, nothing made up.
+
+Imports torch and transformers; imported by `forward` when a model is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as hf_logging
+
+from curate.api import CurateError
+
+_BLOCKS = (
+    "encoder.layer",  # BERT, RoBERTa, MPNet
+    "transformer.layer",  # DistilBERT
+    "layers",  # Llama, Mistral, Qwen, Gemma, GPT-NeoX, ModernBERT
+    "decoder.layers",  # OPT
+    "h",  # GPT-2, Falcon, BLOOM
+)
+
+_FARTHEST = 2**20
+"""Tokens that a model without a stated reach is given; tokenizers write 1e30 there."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory.
+
+    Args:
+        name: Its folder, for messages.
+        model: The transformer without a head, in float32, set to evaluation.
+        tokenizer: Its fast tokenizer.
+        blocks: Its transformer blocks, first to last.
+        reach: Tokens that it can take.
+        pad: Token id that fills rows up.
+        device: Where it is.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    blocks: Sequence[torch.nn.Module]
+    reach: int
+    pad: int
+    device: torch.device
+
+
+@lru_cache(maxsize=2)
+def load(path: Path, digest: str) -> Loaded:
+    """Load a model; the last two stay in memory.
+
+    Args:
+        path: Folder with configuration, safetensors and tokenizer.
+        digest: Of its files: another digest is another model.
+
+    Raises:
+        CurateError: It cannot be loaded, lacks weights, or has no blocks that can be found.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(
+                path, local_files_only=True, trust_remote_code=False
+            )
+            model, report = AutoModel.from_pretrained(
+                path,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        said = " ".join(str(error).split())
+        raise CurateError(
+            f"The model in {path} cannot be loaded: {said}",
+            "It must be a model that transformers knows, with safetensors and a tokenizer.",
+        ) from error
+    _check_weights(path, report)
+    if not tokenizer.is_fast:
+        raise CurateError(
+            f"The model in {path} has no fast tokenizer (tokenizer.json).",
+            "Save one with AutoTokenizer.from_pretrained(...).save_pretrained(...).",
+        )
+    model.eval().requires_grad_(False).to(device)
+    model.config.use_cache = False
+    pad = next(
+        token
+        for token in (tokenizer.pad_token_id, model.config.pad_token_id, 0)
+        if token is not None
+    )
+    blocks = find_blocks(model, path)
+    return Loaded(path.name, model, tokenizer, blocks, _reach(model, tokenizer), pad, device)
+
+
+def find_blocks(model: Any, path: Path) -> Sequence[torch.nn.Module]:
+    """The transformer blocks of a model, first to last.
+
+    Raises:
+        CurateError: They are in none of the known places.
+    """
+    count = getattr(model.config, "num_hidden_layers", None)
+    for place in _BLOCKS:
+        found = model
+        for name in place.split("."):
+            found = getattr(found, name, None)
+        if isinstance(found, torch.nn.ModuleList) and len(found) == count:
+            return tuple(found)
+    raise CurateError(
+        f"The transformer blocks of the model in {path} ({type(model).__name__}) "
+        f"cannot be found: none of {', '.join(_BLOCKS)} holds its {count} layers.",
+        "Use an encoder or a decoder of a common kind, such as BERT or Llama.",
+    )
+
+
+def _check_weights(path: Path, report: Any) -> None:
+    # A pooler is the one part that may be missing: nothing here reads what it gives.
+    missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
+    wrong = [str(key[0]) for key in report["mismatched_keys"]]
+    if missing or wrong:
+        names = sorted([*missing, *wrong])
+        raise CurateError(
+            f"The model in {path} lacks {len(names)} weights (or has them in another shape), "
+            f"for instance {names[0]}.",
+            "Use a complete checkpoint: missing weights would be random numbers.",
+        )
+
+
+def _reach(model: Any, tokenizer: Any) -> int:
+    reach = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    if getattr(table, "padding_idx", None) is not None:
+        reach -= table.padding_idx + 1  # RoBERTa and its kin begin to count after the padding id
+    return int(min(reach, tokenizer.model_max_length, _FARTHEST))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()  # what it would say of weights is checked and said here
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()

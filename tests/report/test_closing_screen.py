@@ -1,0 +1,107 @@
+import io
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from curate.report.closing import render, show
+
+HOSTILE = (
+    "[bold]not bold[/bold] [link=http://x]\x1b]0;title\x07\x1b[2J\u202eback\r\nnext line "
+    + "字" * 150
+)
+
+
+def screen(version, width=80, draw=render, **options):
+    file = io.StringIO()
+    draw(version, Console(file=file, width=width, **options))
+    return file.getvalue()
+
+
+def test_the_screen_says_what_happened_and_what_to_type_next(make_version, monkeypatch, tmp_path):
+    version = make_version()
+    monkeypatch.chdir(tmp_path)
+    text = screen(type(version)(version.path.relative_to(tmp_path)))
+    for line in (
+        "toy@v1  12 of 40 examples kept",
+        "read   sources  40   40  ████████████",
+        "filter dedup    40   32  ██████████░░  8 duplicate          1.5 s",
+        "score  nait     32   32  ██████████░░  30 of 32 remembered  1.5 s",
+        "filter top      32   12  ████░░░░░░░░  20 below cut         1.5 s",
+        "human          20  50.0 %      6  50.0 %",
+        "around the cut of top, by math",
+        "best          0.31  Question 31? → Answer 31.",
+        "just dropped  0.19  Question 19? → Answer 19.",
+        "version  curated/toy/v1",
+        "next     curate show toy@v1",
+        "         curate versions toy",
+        "         datasets.load_dataset('curated/toy/v1', split='train')",
+    ):
+        assert line in text
+    assert "--out" not in text
+    assert "!" not in text
+
+
+def test_what_was_computed_is_said_where_nothing_was_remembered(make_version):
+    fresh = {"memo": {"distinct": 32, "hits": 0, "computed": 32}}
+    assert "32 computed" in screen(make_version(stages={"nait": fresh}))
+
+
+def test_commands_name_where_the_version_lives(make_version):
+    version = make_version()
+    assert f"curate show toy@v1 --out {version.path.parent.parent}\n" in screen(version)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("row", [31, 19])
+def test_text_from_data_is_shown_as_text_on_one_line_that_fits(make_version, width, row):
+    text = screen(make_version(texts={row: HOSTILE}), width)
+    (line,) = (line for line in text.splitlines() if "not bold" in line)
+    assert "[bold]not bold[/bold] [link=http://x]" in line
+    assert "back next l" in line
+    assert line.rstrip().endswith("…")
+    assert cell_len(line) <= width
+    assert not set("\x1b\x07\r\u202e") & set(text)
+
+
+def test_colours_are_for_terminals_only(make_version):
+    version = make_version()
+    assert "\x1b[" in screen(version, force_terminal=True, color_system="standard")
+    assert "\x1b[" not in screen(version)
+
+
+def test_a_terminal_without_unicode_gets_plain_marks(make_version):
+    version = make_version(texts={31: "Größe 字"})
+    raw = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(raw, encoding="ascii"), width=80)
+    show(version, console)
+    console.file.flush()
+    shown = raw.getvalue().decode("ascii")
+    assert "filter top      32   12  ####........" in shown
+    assert "Gr??e ?" in shown
+
+
+def test_every_warning_is_shown(make_version):
+    margin = {"cut": "math 0.2", "distance": 1e-9, "tolerance": 1e-6, "close": True}
+    version = make_version(
+        stages={"top": {"margins": [margin]}, "nait": {"flags": {"truncated": 3}}},
+        books={"sources": 42, "created": 0, "kept": 12, "dropped": 28, "failed": 2, "merged": 0},
+    )
+    text = screen(version, 120)
+    assert "! 2 rows failed and were set aside" in text
+    assert "! Stage nait: truncated in 3 rows." in text
+    assert "! Stage top: the cut math 0.2 was close (1e-09 from the nearest row)" in text
+
+
+def test_many_sources_fit_on_the_screen(make_version):
+    sources = {f"source_with_a_long_name_{n}": n + 1 for n in range(20)} | {"mine": 40}
+    text = screen(make_version(sources=sources))
+    assert "13 others" in text
+    assert max(map(cell_len, text.split("version  ")[0].splitlines())) <= 80
+
+
+def test_a_preview_says_how_to_publish(make_version):
+    text = screen(make_version(preview=True, limit=40))
+    assert "run it without --limit" in text
+    assert "! A preview: at most the first 40 rows" in text
+    assert "curate versions" not in text

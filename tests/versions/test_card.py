@@ -1,0 +1,115 @@
+import json
+import re
+
+import pytest
+import yaml
+
+from curate.versions.card import render
+from curate.versions.text import fenced, markdown, one_line
+
+HOSTILE = (
+    "a | b\n---\n# `x` <script>alert(1)</script> ```\x1b[31m\u202e ![i](http://x) *b* {{y}}: [z]"
+)
+
+
+def card(outcome, **changes):
+    manifest = {
+        "name": "toy",
+        "version": "v2",
+        "digest": "cd" * 32,
+        "parent": "v1",
+        **outcome.manifest,
+        **changes,
+    }
+    text = render(manifest, outcome.data, values=10, stored=5)
+    head, body = re.fullmatch(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL).groups()
+    return yaml.safe_load(head), body
+
+
+def test_the_metadata_is_what_the_hub_reads(make_outcome):
+    head, body = card(make_outcome())
+    assert head == {
+        "pretty_name": "toy",
+        "license": "cc-by-4.0",
+        "task_categories": ["text-generation"],
+        "size_categories": ["n<1K"],
+        "tags": ["curate"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": "train", "path": "data/train-*.parquet"}],
+            }
+        ],
+        "dataset_info": {
+            "description": f"curate v2, digest sha256:{'cd' * 32}",
+            "splits": [{"name": "train", "num_bytes": 10, "num_examples": 3}],
+            "download_size": 5,
+            "dataset_size": 10,
+        },
+    }
+    assert "**3 examples kept** of 4 source rows (1 dropped, 0 failed, 0 merged)" in body
+    assert "| short | filter core.where | 4 | 3 | 1 condition |" in body
+
+
+@pytest.mark.parametrize(("origin", "tagged"), [("synthetic", True), ("mixed", True)])
+def test_synthetic_rows_are_tagged(make_outcome, origin, tagged):
+    assert ("synthetic" in card(make_outcome(origin=origin))[0]["tags"]) == tagged
+
+
+def test_a_licence_is_only_claimed_where_all_rows_share_it(make_outcome):
+    assert card(make_outcome(license=None))[0]["license"] == "unknown"
+    outcome = make_outcome()
+    mixed = outcome.data.with_columns(license=outcome.data["license"].scatter([1], ["mit"]))
+    for data in (mixed, mixed.with_columns(license=mixed["license"].scatter([1], [None]))):
+        text = render(
+            {"name": "t", "version": "v1", "digest": "", "parent": None, **outcome.manifest},
+            data,
+            values=1,
+            stored=1,
+        )
+        assert "license: other" in text
+        assert "| cc-by-4.0 | 2 |" in text
+    head, body = card(make_outcome(license="My own licence: ask me"))
+    assert head["license"] == "other"
+    assert "| My own licence: ask me | 3 |" in body
+
+
+def test_what_data_and_recipes_say_stays_text(make_outcome):
+    outcome = make_outcome([HOSTILE], license=HOSTILE, origin="human")
+    sources = {HOSTILE: outcome.manifest["sources"]["mine"] | {"license": HOSTILE}}
+    head, body = card(outcome, sources=sources)
+    assert head["license"] == "other"
+    assert "\x1b" not in body
+    assert "\u202e" not in body
+    outside = re.sub(r"^(`{3,})[a-z]*\n.*?^\1$", "", body, flags=re.DOTALL | re.MULTILINE)
+    assert "```" not in outside
+    assert not re.search(r"(?<!\\)<script", outside)
+    assert not re.search(r"^# `x`", outside, re.MULTILINE)
+    for table in re.findall(r"(?:^\|.*\n)+", outside, re.MULTILINE):
+        columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(columns) == 1, table
+
+
+def test_the_example_is_json_and_says_what_was_cut(make_outcome):
+    _, body = card(make_outcome(["x" * 1000]))
+    example = json.loads(re.search(r"```json\n(.*?)\n```", body, re.DOTALL)[1])
+    assert example["messages"][1]["content"] == "x" * 600 + "… (400 more characters)"
+
+
+def test_limits_are_named(make_outcome):
+    outcome = make_outcome(manifest={"limit": 100})
+    margin = {"cut": "score 0.5", "distance": 1e-9, "tolerance": 1e-6, "close": True}
+    stage = outcome.manifest["stages"][0] | {"flags": {"truncated": 3}, "margins": [margin]}
+    books = outcome.manifest["books"] | {"failed": 2}
+    _, body = card(outcome, stages=[stage], books=books)
+    limits = body.split("## Known limits")[1]
+    for words in ("first 100 rows", "2 rows failed", "truncated in 3 rows", "was close"):
+        assert words in limits
+    assert "| short | score 0.5 | 1e-09 | yes |" in body
+    assert "curate run recipe.yaml --limit 100" in body
+
+
+def test_text_is_made_safe():
+    assert one_line("a\r\n\t b\x1b[31m\u202ec\x9b") == "a b[31mc"
+    assert markdown("snake_case _em_ a|b") == r"snake_case \_em\_ a\|b"
+    assert fenced("a ```` b", "") == "`````\na ```` b\n`````"
