@@ -234,6 +234,11 @@ def test_combine_makes_numbers_of_integers_and_fractions():
     assert made["x"].dtype == pl.Float64
 
 
+def test_combine_keeps_the_largest_exact_integers():
+    made = combine([table("a", [2**53, -(2**53)]), table("b", [0.5])])
+    assert made["x"].to_list() == [2.0**53, -(2.0**53), 0.5]
+
+
 def test_combine_unites_objects_and_lists():
     made = combine(
         [table("a", [{"k": [1]}]), table("b", [{"k": [0.5], "l": "t"}]), table("c", [{"k": []}])]
@@ -253,8 +258,9 @@ def test_combine_unites_objects_and_lists():
         ([{"k": None}, {"k": 1}], [{"k": "t"}], "x.k holds different types: an integer at a:2"),
         ([[], [1]], [["t"]], "x[] holds different types: an integer at a:2, a string at b:1"),
         ([[1]], [{"k": 1}], "x holds different types: a list at a:1, an object at b:1"),
-        ([2**53 + 1], [0.5], "a:1: x holds a whole number of more than 15 digits"),
-        ([[1], [2**53 + 1]], [[0.5]], "a:2: x holds a whole number of more than 15 digits"),
+        ([2**53 + 1], [0.5], "a:1: x holds a whole number that does not fit"),
+        ([0, -(2**63)], [0.5], "a:2: x holds a whole number that does not fit"),
+        ([[1], [2**53 + 1]], [[0.5]], "a:2: x holds a whole number that does not fit"),
     ],
 )
 def test_combine_names_both_places_of_a_conflict(one, two, message):
@@ -262,6 +268,12 @@ def test_combine_names_both_places_of_a_conflict(one, two, message):
         combine([table("a", one), table("b", two)])
     assert message in str(caught.value)
     assert "types: {x: string}" in str(caught.value)
+
+
+def test_unsigned_integers_that_do_not_fit():
+    big = table("a", pl.Series([2**64 - 1], dtype=pl.UInt64))
+    with pytest.raises(CurateError, match="a:1: x holds a whole number that does not fit"):
+        combine([big, table("b", [1])])
 
 
 def test_nulls_go_with_every_type_and_become_text_at_last():

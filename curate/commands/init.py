@@ -31,13 +31,14 @@ def command(data: tuple[str, ...], name: str | None) -> None:
             "A name has lower-case letters, digits and dashes.",
         )
     recipe = Path(f"{name}.yaml")
+    usable = {stage.partition(".")[0] for stage in registry.stages()}
     surveys = []
     for path in data:
         surveys.append(look_at(path))
         _say(surveys[-1])
     try:
         with recipe.open("x", encoding="utf-8") as file:
-            file.write(starter(name, surveys, registry.prefixes()))
+            file.write(starter(name, surveys, usable))
     except FileExistsError:
         raise UsageError(
             f"{recipe} is there already, and stays as it is", "Choose another --name."

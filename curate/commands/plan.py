@@ -45,17 +45,19 @@ def command(
     console.print(f"[bold]{escape(planned.name)}[/]: {escape(rows)} rows")
     for name, digest in planned.models.items():
         console.print(f"model {escape(name)} [dim]sha256 {digest[:12]}[/]")
-    table = Table("stage", "does", "rows at most", "distinct", "remembered", "to compute", "note")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("stage", no_wrap=True)
+    for name in ("rows at most", "distinct", "remembered", "to compute"):
+        table.add_column(name, justify="right")
+    table.add_column("why anew")
     for step in planned.steps:
-        known = step.distinct is not None and step.remembered is not None
-        todo = (step.distinct or 0) - (step.remembered or 0)
+        counts: list[int] = []
+        if step.distinct is not None and step.remembered is not None:
+            counts = [step.distinct, step.remembered, step.distinct - step.remembered]
         table.add_row(
-            escape(step.id),
-            f"{step.verb} {escape(step.stage)}",
+            f"[dim]{step.verb}[/] {escape(step.id)}",
             f"{step.rows:,}",
-            f"{step.distinct:,}" if known else "",
-            f"{step.remembered:,}" if known else "",
-            f"{todo:,}" if known else "",
+            *([f"{count:,}" for count in counts] or [""] * 3),
             escape(f"changed: {', '.join(step.changed)}") if step.changed else "",
         )
     console.print(table)

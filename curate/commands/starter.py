@@ -42,7 +42,7 @@ def starter(name: str, surveys: Sequence[Survey], prefixes: Collection[str]) -> 
     Args:
         name: Name of the dataset.
         surveys: What its files hold.
-        prefixes: Prefixes of installed stages; the others' stages are commented out.
+        prefixes: Prefixes whose stages can be used; those of others are commented out.
     """
     sources = [
         _source(source, survey)

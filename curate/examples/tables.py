@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError
 from curate.examples.columns import FRAMEWORK, HIDDEN, kind_of
-from curate.examples.ids import cleaned
 
 if TYPE_CHECKING:
     import polars as pl
+
+EXACT = 2**53
+"""Floats hold every whole number up to this one, and not every one beyond."""
 
 
 def combine(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -171,19 +173,29 @@ def _as_type(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
         # A cast adds no fields to objects; rebuilding does.
         old = column.to_list()
         made = pl.Series(name, old, dtype=dtype, strict=False)
-        lost = (cleaned(a) != cleaned(b) for a, b in zip(old, made.to_list(), strict=True))
-        at = next((at for at, differs in enumerate(lost) if differs), None)
+        lossy = pl.Series(map(_loses_digits, old, made.to_list()), dtype=pl.Boolean)
     else:
         made = column.cast(dtype, strict=False)
-        back = made.cast(column.dtype, strict=False)
-        at = back.ne_missing(column).arg_max() if not back.equals(column) else None
-    if at is not None:
+        lossy = made.is_null() & column.is_not_null()
+        if column.dtype.is_integer() and dtype.is_float():
+            lossy = ~column.cast(pl.Int128).is_between(-EXACT, EXACT)
+    at = lossy.arg_max()
+    if at is not None and lossy[at]:
         raise CurateError(
-            f"{frame['@file'][at]}:{frame['@line'][at]}: {name} holds a whole number of more than "
-            "15 digits, which loses some beside the fractions in this column",
+            f"{frame['@file'][at]}:{frame['@line'][at]}: {name} holds a whole number that does not "
+            "fit beside the fractions or other numbers of this column",
             f"Read the column as text: `types: {{{in_file(name)}: string}}`.",
         )
     return made
+
+
+def _loses_digits(old: Any, new: Any) -> bool:
+    """Whether a whole number somewhere in a value became a float that may not hold it."""
+    if isinstance(old, list):
+        return any(map(_loses_digits, old, new))
+    if isinstance(old, dict):
+        return any(_loses_digits(value, new[key]) for key, value in old.items())
+    return isinstance(old, int) and isinstance(new, float) and abs(old) > EXACT
 
 
 def _spoken(dtype: pl.DataType) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +14,16 @@ import orjson
 import polars as pl
 import xxhash
 
+from curate.errors import CurateError
 from curate.ledger import Positions
 from curate.memo.keys import canonical
 from curate.run.arena import Arena
 from curate.run.execute import Execution
 from curate.run.resolve import Resolved, package_versions
 from curate.run.tools import Tools
-from curate.sources.load import load
+from curate.sources.files import SourceFile
+from curate.sources.hashes import file_sha256
+from curate.sources.load import Loaded, load
 
 SHARED = ("source", "origin", "generator", "ability")
 """Columns whose shares before and after are recorded."""
@@ -60,15 +63,42 @@ class Outcome:
 
 def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
     """Load the sources, run the stages, and put together what is to be published."""
-    recipe = resolved.checked.recipe
-    loaded = {
-        name: load(name, source, limit=limit, beside=resolved.beside)
-        for name, source in recipe.sources.items()
-    }
+    loaded = load_sources(resolved, limit)
     arena = Arena(loaded)
     execution = Execution(resolved, arena, tools)
     kept = execution.run()
     return _outcome(resolved, execution, kept, _sources_facts(resolved, loaded), limit)
+
+
+def load_sources(resolved: Resolved, limit: int | None) -> dict[str, Loaded]:
+    """Load every source, its files shown as the recipe writes them.
+
+    Raises:
+        CurateError: A source cannot be read, or a file changed since it was hashed.
+    """
+    return {
+        name: _as_resolved(
+            load(name, source, limit=limit, beside=resolved.beside), resolved.files[name]
+        )
+        for name, source in resolved.checked.recipe.sources.items()
+    }
+
+
+def _as_resolved(loaded: Loaded, files: Sequence[SourceFile]) -> Loaded:
+    shown = {}
+    for read, hashed in zip(loaded.files, files, strict=True):
+        now = read if read.remote else replace(read, sha256=file_sha256(read.path))
+        if not hashed.sha256 == read.sha256 == now.sha256:
+            raise CurateError(
+                f"{hashed.shown} changed while it was read.", "Run again when it is complete."
+            )
+        shown[read.shown] = hashed.shown
+    return replace(
+        loaded,
+        rows=loaded.rows.with_columns(pl.col("@file").replace(shown)),
+        unreadable=tuple(replace(row, file=shown[row.file]) for row in loaded.unreadable),
+        files=tuple(files),
+    )
 
 
 def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, Any]:

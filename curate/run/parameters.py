@@ -192,7 +192,8 @@ def check_files(
         if marker(type(params), name, ModelName):
             found = find_problem(value, registry)
             if found:
-                problems.add(place, found)
+                message, _, remedy = found.partition("\n")
+                problems.add(place, message, remedy.strip())
         elif marker(type(params), name, InputFile) and not Path(value).is_file():
             hint = beside_hint(value, beside, is_glob=False)
             problems.add(place, f"there is no file '{value}'", hint)

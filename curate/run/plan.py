@@ -18,11 +18,11 @@ from curate.plugins.registry import get_registry
 from curate.run.arena import Arena
 from curate.run.check import check
 from curate.run.execute import Execution
+from curate.run.outcome import load_sources
 from curate.run.resolve import ResolvedStep, resolve
 from curate.run.scoring import output_components
 from curate.run.tools import Tools
 from curate.sources.hashes import home
-from curate.sources.load import load
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,7 @@ def plan(
     checked = check(source, sets, registry)
     resolved = resolve(checked, registry, beside=beside)
 
-    loaded = {
-        name: load(name, spec, limit=limit, beside=beside)
-        for name, spec in checked.recipe.sources.items()
-    }
+    loaded = load_sources(resolved, limit)
     memo = Memo(home() / "memo")
     tools = Tools(registry, memo, registry.engine("local"), checked.recipe.seed)
     execution = Execution(resolved, Arena(loaded), tools)

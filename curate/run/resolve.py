@@ -6,8 +6,8 @@ Nothing here imports polars or a model: this is all that an up-to-date run needs
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -29,6 +29,7 @@ from curate.contract import (
 )
 from curate.memo.keys import key_of
 from curate.plugins.registry import Dist, Registry
+from curate.recipe.document import Document, KeyPath
 from curate.recipe.model import Source
 from curate.run.check import Checked, Step
 from curate.run.parameters import references
@@ -182,15 +183,46 @@ def resolve(checked: Checked, registry: Registry, *, beside: Path | None = None)
     Raises:
         CurateError: Something cannot be found or read.
     """
+    document = checked.document
     files = {
-        name: tuple(resolve_files(source, beside=beside))
+        name: as_written(document, ("sources", name), resolve_files(source, beside))
         for name, source in checked.recipe.sources.items()
     }
-    steps = tuple(_resolve_step(step, registry, beside) for step in checked.steps)
+    steps = tuple(_resolve_step(step, registry, document, beside) for step in checked.steps)
     return Resolved(checked, files, steps, beside)
 
 
-def _resolve_step(step: Step, registry: Registry, beside: Path | None) -> ResolvedStep:
+def as_written(
+    document: Document, path: KeyPath, files: Iterable[SourceFile]
+) -> tuple[SourceFile, ...]:
+    """Files with `shown` as the recipe writes it: with `${NAME}` where a value came from there."""
+    value = document.data
+    for step in path:
+        value = value[step]
+    text = document.shown_at(path)
+    if isinstance(value, Mapping):
+        value, text = value.get("path", []), text.get("path", [])
+    pairs = (
+        zip([text], [value], strict=True)
+        if isinstance(value, str)
+        else zip(text, value, strict=True)
+    )
+    written: list[tuple[str, str]] = [(raw, full) for raw, full in pairs if raw != full]
+
+    def shown(file: SourceFile) -> str:
+        for raw, full in written:
+            end = raw.rindex("}") + 1
+            start = full.removesuffix(raw[end:])
+            if file.shown.startswith(start):
+                return raw[:end] + file.shown[len(start) :]
+        return file.shown
+
+    return tuple(replace(file, shown=shown(file)) for file in files)
+
+
+def _resolve_step(
+    step: Step, registry: Registry, document: Document, beside: Path | None
+) -> ResolvedStep:
     stage: Stage = step.stage
     params: Params = stage.params
     fields = type(params).model_fields
@@ -213,7 +245,14 @@ def _resolve_step(step: Step, registry: Registry, beside: Path | None) -> Resolv
         elif not any(references(value)):
             plain[name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     tables = {
-        ".".join(map(str, at)): (reference, tuple(resolve_files(reference, beside)))
+        ".".join(map(str, at)): (
+            reference,
+            as_written(
+                document,
+                ("pipeline", step.index, "with", *at),
+                resolve_files(reference, beside),
+            ),
+        )
         for at, reference in references(params)
     }
     prefix = stage.name.partition(".")[0]

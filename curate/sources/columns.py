@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from curate.errors import CurateError
 from curate.examples.ids import cleaned
-from curate.examples.tables import conflict, shown_path
+from curate.examples.tables import EXACT, conflict, shown_path
 from curate.sources.formats.base import RowError, spoken
 
 Place = Callable[[int], str]
@@ -130,7 +130,7 @@ def _infer_numbers(
             continue
         if not -_INT64 <= value < _INT64:
             what = "of more than 64 bits"
-        elif fractions and int(float(value)) != value:
+        elif fractions and abs(value) > EXACT:
             what = "that loses digits beside the fractions in this column"
         else:
             continue

@@ -51,6 +51,15 @@ def frame_of(name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readab
     return pl.DataFrame(columns).with_columns(texts_of(messages))
 
 
+def clash(name: str, file: SourceFile) -> CurateError:
+    """The error for a column whose new name another one has."""
+    return CurateError(
+        f"{file.shown}: {name} is kept as original_{name}, but there is a column original_{name} "
+        "already",
+        "Rename one of them in the file.",
+    )
+
+
 def _constant(value: str | None, count: int) -> pl.Series:
     return pl.repeat(value, count, dtype=pl.String, eager=True)
 
@@ -71,12 +80,16 @@ def _columns(
             facts[name] = _row_fact(_column(name, spec, batch, good, place), file)
             continue
         shown = _name_for(name, file)
+        column: pl.Series | None
         if name == "messages" and is_messages:
-            whole = _whole_messages(spec, good, place)
-            if whole is not None:
-                originals[shown] = whole
+            column = _whole_messages(spec, good, place)
         else:
-            originals[shown] = _column(name, spec, batch, good, place)
+            column = _column(name, spec, batch, good, place)
+        if column is None:
+            continue
+        if shown != name and shown in good.columns:
+            raise clash(name, file)
+        originals[shown] = column
     return originals, facts
 
 
@@ -92,10 +105,7 @@ def _column(name: str, spec: Spec, batch: Batch, good: Readable, place: Place) -
 
 
 def _whole_messages(spec: Spec, good: Readable, place: Place) -> pl.Series | None:
-    """Conversations that hold more than role and content, null for the others; None if none does.
-
-    A column named `messages` that is not the conversation is kept in the same way.
-    """
+    """What `messages` holds beyond the conversation, null elsewhere; None if it does nowhere."""
     values: list[Any] = [row.get("messages") for row in good.rows]
     more = [
         value if value != turns and cleaned(value) != turns else None

@@ -17,7 +17,7 @@ from curate.examples.texts import unread_turns
 from curate.recipe.model import Source
 from curate.sources.files import SourceFile, resolve_files
 from curate.sources.formats.base import Format
-from curate.sources.frames import frame_of
+from curate.sources.frames import clash, frame_of
 from curate.sources.kinds.batch import Batch
 from curate.sources.records import read_file
 from curate.sources.rows import RowReader, Unreadable
@@ -126,7 +126,7 @@ def _load(name: str, spec: Spec, files: Sequence[SourceFile], limit: int | None)
     reader = RowReader(name, spec)
     frames: list[pl.DataFrame] = []
     columns: dict[str, None] = {}
-    renamed: dict[str, str] = {}
+    renamed: set[str] = set()
     left = limit
     for file, batch in _batches(files):
         good = reader.read(file, batch, left)
@@ -134,20 +134,17 @@ def _load(name: str, spec: Spec, files: Sequence[SourceFile], limit: int | None)
             raise _unreadable_row(reader.unreadable[0])
         columns |= dict.fromkeys(good.columns)
         frame = frame_of(name, spec, file, batch, good)
-        kept = {column: f"original_{column}" for column in FRAMEWORK if column in good.columns}
-        renamed |= {old: new for old, new in kept.items() if new in frame.columns}
+        made = set(frame.columns) - set(good.columns)
+        renamed |= {column for column in FRAMEWORK if f"original_{column}" in made}
         frames.append(frame)
         if left is not None:
             left -= len(good.rows)
             if left <= 0:
                 break
     _check_failures(spec, reader, sum(map(len, frames)), files)
-    for old, new in renamed.items():
-        if new in columns:
-            raise CurateError(
-                f"{files[0].shown}: {old} is kept as {new}, but there is a column {new} already",
-                "Rename one of them in the file.",
-            )
+    for column in sorted(renamed):
+        if f"original_{column}" in columns:
+            raise clash(column, files[0])
     missing = [column for column in spec.types if column not in columns]
     if missing and limit is None:
         raise CurateError(

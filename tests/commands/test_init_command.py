@@ -115,7 +115,7 @@ def test_columns_of_the_file_are_not_written_twice(tmp_path):
 def test_stages_of_missing_plugins_are_commented_out(tmp_path):
     write(tmp_path / "mine.jsonl", ALPACA)
     text = starter("mine", [look_at("mine.jsonl")], ["core"])
-    stages = [list(stage.values())[0] for stage in yaml.safe_load(text)["pipeline"]]
+    stages = [next(iter(stage.values())) for stage in yaml.safe_load(text)["pipeline"]]
     assert stages == ["core.length", "core.where"]
     for name in ("dedup", "embed", "nait"):
         assert f"curate-{name}" in text

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Exact and semantic deduplication for curate."""

@@ -1,0 +1,116 @@
+"""What a run puts into a version."""
+
+
+import polars as pl
+import pytest
+
+from curate.errors import CurateError
+
+COUNT = {"score": "toys.count"}
+
+
+def test_rows_stand_by_source_file_and_line_with_children_after_their_parents(bench):
+    double = {"expand": "toys.double", "with": {"every": 1}}
+    result = bench.run(double)
+    data = pl.read_parquet(result.path / "data" / "*.parquet")
+    assert data["instruction"].to_list()[:4] == [
+        "Say the number 0.",
+        "Say the number 0. (again 0)",
+        "Say the number 1.",
+        "Say the number 1. (again 0)",
+    ]
+    child = data.row(1, named=True)
+    assert child["parents"] == [data["id"][0]]
+    assert child["output"] == "It is 0, a number.", "the fields of the format follow the messages"
+    assert child["origin"] == "synthetic"
+
+
+def test_a_child_in_place_keeps_the_other_columns_of_its_parent(bench):
+    bench.write([{"instruction": "a", "output": "b", "topic": "sea"}])
+    in_place = bench.run({"expand": "toys.double", "with": {"every": 1, "in_place": True}})
+    beside = bench.run({"expand": "toys.double", "with": {"every": 1}})
+    assert pl.read_parquet(in_place.path / "data" / "*.parquet")["topic"].to_list() == ["sea"]
+    assert pl.read_parquet(beside.path / "data" / "*.parquet")["topic"].to_list() == ["sea", None]
+
+
+def test_shuffle_orders_by_seed(bench):
+    plain = bench.run(COUNT)
+    one = bench.run(COUNT, output={"shuffle": True})
+    two = bench.run(COUNT, output={"shuffle": True}, seed=1)
+    ids = [pl.read_parquet(run.path / "data" / "*.parquet")["id"].to_list() for run in (plain, one, two)]
+    assert len({tuple(each) for each in ids}) == 3
+    assert len({frozenset(each) for each in ids}) == 1
+
+
+def test_dropped_can_be_left_out_and_vectors_asked_for(bench):
+    result = bench.run({"filter": "toys.odd"}, output={"dropped": False})
+    assert not (result.path / "dropped.parquet").exists()
+    assert pl.read_parquet(result.path / "scores.parquet").columns == ["id", "toys_odd_value"]
+
+
+def test_a_preview_is_never_numbered(bench):
+    result = bench.run(COUNT, limit=5)
+    assert result.path.name == "preview"
+    assert bench.manifest(result)["limit"] == 5
+    assert bench.manifest(result)["books"]["kept"] == 5
+    assert not list(result.path.parent.glob("v*"))
+
+
+def test_what_comes_from_the_environment_is_not_written_down(bench, monkeypatch):
+    secret = bench.folder / "s3cret-place"
+    secret.mkdir()
+    bench.write([{"instruction": "a", "output": "b"}] * 3, secret / "rows.jsonl")
+    monkeypatch.setenv("PLACE", str(secret))
+    monkeypatch.setenv("SALT", "s3cret-salt")
+    result = bench.run(
+        COUNT | {"with": {"salt": "${SALT}"}}, source={"path": "${PLACE}/rows.jsonl"}
+    )
+    assert pl.read_parquet(result.path / "ledger.parquet")["file"][0] == "${PLACE}/rows.jsonl"
+    manifest = bench.manifest(result)
+    assert manifest["stages"][0]["params"] == {"salt": "${SALT}"}
+    for file in result.path.rglob("*"):
+        if file.is_file():
+            assert b"s3cret" not in file.read_bytes(), file
+    monkeypatch.setenv("SALT", "another")
+    assert not bench.run(
+        COUNT | {"with": {"salt": "${SALT}"}}, source={"path": "${PLACE}/rows.jsonl"}
+    ).up_to_date
+
+
+def test_margins_are_recorded_and_close_ones_named(bench):
+    spread = {"score": "toys.spread", "with": {"column": "toys_count_number"}}
+    top = {"filter": "core.top", "with": {"by": "toys_spread_distance", "count": 5}}
+    (margin,) = bench.manifest(bench.run(COUNT, spread, top))["stages"][2]["margins"]
+    scores = pl.read_parquet(bench.folder / "curated/bench/v1/scores.parquet")
+    values = scores["toys_spread_distance"].sort(descending=True)
+    assert margin["distance"] == values[4] - values[5]
+    assert margin["tolerance"] == 1e-9
+    assert margin["close"] is False
+
+
+def test_the_manifest_holds_shares_before_and_after(bench):
+    top = {"filter": "core.sample", "with": {"count": 4}}
+    manifest = bench.manifest(bench.run(top, source={"origin": "human"}))
+    assert manifest["shares"]["origin"] == {"before": {"human": 20}, "after": {"human": 4}}
+
+
+def test_nothing_kept_is_refused(bench):
+    with pytest.raises(CurateError, match="Nothing was kept"):
+        bench.run({"filter": "toys.odd", "with": {"all": True}})
+    assert not (bench.folder / "curated" / "bench" / "v1").exists()
+
+
+def test_an_input_that_changes_while_it_is_read_is_noticed(bench, monkeypatch):
+    from curate.run import outcome
+
+    load = outcome.load
+
+    def slow(*args, **kwargs):
+        loaded = load(*args, **kwargs)
+        bench.pool.write_text(bench.pool.read_text().replace("3", "4"))
+        return loaded
+
+    monkeypatch.setattr(outcome, "load", slow)
+    with pytest.raises(CurateError, match="changed while"):
+        bench.run(COUNT)
+    assert not list(bench.folder.glob("curated/bench/v*"))
