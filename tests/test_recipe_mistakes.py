@@ -62,7 +62,7 @@ def test_mistake(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
             if problem[:2] == (int(line), int(column)) and message in problem[2]
         ]
         assert matching, f"{line}:{column} {message}\n{captured.err}"
-        assert remedy.strip() in matching[0][3], captured.err
+        assert remedy.strip() in "".join(matching[0][2:]), captured.err
         source = text.splitlines()[int(line) - 1].replace("\t", " ").strip()
         assert source in matching[0][3], captured.err
 

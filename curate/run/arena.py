@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 
 from curate.contract import Child
-from curate.examples import child_id, combine, texts_of
+from curate.errors import CurateError, nearest
+from curate.examples import child_id, combine, kind_of, texts_of
 from curate.ledger import FAILED, UNREADABLE, Ledger, Positions
+from curate.recipe.where import Where
 from curate.sources.formats.base import Format
 from curate.sources.load import Loaded
 
@@ -44,10 +46,33 @@ class Arena:
             self.tables[name] = entered[~unread.to_numpy()]
         self.root: Positions = np.arange(len(self.rows), dtype=np.int64)
 
+    def check_types(self, stage: str, where: Where) -> None:
+        """Check a condition against the columns as they are, which for remote rows is news.
+
+        Raises:
+            CurateError: A column is not there, or holds another type than the condition needs.
+        """
+        kinds = {name: kind_of(dtype) for name, dtype in self.rows.schema.items()}
+        kinds |= {name: kind_of(column.dtype) for name, column in self.scores.items()}
+        self._check_there(where.columns)
+        for error in where.check_types(kinds):
+            raise CurateError(f"The condition of '{stage}': {error.message}", error.remedy)
+
+    def _check_there(self, columns: Iterable[str]) -> None:
+        there = [*self.rows.columns, *self.scores]
+        for name in columns:
+            if name not in there:
+                raise CurateError(f"There is no column '{name}'.", nearest(name, there))
+
     def frame(self, positions: Positions, columns: Iterable[str]) -> pl.DataFrame:
-        """`id` and the given columns of some rows, score columns among them."""
+        """`id` and the given columns of some rows, score columns among them.
+
+        Raises:
+            CurateError: There is no such column.
+        """
         index = pl.Series(positions, dtype=pl.UInt32)
         wanted = dict.fromkeys(["id", *columns])
+        self._check_there(wanted)
         stored = [name for name in wanted if name not in self.scores]
         frame = self.rows.select(stored)[index]
         added = [

@@ -194,7 +194,7 @@ class _Walk:
             return
         self.steps.append(step)
         self.makers.update(dict.fromkeys(step.adds, step.id))
-        self.tables[wired.result] = table.after(step.stage, step.adds)
+        self.tables[wired.result] = table.after(step.adds)
 
     def step(
         self, wired: Wired, spec: StageSpec, reader: Reader, where: Where | None

@@ -105,6 +105,7 @@ class Execution:
         step = resolved.step
         inside = np.ones(len(rows), dtype=np.bool_)
         if step.where is not None:
+            self.arena.check_types(step.id, step.where)
             frame = self.arena.frame(rows, step.where.columns)
             mask = frame.select(step.where.expr().fill_null(False).alias("inside"))
             inside = mask["inside"].to_numpy().astype(np.bool_)
@@ -239,6 +240,7 @@ class Execution:
         inputs = [name for name in step.stage.inputs() if name not in conditions]
         frame = self.arena.frame(rows, inputs)
         for name, where in conditions.items():
+            self.arena.check_types(step.id, where)
             read = self.arena.frame(rows, where.columns)
             frame = frame.with_columns(read.select(where.expr().alias(name)).to_series())
         return frame
@@ -283,9 +285,8 @@ class Execution:
         place always, scores where this stage (or one that must run for it) reads their columns.
         Filters choose among the pool, never among references.
         """
-        loaded = load_reference(
-            "reference", reference, seed=self.tools.seed, beside=self.resolved.beside
-        )
+        files = next(found for one, found in resolved.references.values() if one == reference)
+        loaded = load_reference("reference", reference, seed=self.tools.seed, files=files)
         arena = Arena({"reference": loaded})
         inputs = resolved.step.stage.inputs()
         inner = Execution(self.resolved, arena, self.tools)

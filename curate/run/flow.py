@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from curate.contract import TEXTS, ExpandStage, FilterStage, Kind, ScoreStage, Stage
+from curate.contract import TEXTS, FilterStage, Kind, ScoreStage, Stage
 from curate.examples.columns import FRAMEWORK
 
 ORIGINALS: Mapping[str, Kind] = {
@@ -31,7 +31,7 @@ class Table:
 
     Attributes:
         columns: Those that are known.
-        open: There may be others: remote rows were not looked at, or a stage makes examples.
+        open: There may be others: remote rows were not looked at.
         hidden: Beginnings of the names that would be known but for a problem already reported.
         nulls: Columns that hold nothing but nulls, and so go with every kind.
     """
@@ -53,10 +53,9 @@ class Table:
         """The table after a stage that is wrong: what it would add begins with `prefix`."""
         return replace(self, hidden=self.hidden | {prefix})
 
-    def after(self, stage: Stage, adds: Mapping[str, Kind]) -> Table:
+    def after(self, adds: Mapping[str, Kind]) -> Table:
         """The table after a stage that writes `adds`."""
-        opened = self.open or isinstance(stage, ExpandStage)
-        return replace(self, columns={**self.columns, **adds}, open=opened)
+        return replace(self, columns={**self.columns, **adds})
 
 
 NOTHING = Table(ORIGINALS, hidden=frozenset({""}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,6 @@ from curate.run.arena import Arena
 from curate.run.execute import Execution
 from curate.run.resolve import Resolved, package_versions
 from curate.run.tools import Tools
-from curate.sources.files import SourceFile
 from curate.sources.hashes import file_sha256
 from curate.sources.load import Loaded, load
 
@@ -71,34 +70,21 @@ def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
 
 
 def load_sources(resolved: Resolved, limit: int | None) -> dict[str, Loaded]:
-    """Load every source, its files shown as the recipe writes them.
+    """Load every source from the files that were hashed.
 
     Raises:
         CurateError: A source cannot be read, or a file changed since it was hashed.
     """
-    return {
-        name: _as_resolved(
-            load(name, source, limit=limit, beside=resolved.beside), resolved.files[name]
-        )
-        for name, source in resolved.checked.recipe.sources.items()
-    }
-
-
-def _as_resolved(loaded: Loaded, files: Sequence[SourceFile]) -> Loaded:
-    shown = {}
-    for read, hashed in zip(loaded.files, files, strict=True):
-        now = read if read.remote else replace(read, sha256=file_sha256(read.path))
-        if not hashed.sha256 == read.sha256 == now.sha256:
-            raise CurateError(
-                f"{hashed.shown} changed while it was read.", "Run again when it is complete."
-            )
-        shown[read.shown] = hashed.shown
-    return replace(
-        loaded,
-        rows=loaded.rows.with_columns(pl.col("@file").replace(shown)),
-        unreadable=tuple(replace(row, file=shown[row.file]) for row in loaded.unreadable),
-        files=tuple(files),
-    )
+    loaded = {}
+    for name, source in resolved.checked.recipe.sources.items():
+        files = resolved.files[name]
+        loaded[name] = load(name, source, files=files, limit=limit, beside=resolved.beside)
+        for file in files:
+            if not file.remote and file_sha256(file.path) != file.sha256:
+                raise CurateError(
+                    f"{file.shown} changed while it was read.", "Run again when it is complete."
+                )
+    return loaded
 
 
 def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, Any]:

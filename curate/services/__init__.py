@@ -1,1 +1,1 @@
-"""Costly things that stages share."""
+"""Finds costly things that stages share: the files of a model."""

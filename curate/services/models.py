@@ -1,127 +1,162 @@
-"""Models on this machine: from the name in a recipe to a folder of files with a digest.
+"""Finding the model that a recipe names: an alias, a folder, or a repository on the Hub.
 
-Only configuration, tokenizer and safetensors weights count; pickled weights are refused. Imports
-neither torch nor transformers.
+Only safetensors, configuration and tokenizer files count: a pickle can run code when it is read.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curate.contract import ModelFiles
-from curate.errors import CurateError, PluginError
-from curate.plugins.registry import Registry
-from curate.sources.hashes import file_sha256
+from curate.errors import CurateError
 
-PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-"""Files that make a model: configuration, weights, vocabulary, chat template."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?\Z")
-_ALIAS = re.compile(r"([a-z][a-z0-9_-]*):([\w.-]+)\Z")
+    from curate.plugins.registry import Registry
 
-
-def find_problem(name: str, registry: Registry) -> str | None:
-    """What is wrong with a model's name, as far as can be told without network; None if nothing."""
-    try:
-        _local(name, registry)
-    except CurateError as error:
-        return str(error)
-    return None
+_ALIAS = re.compile(r"([a-z][a-z0-9_-]+):(.+)")
+_HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+_SUFFIXES = (".json", ".txt", ".model", ".safetensors")
+_FORMS = "Write an alias such as builtin:minilm, a folder, or owner/name[@revision] on the Hub."
 
 
 def resolve(name: str, registry: Registry, *, download: bool) -> ModelFiles:
-    """Find a model: an alias (`builtin:minilm`), a folder, or `owner/name[@revision]` on the Hub.
+    """Find a model's files on this machine.
 
     Args:
-        name: As the recipe writes it.
-        registry: Where aliases are found.
-        download: Whether a model that is not on this machine may be fetched from the Hub;
-            `HF_HUB_OFFLINE=1` forbids it in any case.
+        name: `alias:word`, a folder, or `owner/name[@revision]` on the Hugging Face Hub. A folder
+            that exists comes before a repository of the same name.
+        registry: Knows the aliases.
+        download: Whether files that are not here may be fetched from the Hub.
 
     Raises:
-        CurateError: It cannot be found, or has no safetensors weights. Another model is never
-            taken in its place.
+        CurateError: There is no such model here, or it holds no safetensors.
     """
-    path = _local(name, registry)
+    alias, folder, hub = _ALIAS.fullmatch(name), Path(name).expanduser(), _HUB.fullmatch(name)
     commit = None
-    if path is None:
-        path, commit = _from_hub(name, download=download)
-    files = _files(name, path)
-    digest = hashlib.sha256()
-    for relative, file in files.items():
-        digest.update(f"{relative}\0{file_sha256(file)}\n".encode())
-    return ModelFiles(name, path, commit, digest.hexdigest())
-
-
-def _local(name: str, registry: Registry) -> Path | None:
-    """The folder of an alias or of a local model; None if the name is one on the Hub."""
-    alias = _ALIAS.match(name)
     if alias:
-        try:
-            return registry.model_alias(*alias.groups())
-        except PluginError as error:
-            raise CurateError(f"no model '{name}': {error.message}", error.remedy) from error
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if path.is_absolute() or name.startswith((".", "~")) or not _HUB_NAME.match(name):
-        raise CurateError(
-            f"there is no model folder '{name}'",
-            "Name a folder with config.json, owner/name on the Hub, or an alias such as "
-            "builtin:minilm.",
-        )
+        path = registry.model_alias(alias[1], alias[2])
+    elif folder.is_dir():
+        path = folder
+    elif hub and not _is_path(name):
+        path, commit = _from_hub(hub[1], hub[2], download=download)
+    else:
+        raise CurateError(_missing(name), _FORMS)
+    path = path.resolve()
+    return ModelFiles(name, path, commit, _digest(name, path))
+
+
+def find_problem(name: str, registry: Registry) -> str | None:
+    """What is wrong with a model's name as far as this machine knows, without a network."""
+    alias, folder, hub = _ALIAS.fullmatch(name), Path(name).expanduser(), _HUB.fullmatch(name)
+    try:
+        if alias:
+            registry.model_alias(alias[1], alias[2])
+        elif folder.is_dir():
+            _check_safe(name, (file.name for file in folder.iterdir()))
+        elif not hub or _is_path(name):
+            return f"{_missing(name)} {_FORMS}"
+    except CurateError as error:
+        return f"{error.message} {error.remedy}".rstrip()
     return None
 
 
-def _files(name: str, path: Path) -> Mapping[str, Path]:
-    found = {
-        file.relative_to(path).as_posix(): file
-        for pattern in PATTERNS
-        for file in path.rglob(pattern)
-        if file.is_file()
-    }
+def _is_path(name: str) -> bool:
+    return name.startswith(("/", ".", "~")) or Path(name).expanduser().exists()
+
+
+def _missing(name: str) -> str:
+    if Path(name).expanduser().is_file():
+        return f"The model '{name}' is a file, not a folder."
+    kind = "There is no folder" if _is_path(name) else "There is no model"
+    return f"{kind} '{name}'."
+
+
+def _counts(name: str) -> bool:
+    """Whether a file (its name relative to the model's folder) is part of the model."""
+    parts = name.split("/")
+    pooling = len(parts) == 2 and re.fullmatch(r"\d+_\w+", parts[0]) and parts[1] == "config.json"
+    top = len(parts) == 1 and name.endswith(_SUFFIXES) and not name.startswith("consolidated")
+    return bool(top or pooling)
+
+
+def _check_safe(name: str, files: Iterable[str]) -> None:
+    found = set(files)
     if "config.json" not in found:
-        raise CurateError(f"The model '{name}' has no config.json in {path}.")
+        raise CurateError(f"The model '{name}' has no config.json.", _FORMS)
     if not any(file.endswith(".safetensors") for file in found):
         raise CurateError(
-            f"The model '{name}' has no safetensors weights in {path}.",
-            "Pickled weights can run code when they are loaded, so they are not read; "
-            "save the model with safetensors.",
+            f"The model '{name}' has no weights in safetensors; other formats may be pickles, "
+            "which can run code when they are read, and are not opened.",
+            "Convert it with save_pretrained(...), or name a revision that has safetensors.",
         )
-    return dict(sorted(found.items()))
 
 
-def _from_hub(name: str, *, download: bool) -> tuple[Path, str]:
-    repository, _, revision = name.partition("@")
+def _digest(name: str, path: Path) -> str:
+    from curate.sources.hashes import file_sha256
+
+    names = (file.relative_to(path).as_posix() for file in path.glob("**/*") if file.is_file())
+    files = sorted(file for file in names if _counts(file))
+    _check_safe(name, files)
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file}\0{file_sha256(path / file)}\n".encode())
+    return total.hexdigest()
+
+
+def _from_hub(repo: str, revision: str | None, *, download: bool) -> tuple[Path, str]:
     try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ImportError as error:
         raise CurateError(
-            f"The model '{name}' is on the Hub, which needs huggingface_hub.",
-            "pip install 'curate-data[hub]'",
-        ) from None
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-    try:
-        folder = snapshot_download(
-            repository,
-            revision=revision or None,
-            allow_patterns=list(PATTERNS),
-            local_files_only=offline or not download,
-        )
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        why = "and HF_HUB_OFFLINE is set" if offline else f"and the Hub says: {_line(error)}"
-        raise CurateError(
-            f"The model '{name}' is not on this machine, {why}.",
-            f"Fetch it where there is a network: hf download {repository}",
+            f"The model '{repo}' is on the Hugging Face Hub, which needs a library.",
+            "pip install 'curate-data[hub]', or name a local folder.",
         ) from error
-    # the Hub's cache keeps each snapshot in a folder named after its commit
-    return Path(folder), Path(folder).name
-
-
-def _line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]
+    online = download and not huggingface_hub.constants.HF_HUB_OFFLINE
+    try:
+        files: list[str] | None = None
+        if online:
+            info = huggingface_hub.HfApi().model_info(repo, revision=revision)
+            revision = info.sha
+            files = [file.rfilename for file in info.siblings or () if _counts(file.rfilename)]
+            _check_safe(repo, files)
+        path = Path(
+            huggingface_hub.snapshot_download(
+                repo, revision=revision, allow_patterns=files, local_files_only=not online
+            )
+        )
+    except errors.GatedRepoError as error:
+        raise CurateError(
+            f"The model '{repo}' on the Hub asks you to accept its terms.",
+            f"Do so at https://huggingface.co/{repo}, then: hf auth login",
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise CurateError(
+            f"The model '{repo}' on the Hub has no revision '{revision}'.",
+            "Name a branch, a tag or a commit of it.",
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        asked = f"{repo}@{revision}" if revision else repo
+        raise CurateError(
+            f"The model '{asked}' is not on this machine, and the Hub was not asked or did not "
+            "answer.",
+            f"Fetch it with a network: hf download {repo} (and unset HF_HUB_OFFLINE), or name a "
+            "local folder.",
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise CurateError(
+            f"There is no model '{repo}' on the Hub, or it is private.",
+            f"{_FORMS} For a private one: hf auth login",
+        ) from error
+    except (errors.HfHubHTTPError, OSError) as error:
+        said = " ".join(str(error).split())
+        raise CurateError(
+            f"The model '{repo}' could not be fetched from the Hub: {said}",
+            f"Try again, or name a local folder. {_FORMS}",
+        ) from error
+    return path, path.name

@@ -348,3 +348,48 @@ def test_the_model_is_exported_with_its_aliases() -> None:
         "from",
         "as",
     }
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "x", "a.b", "y > 1"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "name",
+                    "sources",
+                    "x",
+                    "pipeline",
+                    "path",
+                    "dataset",
+                    "filter",
+                    "fuse",
+                    "score",
+                    "id",
+                    "with",
+                    "where",
+                    "from",
+                    "as",
+                    "missing",
+                    "on_failure",
+                    "set_aside",
+                    "output",
+                    "shards",
+                    "expand",
+                    "split",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(["name", "sources", "pipeline", "output", "requires", "odd"]), JUNK, JUNK)
+def test_junk_is_refused_in_words_and_never_breaks(key: str, junk: object, stage: object) -> None:
+    recipe, _, found = load_recipe(copy.deepcopy(GOOD) | {"pipeline": [stage, S]} | {key: junk})
+    assert found or recipe is not None
+    assert all(problem.message for problem in found)

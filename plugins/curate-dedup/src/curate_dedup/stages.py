@@ -36,7 +36,7 @@ class ExactParams(Params):
     """Parameters of `dedup.exact`."""
 
     text: Annotated[TextChoice, Field(description="Which text of an example is compared.")] = "both"
-    prefer: Annotated[Preferences, Field(description=_PREFER)] = []
+    prefer: Annotated[Preferences, Field(description=_PREFER, default_factory=list)]
 
 
 class ExactDedup(FilterStage):
@@ -82,7 +82,7 @@ class SemanticParams(Params):
         Reads("vector"),
         Field(description="The column of vectors; by default the only one of the table."),
     ] = None
-    prefer: Annotated[Preferences, Field(description=_PREFER)] = []
+    prefer: Annotated[Preferences, Field(description=_PREFER, default_factory=list)]
 
 
 class SemanticDedup(FilterStage):

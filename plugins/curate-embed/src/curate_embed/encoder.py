@@ -72,9 +72,7 @@ class Encoder:
         if len(filled) < len(texts):
             raise ValueError("the model's tokenizer makes no token of this text")
 
-    def _tokenise(
-        self, texts: Sequence[str]
-    ) -> tuple[list[NDArray[np.int32]], NDArray[np.bool_]]:
+    def _tokenise(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.bool_]]:
         tokens: list[NDArray[np.int32]] = []
         cut: list[bool] = []
         for start in range(0, len(texts), _SLICE):

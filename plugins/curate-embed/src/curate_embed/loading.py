@@ -54,7 +54,7 @@ class Loaded:
 
 
 @lru_cache(maxsize=2)
-def load(path: Path, digest: str) -> Loaded:
+def load(path: Path, digest: str) -> Loaded:  # noqa: ARG001 - the digest is for the cache
     """Load a model; the last two stay in memory.
 
     Args:
@@ -137,8 +137,9 @@ def _check_weights(path: Path, report: Any) -> None:
 def _reach(model: Any, tokenizer: Any) -> int:
     reach = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
-    if getattr(table, "padding_idx", None) is not None:
-        reach -= table.padding_idx + 1  # RoBERTa and its kin begin to count after the padding id
+    padding = getattr(table, "padding_idx", None)
+    if padding is not None:
+        reach -= padding + 1  # RoBERTa and its kin begin to count after the padding id
     return int(min(reach, tokenizer.model_max_length, _FARTHEST))
 
 

@@ -70,7 +70,7 @@ def plan(lengths: NDArray[np.int64], longest: int) -> Iterator[Shape]:
     order = np.argsort(kinds, kind="stable")
     ends = np.flatnonzero(np.diff(kinds[order], append=-1)) + 1
     start = 0
-    for end in ends:
+    for end in ends.tolist():
         length = int(widths[order[start]])
         rows = rows_of(length)
         for at in range(start, end, rows):

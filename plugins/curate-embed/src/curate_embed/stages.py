@@ -79,7 +79,9 @@ class EmbedSentence(ScoreStage):
 
     def depends(self, output: str) -> Depends:
         """Whether a text is cut depends neither on pooling nor on scaling."""
-        return Depends(params=("model", "text", "max_length")) if output == "truncated" else Depends()
+        return (
+            Depends(params=("model", "text", "max_length")) if output == "truncated" else Depends()
+        )
 
     def stream(self, rows: pl.DataFrame, ctx: Context) -> Iterator[pl.DataFrame]:
         """Embed rows, a few batches at a time."""
