@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from curate.plugins.registry import Registry
 
 _ALIAS = re.compile(r"([a-z][a-z0-9_-]+):(.+)")
-_HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
-_SUFFIXES = (".json", ".txt", ".model", ".safetensors")
+_HUB = re.compile(r"([\w.-]+(?:/[\w.-]+)?)(?:@([\w./-]+))?")
+_SUFFIXES = (".jinja", ".json", ".txt", ".model", ".safetensors")
 _FORMS = "Write an alias such as builtin:minilm, a folder, or owner/name[@revision] on the Hub."
 
 
@@ -110,23 +110,22 @@ def _digest(name: str, path: Path) -> str:
 
 def _from_hub(repo: str, revision: str | None, *, download: bool) -> tuple[Path, str]:
     try:
-        import huggingface_hub
-        from huggingface_hub import errors
+        from huggingface_hub import HfApi, constants, errors, snapshot_download
     except ImportError as error:
         raise CurateError(
             f"The model '{repo}' is on the Hugging Face Hub, which needs a library.",
             "pip install 'curate-data[hub]', or name a local folder.",
         ) from error
-    online = download and not huggingface_hub.constants.HF_HUB_OFFLINE
+    online = download and not constants.HF_HUB_OFFLINE
     try:
         files: list[str] | None = None
         if online:
-            info = huggingface_hub.HfApi().model_info(repo, revision=revision)
+            info = HfApi().model_info(repo, revision=revision)
             revision = info.sha
             files = [file.rfilename for file in info.siblings or () if _counts(file.rfilename)]
             _check_safe(repo, files)
         path = Path(
-            huggingface_hub.snapshot_download(
+            snapshot_download(
                 repo, revision=revision, allow_patterns=files, local_files_only=not online
             )
         )

@@ -13,7 +13,9 @@ from curate.versions.make import run_recipe
 from curate.versions.store import NothingKeptError
 
 words = st.text(alphabet="abc é\U0001f600", min_size=1, max_size=6)
-row = st.fixed_dictionaries({"instruction": words, "input": st.sampled_from(["", "x"]), "output": words})
+row = st.fixed_dictionaries(
+    {"instruction": words, "input": st.sampled_from(["", "x"]), "output": words}
+)
 broken = st.sampled_from(['{"instruction": 1}', "not json", '{"instruction": "a", "output": null}'])
 line = st.one_of(row.map(json.dumps), row.map(json.dumps), broken)
 table = st.lists(line, min_size=1, max_size=14).filter(lambda ls: any("input" in x for x in ls))
@@ -30,7 +32,11 @@ OTHERS = [
     {"filter": "core.sample", "with": {"fraction": 0.6}},
     {"expand": "toys.double"},
     {"expand": "toys.double", "with": {"every": 1, "in_place": True}},
-    {"expand": "toys.double", "with": {"children": 2, "raise_on": "a"}, "on_failure": {"set_aside": 99}},
+    {
+        "expand": "toys.double",
+        "with": {"children": 2, "raise_on": "a"},
+        "on_failure": {"set_aside": 99},
+    },
     {
         "expand": "toys.double",
         "with": {"in_place": True, "fail_on": "b", "every": 1},
@@ -40,7 +46,13 @@ OTHERS = [
     {"expand": "toys.pairs", "with": {"in_place": True}},
 ]
 wheres = st.sampled_from(
-    [None, "origin = 'human'", "length(instruction) > 2", "source = 'a' OR input = 'x'", "input IS NULL"]
+    [
+        None,
+        "origin = 'human'",
+        "length(instruction) > 2",
+        "source = 'a' OR input = 'x'",
+        "input IS NULL",
+    ]
 )
 
 
@@ -65,12 +77,16 @@ def pipelines(draw):
         stages[-1]["as"] = "left"
         chain("b")
         stages[-1]["as"] = "right"
-        fuse = draw(st.sampled_from([{"fuse": "core.concat"}, {"fuse": "toys.pick", "with": {"most": 3}}]))
+        fuse = draw(
+            st.sampled_from([{"fuse": "core.concat"}, {"fuse": "toys.pick", "with": {"most": 3}}])
+        )
         stages.append({**fuse, "from": ["left", "right"], "id": "joined"})
     chain()
     if draw(st.booleans()):
         stages.append({"score": "toys.count", "id": "last"})
-        stages.append({"filter": "core.top", "id": "top", "with": {"by": "last_number", "fraction": 0.5}})
+        stages.append(
+            {"filter": "core.top", "id": "top", "with": {"by": "last_number", "fraction": 0.5}}
+        )
     return stages
 
 
@@ -80,7 +96,11 @@ def version_of(folder, a, b, pipeline):
     recipe = {
         "name": "random",
         "sources": {
-            "a": {"path": str(folder / "a.jsonl"), "origin": "human", "on_failure": {"set_aside": 99}},
+            "a": {
+                "path": str(folder / "a.jsonl"),
+                "origin": "human",
+                "on_failure": {"set_aside": 99},
+            },
             "b": {"path": str(folder / "b.jsonl"), "on_failure": {"set_aside": 99}},
         },
         "pipeline": pipeline,
@@ -122,7 +142,11 @@ def check_version(path, a, b):
     assert data["id"].to_list() == ledger.filter(pl.col("fate") == "kept")["id"].to_list()
     gone = ledger.filter(pl.col("fate") != "kept")
     assert set(dropped["id"]) <= set(gone["id"])
-    assert gone.filter(pl.col("fate").is_in(["dropped", "merged"]))["id"].is_in(dropped["id"].implode()).all()
+    assert (
+        gone.filter(pl.col("fate").is_in(["dropped", "merged"]))["id"]
+        .is_in(dropped["id"].implode())
+        .all()
+    )
     assert gone.filter(pl.col("fate") == "dropped")["reason"].null_count() == 0
     assert gone.filter(pl.col("fate") == "failed")["detail"].null_count() == 0
     known = set(ledger["id"])

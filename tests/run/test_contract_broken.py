@@ -42,7 +42,11 @@ def test_a_value_that_is_none_fails_its_row_and_names_it(bench, mode, said):
         ({"filter": "toys.odd", "with": {"bad": "reason"}}, "whim"),
         ({"filter": "toys.odd", "with": {"bad": "null"}}, "`keep`"),
         (
-            {"filter": "toys.nosy", "with": {"bad": "untouched", "all": True}, "where": "length(output) > 21"},
+            {
+                "filter": "toys.nosy",
+                "with": {"bad": "untouched", "all": True},
+                "where": "length(output) > 21",
+            },
             "untouched",
         ),
         ({"expand": "toys.double", "with": {"bad": "stranger"}}, "fff"),

@@ -15,7 +15,9 @@ def test_a_row_that_raises_stops_the_run_with_its_place_and_its_error(bench):
 
 @pytest.mark.parametrize("how", ["raise_on", "fail_on"])
 def test_rows_set_aside_are_failed_and_all_others_scored(bench, how):
-    result = bench.run({"score": "toys.count", "with": {how: "number 7."}, "on_failure": {"set_aside": 1}})
+    result = bench.run(
+        {"score": "toys.count", "with": {how: "number 7."}, "on_failure": {"set_aside": 1}}
+    )
     ledger = pl.read_parquet(result.path / "ledger.parquet")
     failed = ledger.filter(pl.col("fate") == "failed")
     assert failed.select("line", "stage", "reason").rows() == [(8, "toys_count", "error")]
@@ -26,7 +28,9 @@ def test_rows_set_aside_are_failed_and_all_others_scored(bench, how):
 
 def test_one_failure_more_than_allowed_stops_the_run(bench):
     with pytest.raises(RowError, match="3 rows failed, 2 may"):
-        bench.run({"score": "toys.count", "with": {"fail_on": "number 1"}, "on_failure": {"set_aside": 2}})
+        bench.run(
+            {"score": "toys.count", "with": {"fail_on": "number 1"}, "on_failure": {"set_aside": 2}}
+        )
 
 
 def test_a_share_is_of_the_rows_asked(bench):
@@ -37,7 +41,11 @@ def test_a_share_is_of_the_rows_asked(bench):
 
 
 def test_failures_are_tried_again_and_a_version_with_failures_is_not_up_to_date(bench):
-    stage = {"score": "toys.count", "with": {"fail_on": "number 7."}, "on_failure": {"set_aside": 1}}
+    stage = {
+        "score": "toys.count",
+        "with": {"fail_on": "number 7."},
+        "on_failure": {"set_aside": 1},
+    }
     first = bench.run(stage)
     again = bench.run(stage)
     assert not again.up_to_date
@@ -69,7 +77,12 @@ def test_where_a_parent_was_to_be_replaced_it_fails_with_the_child(bench):
         )
         books = bench.manifest(result)["books"]
         assert books == {
-            "sources": 20, "created": 20, "kept": 19, "dropped": 0, "failed": 2, "merged": 19,
+            "sources": 20,
+            "created": 20,
+            "kept": 19,
+            "dropped": 0,
+            "failed": 2,
+            "merged": 19,
         }
 
 

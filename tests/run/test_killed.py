@@ -51,7 +51,11 @@ def test_the_main_job_killed_at_three_random_moments_equals_an_uninterrupted_one
             shutil.copytree(ROOT / part, folder / part)
     started = time.monotonic()
     subprocess.run(
-        recipe, cwd=folders["whole"], env=environment(tmp_path / "h1"), check=True, capture_output=True
+        recipe,
+        cwd=folders["whole"],
+        env=environment(tmp_path / "h1"),
+        check=True,
+        capture_output=True,
     )
     seconds = time.monotonic() - started
     home = tmp_path / "h2"

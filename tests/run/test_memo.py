@@ -20,12 +20,18 @@ def test_equal_contents_are_computed_once(bench):
     assert memo_of(bench, COUNT) == {"distinct": 10, "hits": 0, "computed": 10}
 
 
-def test_added_rows_alone_are_computed_and_the_digest_is_that_of_a_fresh_run(bench, monkeypatch, tmp_path):
+def test_added_rows_alone_are_computed_and_the_digest_is_that_of_a_fresh_run(
+    bench, monkeypatch, tmp_path
+):
     bench.write(numbered(30))
     bench.run(COUNT)
     bench.write(numbered(40))
     grown = bench.run(COUNT)
-    assert bench.manifest(grown)["stages"][0]["memo"] == {"distinct": 40, "hits": 30, "computed": 10}
+    assert bench.manifest(grown)["stages"][0]["memo"] == {
+        "distinct": 40,
+        "hits": 30,
+        "computed": 10,
+    }
     monkeypatch.setenv("CURATE_HOME", str(tmp_path / "fresh"))
     fresh = bench.run(COUNT, out=tmp_path / "elsewhere")
     assert bench.manifest(fresh)["stages"][0]["memo"]["computed"] == 40
@@ -94,7 +100,11 @@ def test_expansions_are_remembered_by_content(bench):
     first = bench.run(double)
     assert bench.manifest(first)["stages"][0]["memo"]["computed"] == 20
     second = bench.run(double, {"filter": "toys.odd"})
-    assert bench.manifest(second)["stages"][0]["memo"] == {"distinct": 20, "hits": 20, "computed": 0}
+    assert bench.manifest(second)["stages"][0]["memo"] == {
+        "distinct": 20,
+        "hits": 20,
+        "computed": 0,
+    }
     ids = pl.read_parquet(first.path / "ledger.parquet")["id"]
     assert set(ids) == set(pl.read_parquet(second.path / "ledger.parquet")["id"])
 
@@ -114,6 +124,10 @@ def test_the_key_says_what_it_holds(bench, monkeypatch, tmp_path):
     (key,) = (tmp_path / "home" / "memo" / "toys.count").glob("number-*/key.json")
     components = json.loads(key.read_text())
     assert components["params"] == {
-        "text": "both", "salt": "", "mode": "fine", "fail_on": None, "raise_on": None,
+        "text": "both",
+        "salt": "",
+        "mode": "fine",
+        "fail_on": None,
+        "raise_on": None,
     }
     assert components["stage"] == "toys.count"

@@ -36,4 +36,8 @@ def test_limit_counts_fewer_rows(bench):
 
 def test_a_wrong_recipe_has_no_plan(bench):
     with pytest.raises(RecipeError, match="toys_count_number"):
-        plan(bench.recipe(COUNT, {"filter": "core.top", "with": {"by": "toys_count_numbr", "count": 1}}))
+        plan(
+            bench.recipe(
+                COUNT, {"filter": "core.top", "with": {"by": "toys_count_numbr", "count": 1}}
+            )
+        )

@@ -1,6 +1,5 @@
 """What a run puts into a version."""
 
-
 import polars as pl
 import pytest
 
@@ -37,7 +36,10 @@ def test_shuffle_orders_by_seed(bench):
     plain = bench.run(COUNT)
     one = bench.run(COUNT, output={"shuffle": True})
     two = bench.run(COUNT, output={"shuffle": True}, seed=1)
-    ids = [pl.read_parquet(run.path / "data" / "*.parquet")["id"].to_list() for run in (plain, one, two)]
+    ids = [
+        pl.read_parquet(run.path / "data" / "*.parquet")["id"].to_list()
+        for run in (plain, one, two)
+    ]
     assert len({tuple(each) for each in ids}) == 3
     assert len({frozenset(each) for each in ids}) == 1
 

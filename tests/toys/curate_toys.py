@@ -81,7 +81,9 @@ class Count(ScoreStage):
             case "few":
                 result = result[1:]
             case "wrong_id":
-                result = result.with_columns(id=pl.when(first).then(pl.lit("0" * 32)).otherwise("id"))
+                result = result.with_columns(
+                    id=pl.when(first).then(pl.lit("0" * 32)).otherwise("id")
+                )
             case "twice":
                 result = pl.concat([result, result[:1]])
             case "nan":

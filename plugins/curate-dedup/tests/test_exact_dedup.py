@@ -1,11 +1,11 @@
 """dedup.exact: equal to the byte, and the survivor that was asked for."""
 
 import polars as pl
-from curate_dedup.stages import ExactDedup, ExactParams
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.api import Context
+from curate_dedup.stages import ExactDedup, ExactParams
 
 CONTEXT = Context(seed=0, models={}, fits={}, wanted=(), service=lambda name: None)
 

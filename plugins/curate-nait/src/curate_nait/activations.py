@@ -84,8 +84,10 @@ def directions_of(activations: NDArray[np.float32], *, center: bool) -> dict[str
         of the (un)centred sum of squares that they explain; `mean` float32 [layers, width].
 
     Raises:
-        ValueError: The samples do not differ (centred) or are all zero, so nothing points anywhere.
+        ValueError: There are no samples, they are zero, or they do not differ (centred).
     """
+    if not len(activations):
+        raise ValueError("it has no examples")
     directions, explained, means = [], [], []
     for layer in range(activations.shape[1]):
         samples = activations[:, layer].astype(np.float64)

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from curate.api import (
     Context,
+    CurateError,
     Depends,
     LoadedModel,
     ModelName,
@@ -134,17 +135,26 @@ class Alignment(ScoreStage):
         """One part for each capability."""
         return self.params.targets
 
-    def fit(self, part: str, rows: pl.DataFrame, ctx: Context) -> Mapping[str, NDArray[Any]]:  # noqa: ARG002 - every part is fitted alike
+    def fit(self, part: str, rows: pl.DataFrame, ctx: Context) -> Mapping[str, NDArray[Any]]:
         """Find the directions of a capability.
 
         Returns:
             See `curate_nait.activations.directions_of`.
+
+        Raises:
+            CurateError: The examples give no direction.
         """
         from curate_nait.activations import activations_of, directions_of, pooling_reader
 
         pool = pooling_reader(self.params.pool, self.params.baseline)
-        found = activations_of(self._open(ctx), self._texts(rows), pool)
-        return directions_of(found, center=self.params.center)
+        try:
+            found = activations_of(self._open(ctx), self._texts(rows), pool)
+            return directions_of(found, center=self.params.center)
+        except ValueError as error:
+            raise CurateError(
+                f"The target '{part}' gives no direction: {error}.",
+                "Give it examples that have text and differ from one another, 16 or more.",
+            ) from error
 
     def stream(self, rows: pl.DataFrame, ctx: Context) -> Iterator[pl.DataFrame]:
         """Score rows, projecting inside the forward pass: no activation is ever stored."""
