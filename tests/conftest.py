@@ -17,7 +17,7 @@ def _own_home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CURATE_HOME", str(tmp_path_factory.mktemp("home")))
 
 
-@pytest.fixture()
+@pytest.fixture
 def shared_data():
     """The folder of real data, where there is one."""
     folder = Path(

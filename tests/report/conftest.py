@@ -5,8 +5,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.versions.open import Version
 from curate.run.outcome import Outcome
+from curate.versions.open import Version
 from curate.versions.store import publish, publish_preview
 
 ROWS = 40

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -239,7 +239,7 @@ class Odd(FilterStage):
     name = "toys.odd"
     version = 1
     Params = OddParams
-    reasons = {"odd": "the id is odd"}
+    reasons: ClassVar = {"odd": "the id is odd"}
     value = "the number that decided"
 
     def filter(self, rows, ctx):
@@ -288,7 +288,7 @@ class Pick(FuseStage):
     name = "toys.pick"
     version = 1
     Params = PickParams
-    reasons = {"full": "its table gave enough"}
+    reasons: ClassVar = {"full": "its table gave enough"}
 
     def fuse(self, tables, ctx):
         parts = []
