@@ -10,6 +10,8 @@ TOYS = str(Path(__file__).parent / "toys")
 sys.path.insert(0, TOYS)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [TOYS, os.environ.get("PYTHONPATH")]))
 os.environ["HF_HUB_OFFLINE"] = "1"
+# threads that wait for one another by spinning make a busy machine crawl; bits are the same
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -63,10 +64,13 @@ def content_of_table(contents: Sequence[str]) -> str:
 
 
 def _encode(series: pl.Series) -> Sequence[bytes | None]:
+    """Each value with a mark of its type, from that value alone."""
     import polars as pl
 
+    values = series.to_list()
     if series.dtype == pl.String:
-        return [None if value is None else value.encode() for value in series.to_list()]
-    if isinstance(series.dtype, pl.Array) and series.null_count() == 0:
-        return [vector.tobytes() for vector in series.to_numpy()]
-    return [None if value is None else canonical(value) for value in series.to_list()]
+        return [None if value is None else b"s" + value.encode() for value in values]
+    if isinstance(series.dtype, pl.Array):
+        pack = Struct(f"<{series.dtype.size}d").pack
+        return [None if value is None else b"v" + pack(*value) for value in values]
+    return [None if value is None else b"j" + canonical(value) for value in values]

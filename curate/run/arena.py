@@ -166,7 +166,7 @@ class Arena:
                 row[name] = getattr(child, name) or _agreed(around[name], None)
             if messages is not None:
                 form, mapping = self.formats[around["source"][0]]
-                fields = form.write(messages) or {}
+                fields = dict.fromkeys(form.fields) | (form.write(messages) or {})
                 row |= {
                     mapping.get(field, field): value
                     for field, value in fields.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
 
@@ -86,30 +86,40 @@ class _Batch:
 
 
 def _attempt(engine: Engine, work: Work, rows: pl.DataFrame, batch: _Batch) -> None:
-    try:
-        for result in engine.run(work, rows):
-            batch.take(result)
-    except CurateError:
-        raise
-    except Exception as error:  # a plugin may raise anything; the row is found and carries it
-        left = rows.filter(pl.col("id").is_in(list(batch.open)))
-        if left.is_empty():
+    results = _results(engine, work, rows)
+    while True:
+        # only the work itself is inside: what goes wrong in keeping its results is no row's fault
+        try:
+            result = next(results, None)
+        except CurateError:
             raise
-        if len(left) == 1:
-            batch.open.discard(left["id"][0])
-            batch.fail(left["id"][0], describe(error))
+        except Exception as error:  # a plugin may raise anything; the row is found and carries it
+            left = rows.filter(pl.col("id").is_in(list(batch.open)))
+            if left.is_empty():
+                raise
+            described = describe(error)
+            break
+        if result is None:
+            missing = [id for id in rows["id"] if id in batch.open]
+            if missing:
+                raise broken(
+                    batch.stage,
+                    f"it returned {len(rows) - len(missing)} of {len(rows)} rows; "
+                    f"missing for instance {missing[0]}",
+                )
             return
-        middle = len(left) // 2
-        _attempt(engine, work, left[:middle], batch)
-        _attempt(engine, work, left[middle:], batch)
-    else:
-        missing = [id for id in rows["id"] if id in batch.open]
-        if missing:
-            raise broken(
-                batch.stage,
-                f"it returned {len(rows) - len(missing)} of {len(rows)} rows; "
-                f"missing for instance {missing[0]}",
-            )
+        batch.take(result)
+    if len(left) == 1:
+        batch.open.discard(left["id"][0])
+        batch.fail(left["id"][0], described)
+        return
+    middle = len(left) // 2
+    _attempt(engine, work, left[:middle], batch)
+    _attempt(engine, work, left[middle:], batch)
+
+
+def _results(engine: Engine, work: Work, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    yield from engine.run(work, rows)
 
 
 def check_scores(
@@ -197,6 +207,9 @@ def _typed(stage: str, values: pl.Series, output: Output) -> pl.Series:
             return values.cast(pl.Array(pl.Float32, width if isinstance(width, int) else 0))
         if values.dtype == pl.String and output.kind != "string":
             raise broken(stage, f"'{values.name}' is text, declared {output.kind}")
-        return values.cast(DTYPES[output.kind], strict=True)
+        typed = values.cast(DTYPES[output.kind], strict=True)
+        if output.kind == "integer" and values.dtype.is_float() and (typed != values).any():
+            raise broken(stage, f"'{values.name}' holds fractions, declared integer")
+        return typed
     except pl.exceptions.PolarsError as error:
         raise broken(stage, f"'{values.name}' is not {output.kind}: {error}") from error

@@ -11,6 +11,7 @@ import polars as pl
 
 from curate.contract import (
     ASKED,
+    TEXTS,
     Context,
     ExpandStage,
     FilterStage,
@@ -19,20 +20,20 @@ from curate.contract import (
     Reads,
     Reference,
     ScoreStage,
-    Stage,
     marker,
 )
 from curate.errors import CurateError
+from curate.examples import FRAMEWORK
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
 from curate.memo.keys import key_of
-from curate.prefer import numbers_of
+from curate.prefer import columns_of, numbers_of
 from curate.run.arena import Arena
 from curate.run.check import Step
 from curate.run.deciding import check_decisions, settle
 from curate.run.expanding import expand
 from curate.run.facts import StageFacts
 from curate.run.fitting import Fitted, fit, fit_components, fit_rows
-from curate.run.resolve import Resolved, ResolvedStep
+from curate.run.resolve import Resolved, ResolvedStep, check_unchanged
 from curate.run.scoring import score
 from curate.run.tools import Tools
 from curate.sources.load import load_reference
@@ -53,6 +54,7 @@ class Execution:
         self.tools = tools
         self.entries: list[dict[str, Any]] = []
         self.tolerances: dict[str, float] = {}
+        self.fitted: dict[str, Fitted] = {}
 
     def run(self) -> Positions:
         """Run all stages; returns the positions of kept rows, in order.
@@ -109,7 +111,7 @@ class Execution:
             frame = self.arena.frame(rows, step.where.columns)
             mask = frame.select(step.where.expr().fill_null(False).alias("inside"))
             inside = mask["inside"].to_numpy().astype(np.bool_)
-        nullable = strict_columns(step.stage)
+        nullable = strict_columns(step)
         if nullable:
             missing = self._missing(rows, nullable) & inside
             if missing.any():
@@ -170,6 +172,7 @@ class Execution:
         rule = step.spec.on_failure
         allowed = rule.allowed(len(asked)) if rule else 0
         fitted = self._fit(resolved, earlier, asked, facts)
+        self.fitted[step.id] = fitted
         if isinstance(stage, ScoreStage):
             self._note_tolerances(stage)
             failed = score(self.arena, resolved, asked, fitted, self.tools, allowed, facts)
@@ -195,6 +198,9 @@ class Execution:
         facts: StageFacts,
     ) -> Positions:
         seen = rows if stage.sees_all else asked
+        nullable = strict_columns(resolved.step)
+        if stage.sees_all and nullable:  # what is not asked and has no value is not seen either
+            seen = seen[~self._missing(seen, nullable) | np.isin(seen, asked)]
         frame = self._stage_frame(resolved, seen)
         if stage.sees_all:
             frame = frame.with_columns(pl.Series(ASKED, np.isin(seen, asked)))
@@ -287,13 +293,17 @@ class Execution:
         """
         files = next(found for one, found in resolved.references.values() if one == reference)
         loaded = load_reference("reference", reference, seed=self.tools.seed, files=files)
+        check_unchanged(files)
         arena = Arena({"reference": loaded})
         inputs = resolved.step.stage.inputs()
         inner = Execution(self.resolved, arena, self.tools)
         for before in _needed(resolved.step, earlier):
             positions = next(iter(arena.tables.values()))
             facts = StageFacts()
-            fitted = inner._fit(before, earlier[: earlier.index(before)], positions, facts)
+            # the very fit of the pool; before the pool was fitted (in a plan) only reference fits
+            fitted = self.fitted.get(before.step.id) or inner._fit(
+                before, earlier[: earlier.index(before)], positions, facts
+            )
             if isinstance(before.step.stage, ScoreStage):
                 score(arena, before, positions, fitted, self.tools, 0, facts)
             else:
@@ -316,20 +326,22 @@ class Execution:
         }
 
 
-def strict_columns(stage: Stage) -> list[str]:
-    """The columns in which a null needs `missing:` to say what it means."""
-    params = stage.params
-    names: list[str] = []
+def strict_columns(step: Step) -> list[str]:
+    """The columns in which a null needs `missing:` to say what it means.
+
+    All that the stage reads but texts and conditions, framework columns, columns that it takes
+    with nulls, and those that a preference compares with a value.
+    """
+    params = step.stage.params
+    lenient = {*FRAMEWORK, *(f"@{name}" for name in step.conditions), *TEXTS}
     for name in type(params).model_fields:
         value = getattr(params, name)
         reads = marker(type(params), name, Reads)
-        if value is None:
-            continue
-        if reads is not None and not reads.nulls:
-            names += value if isinstance(value, list) else [value]
-        elif marker(type(params), name, Prefers):
-            names += numbers_of(value)
-    return list(dict.fromkeys(names))
+        if value is not None and reads is not None and reads.nulls:
+            lenient.update(value if isinstance(value, list) else [value])
+        elif value is not None and marker(type(params), name, Prefers):
+            lenient.update(set(columns_of(value)) - set(numbers_of(value)))
+    return [name for name in step.stage.inputs() if name not in lenient]
 
 
 def _needed(step: Step, earlier: Sequence[ResolvedStep]) -> list[ResolvedStep]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from curate.contract import Child, Context, ExpandStage
 from curate.errors import CurateError
+from curate.examples import FRAMEWORK, HIDDEN
 from curate.ledger import FAILED, MERGED, Positions
 from curate.memo.keys import contents_of
 from curate.run.arena import Arena
@@ -110,6 +111,9 @@ def _check(stage: ExpandStage, children: Sequence[Child], at: dict[str, int], ar
                 raise broken(
                     stage.name, f"a child of {child.parents[0]} has a turn without role and content"
                 )
+        own = [name for name in child.columns if name in (*FRAMEWORK, *HIDDEN)]
+        if own:
+            raise broken(stage.name, f"a child sets columns that are the framework's: {own}")
         unknown = [name for name in child.columns if name not in arena.rows.columns]
         if unknown:
             raise broken(stage.name, f"a child has columns that the table has not: {unknown}")

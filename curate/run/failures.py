@@ -32,7 +32,7 @@ class Failures:
         if self.count > self.allowed:
             so_far = f" {self.count} rows failed, {self.allowed} may." if self.allowed else ""
             raise RowError(
-                f"Stage '{self.stage}' failed on {place}: {error}.{so_far}".replace("..", "."),
+                f"Stage '{self.stage}' failed on {place}: {error.rstrip('.')}.{so_far}",
                 "Mend the row, or let rows like it leave with fate 'failed': "
                 "`on_failure: {set_aside: N}` (a count or a share such as 2%) beside the stage.",
             )

@@ -14,14 +14,12 @@ import orjson
 import polars as pl
 import xxhash
 
-from curate.errors import CurateError
 from curate.ledger import Positions
 from curate.memo.keys import canonical
 from curate.run.arena import Arena
 from curate.run.execute import Execution
-from curate.run.resolve import Resolved, package_versions
+from curate.run.resolve import Resolved, check_unchanged, package_versions
 from curate.run.tools import Tools
-from curate.sources.hashes import file_sha256
 from curate.sources.load import Loaded, load
 
 SHARED = ("source", "origin", "generator", "ability")
@@ -79,11 +77,7 @@ def load_sources(resolved: Resolved, limit: int | None) -> dict[str, Loaded]:
     for name, source in resolved.checked.recipe.sources.items():
         files = resolved.files[name]
         loaded[name] = load(name, source, files=files, limit=limit, beside=resolved.beside)
-        for file in files:
-            if not file.remote and file_sha256(file.path) != file.sha256:
-                raise CurateError(
-                    f"{file.shown} changed while it was read.", "Run again when it is complete."
-                )
+        check_unchanged(files)
     return loaded
 
 

@@ -27,6 +27,7 @@ from curate.contract import (
     Stage,
     marker,
 )
+from curate.errors import CurateError
 from curate.memo.keys import key_of
 from curate.plugins.registry import Dist, Registry
 from curate.recipe.document import Document, KeyPath
@@ -104,6 +105,7 @@ class Resolved:
         return {
             spec.verb: spec.stage,
             "id": step.id,
+            "version": step.stage.version,
             "with": dict(resolved.params),
             "references": {
                 at: [reference_options(reference), [file.sha256 for file in files]]
@@ -242,8 +244,8 @@ def _resolve_step(
             plain[name] = file_sha256(Path(value))
         elif marker(type(params), name, Condition):
             plain[name] = str(value)
-        elif not any(references(value)):
-            plain[name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        elif not _is_reference(value):
+            plain[name] = _without_references(value)
     tables = {
         ".".join(map(str, at)): (
             reference,
@@ -264,6 +266,35 @@ def _resolve_step(
         {s: registry.distribution("curate.services", s) for s in stage.services},
         tables,
     )
+
+
+def check_unchanged(files: Iterable[SourceFile]) -> None:
+    """Raise CurateError where a local file is no longer the one that was hashed."""
+    for file in files:
+        if not file.remote and file_sha256(file.path) != file.sha256:
+            raise CurateError(
+                f"{file.shown} changed while it was read.", "Run again when it is complete."
+            )
+
+
+def _is_reference(value: Any) -> bool:
+    """Whether a value is a reference or a mapping of nothing but references: those have fits."""
+    if isinstance(value, Mapping) and value:
+        return all(type(inner) is Reference for inner in value.values())
+    return type(value) is Reference
+
+
+def _without_references(value: Any) -> Any:
+    """A parameter's value for keys; inside it, the options of a reference stand for it."""
+    if isinstance(value, Reference):
+        return reference_options(value)
+    if isinstance(value, BaseModel):
+        return {n: _without_references(getattr(value, n)) for n in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {name: _without_references(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_references(inner) for inner in value]
+    return value
 
 
 def reference_options(reference: Reference | Source) -> dict[str, Any]:

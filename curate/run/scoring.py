@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from curate.contract import Context, Output, ScoreStage
 from curate.engines.base import Work
+from curate.errors import CurateError
 from curate.ledger import FAILED, Positions
 from curate.memo.keys import contents_of
 from curate.run.arena import Arena
@@ -145,6 +146,12 @@ class _Scoring:
             values = values.join(known, on="id", how="left", maintain_order="left")
             if values[output].dtype == pl.Null:
                 values = values.with_columns(pl.col(output).cast(_dtype(declared)))
+        lost = values.filter(~pl.col("id").is_in(list(self.errors))).drop("id")
+        if any(lost[output].null_count() for output in self.outputs):
+            raise CurateError(
+                f"The memo lost values of stage '{self.stage.id}' while it ran.",
+                "Was its folder emptied? Run again: what is missing will be computed.",
+            )
         return contents, values
 
 
