@@ -73,7 +73,7 @@ def plan(
     registry = get_registry()
     beside = Path(source).parent if isinstance(source, str | Path) else None
     checked = check(source, sets, registry)
-    resolved = resolve(checked, registry, beside=beside)
+    resolved = resolve(checked, registry, beside=beside, download=False)
 
     loaded = load_sources(resolved, limit)
     memo = Memo(home() / "memo")

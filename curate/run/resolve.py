@@ -179,8 +179,16 @@ class Resolved:
         return {m.name: {"commit": m.commit, "digest": m.digest} for m in models}
 
 
-def resolve(checked: Checked, registry: Registry, *, beside: Path | None = None) -> Resolved:
+def resolve(
+    checked: Checked, registry: Registry, *, beside: Path | None = None, download: bool = True
+) -> Resolved:
     """Find and hash everything that a checked recipe names.
+
+    Args:
+        checked: The recipe.
+        registry: Where plugins are found.
+        beside: Folder of the recipe, for hints.
+        download: Whether a model that is not on this machine may be fetched.
 
     Raises:
         CurateError: Something cannot be found or read.
@@ -190,7 +198,9 @@ def resolve(checked: Checked, registry: Registry, *, beside: Path | None = None)
         name: as_written(document, ("sources", name), resolve_files(source, beside))
         for name, source in checked.recipe.sources.items()
     }
-    steps = tuple(_resolve_step(step, registry, document, beside) for step in checked.steps)
+    steps = tuple(
+        _resolve_step(step, registry, document, beside, download) for step in checked.steps
+    )
     return Resolved(checked, files, steps, beside)
 
 
@@ -223,13 +233,13 @@ def as_written(
 
 
 def _resolve_step(
-    step: Step, registry: Registry, document: Document, beside: Path | None
+    step: Step, registry: Registry, document: Document, beside: Path | None, download: bool
 ) -> ResolvedStep:
     stage: Stage = step.stage
     params: Params = stage.params
     fields = type(params).model_fields
     models = {
-        name: resolve_model(getattr(params, name), registry, download=True)
+        name: resolve_model(getattr(params, name), registry, download=download)
         for name in fields
         if marker(type(params), name, ModelName) and getattr(params, name) is not None
     }

@@ -97,3 +97,25 @@ def test_missing_values_need_a_word(bench):
     dropped = bench.manifest(bench.run(scored, top | {"missing": "drop"}))
     assert dropped["books"]["kept"] == 3
     assert dropped["stages"][1]["reasons"] == {"below_cut": 7, "missing": 10}
+
+
+def test_a_memo_that_cannot_be_written_is_no_rows_fault(bench, monkeypatch):
+    from curate.memo.store import Column
+
+    def full(self, values):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Column, "append", full)
+    with pytest.raises(OSError, match="No space left"):
+        bench.run({"score": "toys.count", "on_failure": {"set_aside": "100%"}})
+    assert not list(bench.folder.glob("curated/bench/v*"))
+
+
+def test_missing_keep_lets_rows_pass_a_filter_that_sees_all(bench):
+    embed = {"score": "toys.vector", "where": "length(output) > 18"}
+    near = {"filter": "dedup.semantic", "with": {"threshold": 0.999}}
+    with pytest.raises(Exception, match="missing: keep"):
+        bench.run(embed, near)
+    books = bench.manifest(bench.run(embed, near | {"missing": "keep"}))["books"]
+    assert books["kept"] + books["dropped"] == 20
+    assert books["kept"] >= 10

@@ -131,3 +131,26 @@ def test_the_key_says_what_it_holds(bench, monkeypatch, tmp_path):
         "raise_on": None,
     }
     assert components["stage"] == "toys.count"
+
+
+def test_another_version_of_a_stage_makes_another_version_of_the_data(bench, monkeypatch):
+    from curate.plugins.registry import get_registry
+
+    first = bench.run(COUNT)
+    monkeypatch.setattr(get_registry().stage("toys.count"), "version", 2)
+    second = bench.run(COUNT)
+    assert bench.manifest(second)["stages"][0]["memo"]["hits"] == 0
+    assert (first.version, second.version) == ("v1", "v2")
+
+
+def test_the_content_of_a_value_has_its_type_and_no_company():
+    from curate.memo.keys import contents_of
+
+    def content(values, dtype=None):
+        return contents_of(pl.DataFrame({"x": pl.Series(values, dtype=dtype)}), ["x"])
+
+    vector = pl.Array(pl.Float32, 2)
+    assert content(["1"]) != content([1])
+    assert content(["true"]) != content([True])
+    assert content([[1, 2]], vector)[0] == content([[1, 2], None], vector)[0]
+    assert len({*content(["", None, "a"])}) == 3

@@ -32,6 +32,14 @@ def test_a_child_in_place_keeps_the_other_columns_of_its_parent(bench):
     assert pl.read_parquet(beside.path / "data" / "*.parquet")["topic"].to_list() == ["sea", None]
 
 
+def test_a_conversation_that_the_format_cannot_say_leaves_no_old_text_in_its_fields(bench):
+    options = {"every": 1, "in_place": True, "bad": "unsaid"}
+    result = bench.run({"expand": "toys.double", "with": options})
+    row = pl.read_parquet(result.path / "data" / "*.parquet").row(0, named=True)
+    assert [turn["role"] for turn in row["messages"]] == ["user"]
+    assert (row["instruction"], row["output"]) == (None, None)
+
+
 def test_shuffle_orders_by_seed(bench):
     plain = bench.run(COUNT)
     one = bench.run(COUNT, output={"shuffle": True})

@@ -122,6 +122,23 @@ class Spread(ScoreStage):
         return rows.select("id", distance=(pl.col(self.params.column) - mean).abs())
 
 
+class Vector(ScoreStage):
+    """Two numbers from the text."""
+
+    name = "toys.vector"
+    version = 1
+    reads = ("@both",)
+
+    def outputs(self):
+        return {"vector": Output("vector")}
+
+    def score(self, rows, ctx):
+        pairs = [[len(text), number(text) % 9 + 1] for text in rows["@both"]]
+        return rows.select("id").with_columns(
+            vector=pl.Series(pairs, dtype=pl.Array(pl.Float32, 2))
+        )
+
+
 class LikeParams(Params):
     targets: dict[str, Reference]
     words: Annotated[str | None, InputFile()] = None
@@ -163,7 +180,7 @@ class ExpandParams(Params):
     fail_on: str | None = None
     raise_on: str | None = None
     children: int = 1
-    bad: Literal["", "stranger", "nothing", "column"] = ""
+    bad: Literal["", "stranger", "nothing", "column", "id", "unsaid"] = ""
 
 
 class Double(ExpandStage):
@@ -194,10 +211,12 @@ class Double(ExpandStage):
                     else [
                         {"role": "user", "content": f"{instruction} (again {at})"},
                         {"role": "assistant", "content": response},
-                    ],
+                    ][: 1 if self.params.bad == "unsaid" else 2],
                     replaces=self.params.in_place,
                     origin="synthetic",
-                    columns={"never": 1} if self.params.bad == "column" else {},
+                    columns={"column": {"never": 1}, "id": {"id": "0" * 32}}.get(
+                        self.params.bad, {}
+                    ),
                 )
 
 
@@ -305,5 +324,5 @@ class Pick(FuseStage):
 
 @hookimpl
 def register_stages(register):
-    for stage in (Count, Spread, Like, Double, Pairs, Odd, Nosy, Pick):
+    for stage in (Count, Spread, Vector, Like, Double, Pairs, Odd, Nosy, Pick):
         register(stage)
