@@ -66,19 +66,19 @@ def plan(
     return plan(_source(recipe), _sets(set), limit=limit)
 
 
-def open(name: str | Path, root: str | Path = "curated") -> Version:
+def open(name: str | Path, out: str | Path = "curated") -> Version:
     """Open a version: `NAME@vN`, `NAME` (its latest version), or the path of its folder.
 
     Args:
         name: The version.
-        root: Where versions live.
+        out: Where versions live.
 
     Raises:
         UsageError: There is no such version.
     """
     from curate.versions.open import open_version
 
-    return open_version(name, root)
+    return open_version(name, out)
 
 
 def _source(recipe: Source) -> str | Path | Mapping[str, Any]:
@@ -93,6 +93,8 @@ def _sets(given: Mapping[str, Any] | None) -> list[str]:
     import json
     import os
 
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError('set: expected a mapping such as {"seed": 7}')
     return [f"{key}={json.dumps(value, default=os.fspath)}" for key, value in (given or {}).items()]
 
 
@@ -132,6 +134,7 @@ class _Run(ModuleType):
 __version__: str
 run = cast(_Run, import_module("curate.run"))
 run.__class__ = _Run
+run.__doc__ = _Run.__call__.__doc__
 
 
 def __getattr__(name: str) -> Any:

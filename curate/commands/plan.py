@@ -9,7 +9,13 @@ import click
 
 @click.command(name="plan")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a value.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a value: nait.with.model=..., sources.gpt4.path=..., seed=7.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -47,9 +53,9 @@ def command(
         console.print(f"model {escape(name)} [dim]sha256 {digest[:12]}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("stage", no_wrap=True)
-    for name in ("rows at most", "distinct", "remembered", "to compute"):
+    for name in ("rows at most", "distinct", "remembered", "anew at most"):
         table.add_column(name, justify="right")
-    table.add_column("why anew")
+    table.add_column("why")
     for step in planned.steps:
         counts: list[int] = []
         if step.distinct is not None and step.remembered is not None:

@@ -9,7 +9,13 @@ import click
 
 @click.command(name="run")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a value.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a value: nait.with.model=..., sources.gpt4.path=..., seed=7.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -49,8 +55,13 @@ def command(
 
         click.echo(json.dumps(asdict(result) | {"path": str(result.path)}))
     elif result.up_to_date:
+        from curate.versions.runs import versions_of
+
         name = result.path.parent.name
         click.echo(f"{name}@{result.version} is up to date: {result.path}")
+        latest = versions_of(result.path.parent)[-1]
+        if latest != result.version:
+            click.echo(f"The latest version is {latest}, of another recipe or other inputs.")
     else:
         from rich.console import Console
 

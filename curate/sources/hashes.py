@@ -13,18 +13,39 @@ import time
 from pathlib import Path
 from typing import Any
 
+from curate.errors import CurateError
+
 _FRESH_SECONDS = 2.0
 """A file changed this recently may change again within one tick of the clock of its file system."""
 
 
 def home() -> Path:
-    """The folder for what is remembered between runs: `CURATE_HOME`, or the user's cache folder."""
+    """The folder for what is remembered between runs: `CURATE_HOME`, or the user's cache folder.
+
+    Raises:
+        CurateError: It is not there and cannot be made.
+    """
     named = os.environ.get("CURATE_HOME")
     if named:
-        return Path(named)
-    from platformdirs import user_cache_dir
+        folder = Path(named)
+    else:
+        from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("curate"))
+        folder = Path(user_cache_dir("curate"))
+    return make_folder(folder, "Set CURATE_HOME to a folder that can be written.")
+
+
+def make_folder(folder: Path, remedy: str) -> Path:
+    """Make a folder unless it is there; raises CurateError, with the remedy, if it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CurateError(
+            f"The folder {folder} cannot be made: {error.strerror}.", remedy
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise CurateError(f"The folder {folder} cannot be written.", remedy)
+    return folder
 
 
 def write_atomic(path: Path, content: bytes) -> None:

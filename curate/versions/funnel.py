@@ -93,6 +93,8 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         for flag, count in stage["flags"].items():
             if count:
                 found.append(f"Stage {stage['id']}: {flag.replace('_', ' ')} in {count:,} rows.")
+        if stage.get("where") and stage["in"] and stage["untouched"] == stage["in"]:
+            found.append(f"Stage {stage['id']}: no row fits its `where: {stage['where']}`.")
         for margin in stage["margins"]:
             if margin["close"]:
                 found.append(

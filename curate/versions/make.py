@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from curate.plugins.registry import get_registry
 from curate.run.check import check
 from curate.run.resolve import resolve
-from curate.sources.hashes import home
+from curate.sources.hashes import home, make_folder
 from curate.versions.runs import find_run
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def run_recipe(
     checked = check(source, sets, registry)
     resolved = resolve(checked, registry, beside=beside)
     name = checked.recipe.name
+    registry.point("curate.engines", engine)
+    make_folder(out / name, "Say where versions are to live with --out.")
     if limit is None:
         known = find_run(out, name, resolved.run_key)
         if known is not None:

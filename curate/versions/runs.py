@@ -102,7 +102,7 @@ def _runs(folder: Path) -> list[Mapping[str, Any]]:
     """The readable lines of runs.jsonl; one that a crash tore only costs a fresh look."""
     try:
         lines = (folder / "runs.jsonl").read_bytes().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     runs: list[Mapping[str, Any]] = []
     for line in lines:

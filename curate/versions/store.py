@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -203,8 +204,8 @@ def _rename(partial: Path, target: Path) -> bool:
     """Rename; False if the target is there already (a rename never replaces a full folder)."""
     try:
         partial.rename(target)
-    except OSError:
-        if target.is_dir() and partial.is_dir():
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return False
         raise
     return True

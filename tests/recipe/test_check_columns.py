@@ -192,8 +192,10 @@ def test_remote_columns_are_assumed(write: Write) -> None:
     assert not found.schemas["x"].complete
 
 
-def test_examples_that_a_stage_makes_may_have_columns_of_their_own(write: Write) -> None:
-    checked({"expand": "toy.rewrite"}, {"filter": "toy.top", "with": {"by": "judgement"}})
+def test_examples_that_a_stage_makes_have_the_columns_of_the_table(write: Write) -> None:
+    checked({"expand": "toy.rewrite"}, {"filter": "toy.top", "with": {"by": "stars"}})
+    found = problems({"expand": "toy.rewrite"}, {"filter": "toy.top", "with": {"by": "judgement"}})
+    assert found[0].startswith("pipeline.1.with.by: there is no column 'judgement'")
 
 
 def test_columns_that_a_stage_always_reads(write: Write) -> None:

@@ -124,3 +124,22 @@ def test_an_input_that_changes_while_it_is_read_is_noticed(bench, monkeypatch):
     with pytest.raises(CurateError, match="changed while"):
         bench.run(COUNT)
     assert not list(bench.folder.glob("curated/bench/v*"))
+
+
+def test_a_condition_that_no_row_fits_is_said(bench):
+    from curate.versions.funnel import warnings
+
+    result = bench.run({"filter": "toys.odd", "where": "origin = 'humna'"})
+    assert warnings(bench.manifest(result)) == [
+        "Stage toys_odd: no row fits its `where: origin = 'humna'`."
+    ]
+
+
+def test_a_place_that_cannot_be_written_is_named_before_any_work(bench, monkeypatch):
+    taken = bench.folder / "taken"
+    taken.write_text("")
+    with pytest.raises(CurateError, match="--out"):
+        bench.run(COUNT, out=taken)
+    monkeypatch.setenv("CURATE_HOME", str(taken / "home"))
+    with pytest.raises(CurateError, match="CURATE_HOME"):
+        bench.run(COUNT)
