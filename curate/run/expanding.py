@@ -50,11 +50,13 @@ def expand(
     context = Context(tools.seed, resolved.models, fitted.arrays, (), tools.registry.service)
     rows = arena.frame(asked, stage.inputs())
     if stage.scope == "row":
-        children = list(_by_content(resolved, rows, fitted, context, tools, facts))
+        children = list(
+            _by_content(resolved, rows, arena.rows.columns, fitted, context, tools, facts)
+        )
     else:
         children = list(stage.expand(rows, context))
+        _check(stage, children, set(rows["id"]), arena.rows.columns)
     at = dict(zip(rows["id"], asked.tolist(), strict=True))
-    _check(stage, children, at, arena)
     parents = [np.array([at[id] for id in child.parents], dtype=np.int64) for child in children]
     failures = Failures(stage.id, allowed)
     for child, positions in zip(children, parents, strict=True):
@@ -93,14 +95,17 @@ def _settle(
     return made[~failed], np.concatenate([merged, gone])
 
 
-def _check(stage: ExpandStage, children: Sequence[Child], at: dict[str, int], arena: Arena) -> None:
+def _check(
+    stage: ExpandStage, children: Sequence[Child], given: set[str], columns: Sequence[str]
+) -> None:
+    """Raise PluginError unless children are sound: no other is remembered or entered."""
     for child in children:
         if not isinstance(child, Child):
             raise broken(stage.name, f"it returned {type(child).__name__}, not Child")
         if not child.parents or len(set(child.parents)) != len(child.parents):
             raise broken(stage.name, f"a child names the parents {child.parents}")
         for id in child.parents:
-            if id not in at:
+            if id not in given:
                 raise broken(stage.name, f"a child names the parent {id}, which it was not given")
         if (child.messages is None) == (child.error is None):
             raise broken(stage.name, f"a child of {child.parents[0]} needs messages or an error")
@@ -114,7 +119,7 @@ def _check(stage: ExpandStage, children: Sequence[Child], at: dict[str, int], ar
         own = [name for name in child.columns if name in (*FRAMEWORK, *HIDDEN)]
         if own:
             raise broken(stage.name, f"a child sets columns that are the framework's: {own}")
-        unknown = [name for name in child.columns if name not in arena.rows.columns]
+        unknown = [name for name in child.columns if name not in columns]
         if unknown:
             raise broken(stage.name, f"a child has columns that the table has not: {unknown}")
 
@@ -122,6 +127,7 @@ def _check(stage: ExpandStage, children: Sequence[Child], at: dict[str, int], ar
 def _by_content(
     resolved: ResolvedStep,
     rows: pl.DataFrame,
+    columns: Sequence[str],
     fitted: Fitted,
     context: Context,
     tools: Tools,
@@ -141,6 +147,7 @@ def _by_content(
     facts.memo = {"distinct": len(distinct), "hits": len(known), "computed": len(todo)}
     for part in todo.iter_slices(stage.chunk):
         made = _isolated(stage, part, context)
+        _check(stage, [child for each in made.values() for child in each], set(made), columns)
         fine = [id for id, children in made.items() if all(c.error is None for c in children)]
         column.append(pl.DataFrame({"id": fine, "value": [_dumps(made[id]) for id in fine]}))
         # what is used is what is stored, so that a first and a resumed run agree

@@ -61,3 +61,10 @@ def test_bad_decisions_and_children_are_named(bench, stage, said):
     assert said in str(error.value)
     assert "toys." in str(error.value)
     assert not list((bench.folder / "curated").glob("bench/v*"))
+
+
+def test_what_broke_the_contract_is_not_remembered(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("CURATE_HOME", str(tmp_path / "home"))
+    with pytest.raises(PluginError):
+        bench.run({"expand": "toys.double", "with": {"bad": "column"}})
+    assert not list((tmp_path / "home").rglob("part-*"))
