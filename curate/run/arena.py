@@ -13,6 +13,7 @@ from curate.errors import CurateError, nearest
 from curate.examples import child_id, combine, kind_of, texts_of
 from curate.ledger import FAILED, UNREADABLE, Ledger, Positions
 from curate.recipe.where import Where
+from curate.run.check import Step
 from curate.sources.formats.base import Format
 from curate.sources.load import Loaded
 
@@ -80,19 +81,27 @@ class Arena:
         ]
         return frame.with_columns(added).select(list(wanted))
 
+    def stage_frame(self, step: Step, positions: Positions) -> pl.DataFrame:
+        """`id` and what a stage reads of some rows, its conditions evaluated.
+
+        Raises:
+            CurateError: A column is not there, or holds another type than a condition needs.
+        """
+        conditions = {f"@{name}": where for name, where in step.conditions.items()}
+        inputs = step.stage.inputs()
+        frame = self.frame(positions, [name for name in inputs if name not in conditions])
+        for name, where in conditions.items():
+            self.check_types(step.id, where)
+            read = self.frame(positions, where.columns)
+            frame = frame.with_columns(read.select(where.expr().alias(name)).to_series())
+        return frame.select(list(dict.fromkeys(["id", *inputs])))
+
     def set_scores(self, name: str, positions: Positions, values: pl.Series) -> None:
-        """Write a score column for some rows; the others are null unless they had a value."""
-        full = self.scores.get(name)
-        if full is None:
-            full = pl.Series(name, [None] * len(self.rows), dtype=values.dtype)
+        """Write a score column for some rows; it is null for the others."""
         placed = pl.DataFrame({"at": pl.Series(positions, dtype=pl.UInt32), "value": values})
         at = pl.DataFrame({"at": pl.int_range(len(self.rows), dtype=pl.UInt32, eager=True)})
-        joined = at.join(placed, on="at", how="left", maintain_order="left")["value"]
-        self.scores[name] = (
-            joined
-            if full.null_count() == len(full)
-            else joined.zip_with(joined.is_not_null(), full)
-        ).alias(name)
+        joined = at.join(placed, on="at", how="left", maintain_order="left")
+        self.scores[name] = joined["value"].alias(name)
 
     def ordered(self, positions: Positions) -> Positions:
         """Positions by source, file and line, children after their root."""

@@ -201,7 +201,7 @@ class Execution:
         nullable = strict_columns(resolved.step)
         if stage.sees_all and nullable:  # what is not asked and has no value is not seen either
             seen = seen[~self._missing(seen, nullable) | np.isin(seen, asked)]
-        frame = self._stage_frame(resolved, seen)
+        frame = self.arena.stage_frame(resolved.step, seen)
         if stage.sees_all:
             frame = frame.with_columns(pl.Series(ASKED, np.isin(seen, asked)))
         decisions = stage.filter(frame, context)
@@ -229,7 +229,9 @@ class Execution:
         ordered = {
             name: self.arena.ordered(np.intersect1d(table, asked)) for name, table in tables.items()
         }
-        frames = {name: self._stage_frame(resolved, table) for name, table in ordered.items()}
+        frames = {
+            name: self.arena.stage_frame(resolved.step, table) for name, table in ordered.items()
+        }
         together = np.concatenate(list(ordered.values()))
         ids = pl.concat([frame["id"] for frame in frames.values()])
         decisions = stage.fuse(frames, context)
@@ -238,18 +240,6 @@ class Execution:
         facts.facts |= decisions.facts
         stay = settle(self.arena, stage.id, together, decided, facts)
         return np.concatenate([np.setdiff1d(rows, together), stay])
-
-    def _stage_frame(self, resolved: ResolvedStep, rows: Positions) -> pl.DataFrame:
-        """`id` and the stage's inputs, conditions evaluated."""
-        step = resolved.step
-        conditions = {f"@{name}": where for name, where in step.conditions.items()}
-        inputs = [name for name in step.stage.inputs() if name not in conditions]
-        frame = self.arena.frame(rows, inputs)
-        for name, where in conditions.items():
-            self.arena.check_types(step.id, where)
-            read = self.arena.frame(rows, where.columns)
-            frame = frame.with_columns(read.select(where.expr().alias(name)).to_series())
-        return frame
 
     def _note_tolerances(self, stage: ScoreStage) -> None:
         for name, output in stage.outputs().items():
@@ -262,10 +252,9 @@ class Execution:
         asked: Positions,
         facts: StageFacts,
     ) -> Fitted:
-        inputs = resolved.step.stage.inputs()
         return fit(
             resolved,
-            lambda: self.arena.frame(asked, inputs),
+            lambda: self.arena.stage_frame(resolved.step, asked),
             lambda reference: self._reference_rows(resolved, reference, earlier),
             self.tools,
             facts,
@@ -295,7 +284,6 @@ class Execution:
         loaded = load_reference("reference", reference, seed=self.tools.seed, files=files)
         check_unchanged(files)
         arena = Arena({"reference": loaded})
-        inputs = resolved.step.stage.inputs()
         inner = Execution(self.resolved, arena, self.tools)
         for before in _needed(resolved.step, earlier):
             positions = next(iter(arena.tables.values()))
@@ -309,7 +297,7 @@ class Execution:
             else:
                 made, gone = expand(arena, before, positions, fitted, self.tools, 0, facts)
                 arena.tables["reference"] = np.concatenate([np.setdiff1d(positions, gone), made])
-        return arena.frame(arena.tables["reference"], inputs)
+        return arena.stage_frame(resolved.step, arena.tables["reference"])
 
     def _head(self, resolved: ResolvedStep) -> dict[str, Any]:
         step, plugin = resolved.step, resolved.plugin

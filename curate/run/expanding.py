@@ -48,7 +48,7 @@ def expand(
     stage = resolved.step.stage
     assert isinstance(stage, ExpandStage)
     context = Context(tools.seed, resolved.models, fitted.arrays, (), tools.registry.service)
-    rows = arena.frame(asked, stage.inputs())
+    rows = arena.stage_frame(resolved.step, asked)
     if stage.scope == "row":
         children = list(
             _by_content(resolved, rows, arena.rows.columns, fitted, context, tools, facts)

@@ -101,11 +101,11 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         not isinstance(stage, ScoreStage)
         or stage.scope != "row"
         or rewritten
-        or written & set(stage.inputs())
+        or written & {*stage.inputs(), *(c for w in step.conditions.values() for c in w.columns)}
         or any(not isinstance(target, Reference) for target in stage.fits().values())
     ):
         return planned
-    frame = execution.arena.frame(rows, stage.inputs())
+    frame = execution.arena.stage_frame(step, rows)
     contents = pl.Series("id", contents_of(frame, stage.inputs()), dtype=pl.String)
     fitted = execution.fit_keys(resolved, before)
     remembered, differs = [], []

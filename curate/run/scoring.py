@@ -62,7 +62,7 @@ class _Scoring:
         self.tools = tools
         self.facts = facts
         self.outputs = stage.outputs()
-        self.rows = arena.frame(asked, stage.inputs())
+        self.rows = arena.stage_frame(resolved.step, asked)
         self.failures = Failures(stage.id, allowed)
         self.errors: dict[str, str] = {}
 

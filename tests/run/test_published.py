@@ -143,3 +143,10 @@ def test_a_place_that_cannot_be_written_is_named_before_any_work(bench, monkeypa
     monkeypatch.setenv("CURATE_HOME", str(taken / "home"))
     with pytest.raises(CurateError, match="CURATE_HOME"):
         bench.run(COUNT)
+
+
+def test_a_score_may_read_a_condition(bench):
+    bench.write([{"instruction": "a", "output": "b", "topic": t} for t in ("sea", "sky", None)])
+    result = bench.run({"score": "toys.fits", "with": {"when": "topic = 'sea'"}})
+    scores = pl.read_parquet(result.path / "scores.parquet")
+    assert sorted(scores["toys_fits_number"]) == [-1, 0, 1]

@@ -11,6 +11,7 @@ import xxhash
 from curate.api import (
     POOL,
     Child,
+    Condition,
     Decisions,
     Depends,
     ExpandStage,
@@ -137,6 +138,24 @@ class Vector(ScoreStage):
         return rows.select("id").with_columns(
             vector=pl.Series(pairs, dtype=pl.Array(pl.Float32, 2))
         )
+
+
+class FitsParams(Params):
+    when: Annotated[str, Condition()]
+
+
+class Fits(ScoreStage):
+    """1 where a condition holds, 0 where it does not, -1 where that is not known."""
+
+    name = "toys.fits"
+    version = 1
+    Params = FitsParams
+
+    def outputs(self):
+        return {"number": Output("number")}
+
+    def score(self, rows, ctx):
+        return rows.select("id", number=pl.col("@when").cast(pl.Float64).fill_null(-1))
 
 
 class LikeParams(Params):
@@ -324,5 +343,5 @@ class Pick(FuseStage):
 
 @hookimpl
 def register_stages(register):
-    for stage in (Count, Spread, Vector, Like, Double, Pairs, Odd, Nosy, Pick):
+    for stage in (Count, Spread, Vector, Fits, Like, Double, Pairs, Odd, Nosy, Pick):
         register(stage)

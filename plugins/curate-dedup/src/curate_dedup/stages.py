@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -50,7 +50,9 @@ class ExactDedup(FilterStage):
     version = 1
     Params: ClassVar[type[Params]] = ExactParams
     sees_all = True
-    reasons = {"duplicate": "Its text equals that of the row in `ref` to the byte."}  # noqa: RUF012
+    reasons: ClassVar[Mapping[str, str]] = {
+        "duplicate": "Its text equals that of the row in `ref` to the byte."
+    }
     params: ExactParams
 
     def filter(self, rows: pl.DataFrame, ctx: Context) -> Decisions:  # noqa: ARG002 - the contract's
@@ -99,7 +101,9 @@ class SemanticDedup(FilterStage):
     version = 1
     Params: ClassVar[type[Params]] = SemanticParams
     sees_all = True
-    reasons = {"near_duplicate": "Its vector is near that of the row in `ref`."}  # noqa: RUF012
+    reasons: ClassVar[Mapping[str, str]] = {
+        "near_duplicate": "Its vector is near that of the row in `ref`."
+    }
     value = "Cosine between a dropped row and the row in `ref`; null for rows that stay."
     params: SemanticParams
 
