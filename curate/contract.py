@@ -1,4 +1,4 @@
-"""The four verbs, what a stage declares, and the protocols of the services.
+"""The four verbs, and what a stage declares.
 
 A stage is a class with a `Params` model. It declares what it reads, what it makes and what its
 results depend on; batching, memory of results, failures, ids and books belong to the runner.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -26,7 +26,6 @@ from pydantic import (
 from curate.prefer import check_terms, columns_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
@@ -83,6 +82,20 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Auto:
+    """The parameter may say `auto`: a service says what that is on this machine.
+
+    The stage, keys and lock get the service's answer in its place.
+
+    Args:
+        service: Its `auto(name)` gives the value for the parameter of this name, without loading
+            anything.
+    """
+
+    service: str
+
+
+@dataclass(frozen=True)
 class ReadsText:
     """The parameter chooses which text of an example the stage reads."""
 
@@ -110,10 +123,39 @@ Share = Annotated[
 """A fraction as an exact decimal, between 0 and 1."""
 
 
+@dataclass(frozen=True)
+class Preset:
+    """Values of several parameters under one name.
+
+    Args:
+        values: Parameter > value, as a recipe would write it.
+        source: Where they come from.
+    """
+
+    values: Mapping[str, Any]
+    source: str
+
+
 class Params(BaseModel):
-    """Base of every stage's parameters: unknown keys and wrong types are errors."""
+    """Base of every stage's parameters: unknown keys and wrong types are errors.
+
+    Class attributes:
+        presets: What the parameter `preset` may name, where there is one. A preset fills in the
+            parameters that are not written, and is then forgotten: keys hold the values.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    presets: ClassVar[Mapping[str, Preset]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: object) -> object:
+        if not cls.presets or not isinstance(given, Mapping):
+            return given
+        preset = cls.presets.get(given.get("preset") or "")
+        if preset is None:
+            return given
+        return {**preset.values, **{name: given[name] for name in given if name != "preset"}}
 
 
 def _or_path(schema: dict[str, Any]) -> None:
@@ -136,6 +178,22 @@ class Reference(Params):
     columns: dict[str, str] = Field(default_factory=dict)
     types: dict[str, Literal["string", "json"]] = Field(default_factory=dict)
     sample: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: object) -> object:
+        return {"path": value} if isinstance(value, str) else value
+
+
+class Artifact(Params):
+    """A file that an earlier fit was written to; keys hold the hash of its content.
+
+    In a recipe its path is enough. The stage reads it in `fit`, which gets no rows for it.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_or_path)
+
+    path: str
 
     @model_validator(mode="before")
     @classmethod
@@ -251,65 +309,8 @@ class ModelFiles:
     digest: str
 
 
-class HiddenStates(Protocol):
-    """What one constant-shape forward pass leaves on the device, for a reader to reduce.
-
-    `blocks` holds the output of each transformer block, first to last, each a torch tensor
-    [rows, tokens, width]; `last` is the model's final hidden state, after its final norm where it
-    has one; `mask` is a torch boolean tensor [rows, tokens], true for real tokens, which come
-    first. A short batch is filled up with repeats of its last row; they are cut away after the
-    reader.
-    """
-
-    @property
-    def blocks(self) -> Sequence[Any]: ...  # noqa: D102 - see above
-
-    @property
-    def last(self) -> Any: ...  # noqa: D102 - see above
-
-    @property
-    def mask(self) -> Any: ...  # noqa: D102 - see above
-
-
-class LoadedModel(Protocol):
-    """A model ready for forward passes in constant shapes."""
-
-    blocks: int
-    width: int
-    max_length: int
-
-    def run(
-        self, texts: Sequence[str], read: Callable[[HiddenStates], Any]
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.floating[Any]], NDArray[np.bool_]]]:
-        """Pass texts through the model and reduce each batch with `read`.
-
-        Args:
-            texts: Any number; they are tokenised and ordered by length here.
-            read: From hidden states to a torch tensor [rows, values].
-
-        Yields:
-            Positions in `texts` [n], values [n, values] in the dtype that `read` gives, whether
-            the text was cut [n]. The value of a text depends on that text alone, to the bit.
-
-        Raises:
-            ValueError: After all results, where texts are left without a single token.
-        """
-        ...
-
-
-class Forward(Protocol):
-    """The service `forward`: forward passes of Hugging Face models."""
-
-    def open(self, model: ModelFiles, *, max_length: int | None, batch_size: int) -> LoadedModel:
-        """Load a model, or hand out the loaded one.
-
-        Args:
-            model: Where its files are.
-            max_length: Tokens after which a text is cut, never more than the model reaches; None:
-                as many as it reaches.
-            batch_size: Constant shapes computed between two results; changes no value.
-        """
-        ...
+def _uncounted(name: str, times: int) -> None:
+    """Counts nothing: for contexts made outside of a run."""
 
 
 @dataclass(frozen=True)
@@ -322,6 +323,7 @@ class Context:
         fits: Fitted arrays by part and name.
         wanted: The outputs that are to be computed now; a score stage may compute only these.
         service: Finds a service by name, such as `service("forward")`.
+        count: Adds to a number of the stage in the manifest, such as `count("pass.rows", 64)`.
     """
 
     seed: int
@@ -329,6 +331,7 @@ class Context:
     fits: Mapping[str, Mapping[str, NDArray[Any]]]
     wanted: tuple[str, ...]
     service: Callable[[str], Any]
+    count: Callable[[str, int], None] = _uncounted
 
 
 # The verbs.
@@ -372,13 +375,28 @@ class Stage:
             names[name] = None
         return tuple(names)
 
-    def fits(self) -> Mapping[str, Reference | Literal["pool"]]:
-        """What must be fitted before the work: part name > the table it is fitted on."""
+    def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:
+        """Refuse, before any work, what can be known not to fit together. Loads nothing heavy.
+
+        Args:
+            models: As in `Context`.
+            service: As in `Context`.
+
+        Raises:
+            CurateError: What the parameters name does not fit together.
+        """
+
+    def fits(self) -> Mapping[str, Reference | Artifact | Literal["pool"]]:
+        """What must be fitted before the work: part name > what it is fitted on."""
         return {}
 
     def fit(self, part: str, rows: pl.DataFrame, ctx: Context) -> Mapping[str, NDArray[Any]]:
         """Fit one part on `rows` (`id` and the inputs). Returns arrays by name, no pickles."""
         raise NotImplementedError
+
+    def fit_depends(self, part: str) -> tuple[str, ...] | None:  # noqa: ARG002 - for overriders
+        """The parameters that one part of the fit depends on; None: all."""
+        return None
 
 
 class ScoreStage(Stage):
@@ -395,6 +413,22 @@ class ScoreStage(Stage):
     def depends(self, output: str) -> Depends:  # noqa: ARG002 - for those that override it
         """What one output depends on; by default on every parameter and every fitted part."""
         return Depends()
+
+    def recalls(self, output: str) -> tuple[str, ...]:  # noqa: ARG002 - for those that override it
+        """Other outputs from which this one can be made without its inputs.
+
+        Where these are remembered and it is not, they come with the rows, under their names.
+        """
+        return ()
+
+    def tolerance(self, output: str, fits: Mapping[str, Mapping[str, NDArray[Any]]]) -> float:  # noqa: ARG002 - the same
+        """How far neutral parameters and other machines may move a value of an output.
+
+        Args:
+            output: Its name.
+            fits: As in `Context`.
+        """
+        return self.outputs()[output].tolerance
 
     def score(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Score some rows.

@@ -78,8 +78,12 @@ def _from_plugins() -> dict[str, str]:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="curate-data", message="curate %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Curate instruction-tuning data: recipes in, versions that account for every row out."""
+    from curate.commands.hosting import PluginHost
+
+    ctx.obj = PluginHost()
 
 
 def main() -> None:

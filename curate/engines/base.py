@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
+
+from curate.passes import ForwardStage, pass_together
 
 if TYPE_CHECKING:
     import polars as pl
@@ -14,14 +16,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """Scoring, in a form that can be sent elsewhere: stage, fitted arrays and services by name."""
+    """Scoring, in a form that can be sent elsewhere: stage, fitted arrays and services by name.
+
+    Args:
+        stage: What scores.
+        context: What it may know.
+        guests: Stages that take part in its forward pass; they and it read the same inputs.
+    """
 
     stage: ScoreStage
     context: Context
+    guests: Sequence[tuple[ForwardStage, Context]] = ()
 
     def __call__(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Score rows (`id` and the inputs)."""
-        return self.stage.stream(rows, self.context)
+        """Score rows (`id` and the inputs); outputs of guests are columns `<id>.<output>`."""
+        if not self.guests:
+            yield from self.stage.stream(rows, self.context)
+            return
+        assert isinstance(self.stage, ForwardStage)
+        for frame, *others in pass_together([(self.stage, self.context), *self.guests], rows):
+            pairs = zip(self.guests, others, strict=True)
+            yield frame.with_columns(
+                other[name].alias(f"{guest.id}.{name}")
+                for (guest, ctx), other in pairs
+                for name in ctx.wanted
+            )
+
+    @property
+    def extra(self) -> list[str]:
+        """The columns of guests."""
+        return [f"{guest.id}.{name}" for guest, ctx in self.guests for name in ctx.wanted]
+
+    def alone(self) -> Work:
+        """The same without guests."""
+        return replace(self, guests=())
 
 
 class Engine(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -39,13 +39,13 @@ def compute(
         work: The stage with its context.
         rows: `id` (unique) and the stage's inputs.
         outputs: What is wanted, by name.
-        keep: Takes checked results: `id` and the outputs.
+        keep: Takes checked results: `id`, the outputs and, unchecked, those of guests.
         fail: Takes the id of a row that could not be computed, and its error.
 
     Raises:
         PluginError: The stage broke its contract.
     """
-    batch = _Batch(work.stage.name, rows["id"].to_list(), outputs, keep, fail)
+    batch = _Batch(work.stage.name, rows["id"].to_list(), outputs, work.extra, keep, fail)
     try:
         _attempt(engine, work, rows, batch)
     finally:
@@ -58,19 +58,21 @@ class _Batch:
         stage: str,
         ids: list[str],
         outputs: Mapping[str, Output],
+        extra: list[str],
         keep: Callable[[pl.DataFrame], None],
         fail: Callable[[str, str], None],
     ) -> None:
         self.stage = stage
         self.open = set(ids)
         self.outputs = outputs
+        self.extra = extra
         self.keep = keep
         self.fail = fail
         self.waiting: list[pl.DataFrame] = []
         self.flushed = time.monotonic()
 
     def take(self, result: pl.DataFrame) -> None:
-        good, errors = check_scores(self.stage, result, self.open, self.outputs)
+        good, errors = check_scores(self.stage, result, self.open, self.outputs, self.extra)
         self.open.difference_update(result["id"])
         self.waiting.append(good)
         if time.monotonic() - self.flushed >= FLUSH_SECONDS:
@@ -81,7 +83,7 @@ class _Batch:
     def flush(self) -> None:
         waiting, self.waiting = self.waiting, []
         if waiting:
-            self.keep(pl.concat(waiting))
+            self.keep(pl.concat(waiting, how="diagonal"))
         self.flushed = time.monotonic()
 
 
@@ -97,6 +99,9 @@ def _attempt(engine: Engine, work: Work, rows: pl.DataFrame, batch: _Batch) -> N
             left = rows.filter(pl.col("id").is_in(list(batch.open)))
             if left.is_empty():
                 raise
+            if work.guests:  # whose fault it is shows when the stage works alone
+                _attempt(engine, work.alone(), left, batch)
+                return
             described = describe(error)
             break
         if result is None:
@@ -127,6 +132,7 @@ def check_scores(
     result: pl.DataFrame,
     asked: set[str],
     outputs: Mapping[str, Output],
+    extra: Sequence[str] = (),
     *,
     whole: bool = False,
 ) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -137,6 +143,7 @@ def check_scores(
         result: What it returned.
         asked: The ids that it may return.
         outputs: What it was to compute.
+        extra: Further columns that may be there; they are handed on as they are.
         whole: Whether every id asked must be there.
 
     Returns:
@@ -145,7 +152,7 @@ def check_scores(
     Raises:
         PluginError: Wrong columns, ids that were not asked for or came twice, wrong types.
     """
-    check_columns(stage, result, ["id", *outputs], optional=["error"])
+    check_columns(stage, result, ["id", *outputs], optional=["error", *extra])
     check_ids(stage, result["id"], asked)
     if whole and len(result) != len(asked):
         raise broken(stage, f"it returned {len(result)} of {len(asked)} rows")
@@ -166,7 +173,8 @@ def check_scores(
             shown = "a vector that is not finite" if output.kind == "vector" and value else value
             errors.setdefault(id, f"'{stage}' returned {shown} for '{name}'")
         result = result.filter(~bad)
-    return result.select("id", *outputs), errors
+    handed_on = [name for name in extra if name in result.columns]
+    return result.select("id", *outputs, *handed_on), errors
 
 
 def check_columns(stage: str, result: object, needed: list[str], optional: list[str]) -> None:

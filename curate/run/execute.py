@@ -11,6 +11,7 @@ import polars as pl
 
 from curate.contract import (
     ASKED,
+    POOL,
     TEXTS,
     Context,
     ExpandStage,
@@ -26,6 +27,7 @@ from curate.errors import CurateError
 from curate.examples import FRAMEWORK
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
 from curate.memo.keys import key_of
+from curate.passes import ForwardStage
 from curate.prefer import columns_of, numbers_of
 from curate.run.arena import Arena
 from curate.run.check import Step
@@ -34,7 +36,7 @@ from curate.run.expanding import expand
 from curate.run.facts import StageFacts
 from curate.run.fitting import Fitted, fit, fit_components, fit_rows
 from curate.run.resolve import Resolved, ResolvedStep, check_unchanged
-from curate.run.scoring import score
+from curate.run.scoring import Guest, score
 from curate.run.tools import Tools
 from curate.sources.load import load_reference
 
@@ -55,6 +57,7 @@ class Execution:
         self.entries: list[dict[str, Any]] = []
         self.tolerances: dict[str, float] = {}
         self.fitted: dict[str, Fitted] = {}
+        self.ahead: dict[str, Guest] = {}
 
     def run(self) -> Positions:
         """Run all stages; returns the positions of kept rows, in order.
@@ -74,7 +77,7 @@ class Execution:
         started = time.perf_counter()
         tables = {name: arena.tables.pop(name) for name in step.inputs}
         rows = arena.ordered(np.concatenate(list(tables.values())))
-        facts = StageFacts()
+        facts = self.ahead[step.id].facts if step.id in self.ahead else StageFacts()
         facts.books.entered = len(rows)
         self.tools.tell(
             "stage_started",
@@ -171,18 +174,21 @@ class Execution:
         step, stage = resolved.step, resolved.step.stage
         rule = step.spec.on_failure
         allowed = rule.allowed(len(asked)) if rule else 0
-        fitted = self._fit(resolved, earlier, asked, facts)
+        ahead = self.ahead.get(step.id)
+        fitted = ahead.fitted if ahead else self.fit(resolved, earlier, asked, facts)
         self.fitted[step.id] = fitted
         if isinstance(stage, ScoreStage):
-            self._note_tolerances(stage)
-            failed = score(self.arena, resolved, asked, fitted, self.tools, allowed, facts)
+            for name in stage.outputs():
+                column = f"{stage.id}_{name}"
+                self.tolerances[column] = stage.tolerance(name, fitted.arrays)
+            guests = self._guests(resolved)
+            failed = score(self.arena, resolved, asked, fitted, self.tools, allowed, facts, guests)
             return np.setdiff1d(rows, failed)
         if isinstance(stage, ExpandStage):
             made, gone = expand(self.arena, resolved, asked, fitted, self.tools, allowed, facts)
             return np.concatenate([np.setdiff1d(rows, gone), made])
-        context = Context(
-            self.tools.seed, resolved.models, fitted.arrays, (), self.tools.registry.service
-        )
+        service = self.tools.registry.service
+        context = Context(self.tools.seed, resolved.models, fitted.arrays, (), service, facts.count)
         if isinstance(stage, FilterStage):
             return self._filter(resolved, stage, rows, asked, context, facts)
         assert isinstance(stage, FuseStage)
@@ -241,21 +247,56 @@ class Execution:
         stay = settle(self.arena, stage.id, together, decided, facts)
         return np.concatenate([np.setdiff1d(rows, together), stay])
 
-    def _note_tolerances(self, stage: ScoreStage) -> None:
-        for name, output in stage.outputs().items():
-            self.tolerances[f"{stage.id}_{name}"] = output.tolerance
+    def _guests(self, resolved: ResolvedStep) -> list[Guest]:
+        """Later stages that can share a forward pass of this one, fitted.
 
-    def _fit(
+        Those down the tree from here that need an equal pass, are asked about all rows and are
+        not fitted on the pool; up to the first stage that rewrites texts.
+        """
+        stage, steps = resolved.step.stage, self.resolved.steps
+        if not isinstance(stage, ForwardStage):
+            return []
+        wanted, result, guests = stage.passing(resolved.models), resolved.step.result, []
+        for at in range(steps.index(resolved) + 1, len(steps)):
+            later = steps[at]
+            if result not in later.step.inputs:
+                continue
+            result, guest = later.step.result, later.step.stage
+            if isinstance(guest, ExpandStage) and guest.in_place():
+                break
+            if (
+                isinstance(guest, ForwardStage)
+                and guest.passing(later.models) == wanted
+                and later.step.where is None
+                and POOL not in guest.fits().values()
+            ):
+                if later.step.id not in self.ahead:
+                    facts = StageFacts()
+                    nobody = np.empty(0, dtype=np.int64)
+                    fitted = self.fit(later, steps[:at], nobody, facts)
+                    self.ahead[later.step.id] = Guest(later, fitted, facts)
+                guests.append(self.ahead[later.step.id])
+        return guests
+
+    def fit(
         self,
         resolved: ResolvedStep,
         earlier: Sequence[ResolvedStep],
         asked: Positions,
         facts: StageFacts,
     ) -> Fitted:
+        """Fit a step, or take what is remembered of it.
+
+        Args:
+            resolved: The step.
+            earlier: The steps before it.
+            asked: The rows that a fit on the pool reads.
+            facts: Told what was computed.
+        """
         return fit(
             resolved,
             lambda: self.arena.stage_frame(resolved.step, asked),
-            lambda reference: self._reference_rows(resolved, reference, earlier),
+            lambda reference: self.reference_rows(resolved, reference, earlier),
             self.tools,
             facts,
         )
@@ -266,12 +307,12 @@ class Execution:
         def none() -> pl.DataFrame:
             raise AssertionError("a fit on the pool has no key before the pool is known")
 
-        rows = fit_rows(resolved, none, lambda r: self._reference_rows(resolved, r, earlier))
+        rows = fit_rows(resolved, none, lambda r: self.reference_rows(resolved, r, earlier))
         seed = self.tools.seed
         keys = {part: key_of(fit_components(resolved, part, table, seed)) for part, table in rows}
         return Fitted({}, keys, seed)
 
-    def _reference_rows(
+    def reference_rows(
         self, resolved: ResolvedStep, reference: Reference, earlier: Sequence[ResolvedStep]
     ) -> pl.DataFrame:
         """A reference table as the stage reads it.
@@ -289,7 +330,7 @@ class Execution:
             positions = next(iter(arena.tables.values()))
             facts = StageFacts()
             # the very fit of the pool; before the pool was fitted (in a plan) only reference fits
-            fitted = self.fitted.get(before.step.id) or inner._fit(
+            fitted = self.fitted.get(before.step.id) or inner.fit(
                 before, earlier[: earlier.index(before)], positions, facts
             )
             if isinstance(before.step.stage, ScoreStage):

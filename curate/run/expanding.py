@@ -47,7 +47,8 @@ def expand(
     """
     stage = resolved.step.stage
     assert isinstance(stage, ExpandStage)
-    context = Context(tools.seed, resolved.models, fitted.arrays, (), tools.registry.service)
+    service = tools.registry.service
+    context = Context(tools.seed, resolved.models, fitted.arrays, (), service, facts.count)
     rows = arena.stage_frame(resolved.step, asked)
     if stage.scope == "row":
         children = list(

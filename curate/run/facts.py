@@ -20,9 +20,16 @@ class StageFacts:
     memo: dict[str, int] | None = None
     fits: dict[str, str] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
+    flags_by_source: dict[str, dict[str, int]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    shares_pass_of: str | None = None
     margins: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def count(self, name: str, times: int) -> None:
+        """Add to a number."""
+        self.counts[name] = self.counts.get(name, 0) + times
 
     def note_margins(self, margins: Iterable[Margin], tolerances: Mapping[str, float]) -> None:
         """Record margins; one is close where it does not exceed twice the tolerance."""

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract import Context, Reference
+from curate.contract import Artifact, Context, Reference
 from curate.memo.keys import content_of_table, contents_of, key_of
 from curate.run.computing import broken
 from curate.run.facts import StageFacts
@@ -32,8 +32,14 @@ def fit_components(
 ) -> dict[str, Any]:
     """The components of a fit's key: a hash of what the fit reads, never of its floats."""
     stage = resolved.step.stage
-    parts = resolved.components()
-    parts |= {"part": part, "table": content_of_table(contents_of(rows, stage.inputs()))}
+    parts = resolved.components(stage.fit_depends(part))
+    parts["part"] = part
+    target = stage.fits()[part]
+    if isinstance(target, Artifact):
+        (file,) = next(files for one, files in resolved.references.values() if one == target)
+        parts["artifact"] = file.sha256
+    else:
+        parts["table"] = content_of_table(contents_of(rows, stage.inputs()))
     if stage.uses_seed:
         parts["seed"] = seed
     return parts
@@ -46,7 +52,11 @@ def fit_rows(
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """Each part with the rows (`id` and the stage's inputs) that it is fitted on."""
     for part, target in resolved.step.stage.fits().items():
-        yield part, reference(target) if isinstance(target, Reference) else pool()
+        if isinstance(target, Artifact):
+            columns = ["id", *resolved.step.stage.inputs()]
+            yield part, pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+        else:
+            yield part, reference(target) if isinstance(target, Reference) else pool()
 
 
 def fit(
@@ -74,7 +84,8 @@ def fit(
         found = stored.load()
         facts.fits[part] = "memo" if found is not None else "computed"
         if found is None:
-            context = Context(tools.seed, resolved.models, {}, (), tools.registry.service)
+            service = tools.registry.service
+            context = Context(tools.seed, resolved.models, {}, (), service, facts.count)
             # by content, as in the key: equal tables give equal fits whatever the ids
             order = pl.Series(contents_of(rows, stage.inputs())).arg_sort()
             fitted = stage.fit(part, rows[order], context)

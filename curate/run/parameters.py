@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from curate.contract import (
     TEXTS,
+    Artifact,
     Condition,
     InputFile,
     Kind,
@@ -32,7 +33,7 @@ from curate.recipe.where import Where
 from curate.recipe.words import explain
 from curate.run.flow import KINDS, Table, added
 from curate.services.models import find_problem
-from curate.sources.files import beside_hint
+from curate.sources.files import artifact_file, beside_hint
 
 _ACCEPTED: Mapping[str, tuple[Kind, ...]] = {
     "any": tuple(KINDS),
@@ -178,6 +179,9 @@ def check_files(
     for at, reference in references(params):
         place = (*path, "with", *at)
         try:
+            if isinstance(reference, Artifact):
+                artifact_file(reference.path, beside)
+                continue
             check_url(reference.path)
             inspect(reference)
         except ValueError as error:
@@ -199,9 +203,9 @@ def check_files(
             problems.add(place, f"there is no file '{value}'", hint)
 
 
-def references(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Reference]]:
-    """The reference tables inside parameters, each with its path."""
-    if isinstance(value, Reference):
+def references(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Reference | Artifact]]:
+    """The reference tables and artifacts inside parameters, each with its path."""
+    if isinstance(value, Reference | Artifact):
         yield path, value
         return
     inner: Mapping[Any, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.contract import ExpandStage, Reference, ScoreStage
+from curate.contract import POOL, ExpandStage, ScoreStage
 from curate.ledger import Positions
 from curate.memo.keys import changed, contents_of
 from curate.memo.store import Memo
@@ -102,7 +102,7 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         or stage.scope != "row"
         or rewritten
         or written & {*stage.inputs(), *(c for w in step.conditions.values() for c in w.columns)}
-        or any(not isinstance(target, Reference) for target in stage.fits().values())
+        or POOL in stage.fits().values()
     ):
         return planned
     frame = execution.arena.stage_frame(step, rows)

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 
 from curate.contract import (
     API_VERSION,
+    Artifact,
+    Auto,
     Condition,
     InputFile,
     ModelFiles,
@@ -35,7 +37,7 @@ from curate.recipe.model import Source
 from curate.run.check import Checked, Step
 from curate.run.parameters import references
 from curate.services.models import resolve as resolve_model
-from curate.sources.files import SourceFile, resolve_files
+from curate.sources.files import SourceFile, artifact_file, resolve_files
 from curate.sources.hashes import file_sha256
 
 
@@ -48,7 +50,8 @@ class ResolvedStep:
         models: Files of the models that parameters name.
         plugin: The distribution that the stage comes from.
         services: Service > the distribution that gives it.
-        references: Dotted parameter path > the reference table and its files.
+        references: Dotted parameter path > the reference table or artifact and its files.
+        automatic: Parameter > what its `auto` means on this machine.
     """
 
     step: Step
@@ -56,7 +59,8 @@ class ResolvedStep:
     models: Mapping[str, ModelFiles]
     plugin: Dist
     services: Mapping[str, Dist]
-    references: Mapping[str, tuple[Reference, tuple[SourceFile, ...]]]
+    references: Mapping[str, tuple[Reference | Artifact, tuple[SourceFile, ...]]]
+    automatic: Mapping[str, Any] = field(default_factory=dict)
 
     def components(self, params: tuple[str, ...] | None = None) -> dict[str, Any]:
         """Components of a key that depends on some parameters (None: on all)."""
@@ -152,6 +156,7 @@ class Resolved:
             "models": self.models_facts(),
             "stages": {
                 r.step.id: {"stage": r.step.stage.name, "version": r.step.stage.version}
+                | ({"auto": dict(r.automatic)} if r.automatic else {})
                 for r in self.steps
             },
             "plugins": {
@@ -235,6 +240,10 @@ def as_written(
 def _resolve_step(
     step: Step, registry: Registry, document: Document, beside: Path | None, download: bool
 ) -> ResolvedStep:
+    automatic = _automatic(step.stage.params, registry)
+    if automatic:
+        given = step.stage.params.model_copy(update=automatic)
+        step = replace(step, stage=type(step.stage)(given, step.id))
     stage: Stage = step.stage
     params: Params = stage.params
     fields = type(params).model_fields
@@ -262,11 +271,14 @@ def _resolve_step(
             as_written(
                 document,
                 ("pipeline", step.index, "with", *at),
-                resolve_files(reference, beside),
+                [artifact_file(reference.path, beside)]
+                if isinstance(reference, Artifact)
+                else resolve_files(reference, beside),
             ),
         )
         for at, reference in references(params)
     }
+    stage.prepare(models, registry.service)
     prefix = stage.name.partition(".")[0]
     return ResolvedStep(
         step,
@@ -275,7 +287,18 @@ def _resolve_step(
         registry.distribution("curate", prefix),
         {s: registry.distribution("curate.services", s) for s in stage.services},
         tables,
+        automatic,
     )
+
+
+def _automatic(params: Params, registry: Registry) -> dict[str, Any]:
+    """What services say for the parameters that are left to them."""
+    found = {}
+    for name in type(params).model_fields:
+        auto = marker(type(params), name, Auto)
+        if auto is not None and getattr(params, name) == "auto":
+            found[name] = registry.service(auto.service).auto(name)
+    return found
 
 
 def check_unchanged(files: Iterable[SourceFile]) -> None:
@@ -288,15 +311,15 @@ def check_unchanged(files: Iterable[SourceFile]) -> None:
 
 
 def _is_reference(value: Any) -> bool:
-    """Whether a value is a reference or a mapping of nothing but references: those have fits."""
+    """Whether a value is a reference (or an artifact), or nothing but such: those have fits."""
     if isinstance(value, Mapping) and value:
-        return all(type(inner) is Reference for inner in value.values())
-    return type(value) is Reference
+        return all(type(inner) in (Reference, Artifact) for inner in value.values())
+    return type(value) in (Reference, Artifact)
 
 
 def _without_references(value: Any) -> Any:
     """A parameter's value for keys; inside it, the options of a reference stand for it."""
-    if isinstance(value, Reference):
+    if isinstance(value, Reference | Artifact):
         return reference_options(value)
     if isinstance(value, BaseModel):
         return {n: _without_references(getattr(value, n)) for n in type(value).model_fields}
@@ -307,7 +330,7 @@ def _without_references(value: Any) -> Any:
     return value
 
 
-def reference_options(reference: Reference | Source) -> dict[str, Any]:
+def reference_options(reference: Reference | Artifact | Source) -> dict[str, Any]:
     """What about a reference table changes its rows, its path apart."""
     return reference.model_dump(exclude={"path"})
 

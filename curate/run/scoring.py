@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from curate.engines.base import Work
 from curate.errors import CurateError
 from curate.ledger import FAILED, Positions
 from curate.memo.keys import contents_of
+from curate.memo.store import Column
+from curate.passes import ForwardStage
 from curate.run.arena import Arena
 from curate.run.computing import DTYPES, check_scores, compute
 from curate.run.facts import StageFacts
@@ -21,6 +24,15 @@ from curate.run.failures import Failures
 from curate.run.fitting import Fitted
 from curate.run.resolve import ResolvedStep
 from curate.run.tools import Tools
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A later stage that takes part in the forward pass of this one."""
+
+    resolved: ResolvedStep
+    fitted: Fitted
+    facts: StageFacts
 
 
 def score(
@@ -31,14 +43,17 @@ def score(
     tools: Tools,
     allowed: int,
     facts: StageFacts,
+    guests: Sequence[Guest] = (),
 ) -> Positions:
     """Score rows; returns the positions of those that failed, settled in the ledger.
+
+    Where rows pass through a model, what `guests` will ask of the same pass is remembered too.
 
     Raises:
         RowError: More than `allowed` rows failed.
         PluginError: The stage broke its contract.
     """
-    return _Scoring(arena, resolved, asked, fitted, tools, allowed, facts).run()
+    return _Scoring(arena, resolved, asked, fitted, tools, allowed, facts, guests).run()
 
 
 class _Scoring:
@@ -51,6 +66,7 @@ class _Scoring:
         tools: Tools,
         allowed: int,
         facts: StageFacts,
+        guests: Sequence[Guest],
     ) -> None:
         stage = resolved.step.stage
         assert isinstance(stage, ScoreStage)
@@ -61,6 +77,7 @@ class _Scoring:
         self.fitted = fitted
         self.tools = tools
         self.facts = facts
+        self.guests = guests
         self.outputs = stage.outputs()
         self.rows = arena.stage_frame(resolved.step, asked)
         self.failures = Failures(stage.id, allowed)
@@ -71,13 +88,20 @@ class _Scoring:
         for name, output in self.outputs.items():
             self.arena.set_scores(f"{self.stage.id}_{name}", self.asked, values[name])
             if output.flag:
-                self.facts.flags[name] = int(values[name].fill_null(False).sum())
+                self._note_flag(name, values[name])
         details = [self.errors[key] for key in keys if key in self.errors]
         failed = self.asked[[key in self.errors for key in keys]]
         self.arena.ledger.settle(
             failed, FAILED, stage=self.stage.id, reason="error", detail=details
         )
         return failed
+
+    def _note_flag(self, name: str, values: pl.Series) -> None:
+        raised = values.fill_null(False)
+        self.facts.flags[name] = int(raised.sum())
+        sources = self.arena.frame(self.asked[raised.to_numpy()], ["source"])["source"]
+        counts = sources.value_counts().sort("source").rows()
+        self.facts.flags_by_source[name] = dict(counts)
 
     def _context(self, wanted: Sequence[str]) -> Context:
         return Context(
@@ -86,6 +110,7 @@ class _Scoring:
             fits=self.fitted.arrays,
             wanted=tuple(wanted),
             service=self.tools.registry.service,
+            count=self.facts.count,
         )
 
     def _by_table(self) -> tuple[pl.Series, pl.DataFrame]:
@@ -102,22 +127,11 @@ class _Scoring:
 
     def _by_content(self) -> tuple[pl.Series, pl.DataFrame]:
         """A row-scoped stage: equal contents once, the memo first. Returns contents and values."""
-        name = self.stage.name
         contents = pl.Series("id", contents_of(self.rows, self.stage.inputs()), dtype=pl.String)
         distinct = self.rows.with_columns(contents).unique("id", keep="first", maintain_order=True)
-        columns = {
-            output: self.tools.memo.column(
-                name, output, output_components(self.resolved, self.fitted, output)
-            )
-            for output in self.outputs
-        }
+        columns = columns_of(self.resolved, self.fitted, self.tools)
         found = {output: column.lookup(distinct["id"]) for output, column in columns.items()}
-        missing = pl.DataFrame(
-            {
-                output: ~distinct["id"].is_in(known["id"].to_list())
-                for output, known in found.items()
-            }
-        )
+        missing = _missing(distinct["id"], found)
         todo = int(missing.select(pl.any_horizontal(pl.all())).to_series().sum())
         memo = {"distinct": len(distinct), "hits": len(distinct) - todo, "computed": 0}
         self.facts.memo = memo
@@ -128,15 +142,26 @@ class _Scoring:
             self.failures.add(self.arena.place(first[id]), error, times[id])
 
         def keep(result: pl.DataFrame) -> None:
-            for output in result.columns[1:]:
-                columns[output].append(result.select("id", value=output))
+            for output in self.outputs:
+                if output in result.columns:
+                    columns[output].append(result.select("id", value=output))
+            for seat in seats:
+                seat.keep(result)
             memo["computed"] += len(result)
             done = {"id": self.stage.id, "done": memo["computed"], "total": todo}
             self.tools.tell("stage_advanced", done)
 
+        seats = [_Seat(guest, self.tools, self.stage.id) for guest in self.guests] if todo else []
         for wanted, part in _by_missing(distinct, missing):
-            work = Work(self.stage, self._context(wanted))
             some = {output: self.outputs[output] for output in wanted}
+            work = Work(self.stage, self._context(wanted))
+            recalled = self._recalled(wanted)
+            if recalled:
+                for output in recalled:
+                    part = part.join(found[output].rename({"value": output}), on="id", how="left")
+            else:
+                taken = [seat.take(part["id"]) for seat in seats]
+                work = replace(work, guests=[guest for guest in taken if guest is not None])
             compute(self.tools.engine, work, part, some, keep, fail)
         values = contents.to_frame()
         for output, declared in self.outputs.items():
@@ -153,6 +178,74 @@ class _Scoring:
                 "Was its folder emptied? Run again: what is missing will be computed.",
             )
         return contents, values
+
+    def _recalled(self, wanted: Sequence[str]) -> list[str]:
+        """Remembered outputs from which all those wanted can be made; none if they cannot."""
+        needs = [self.stage.recalls(output) for output in wanted]
+        names = list(dict.fromkeys(name for need in needs for name in need))
+        return names if all(needs) and not set(names) & set(wanted) else []
+
+
+class _Seat:
+    """The place of a guest in a pass: what it still lacks is taken along and remembered."""
+
+    def __init__(self, guest: Guest, tools: Tools, host: str) -> None:
+        stage = guest.resolved.step.stage
+        assert isinstance(stage, ForwardStage)
+        self.stage = stage
+        self.guest = guest
+        self.tools = tools
+        self.host = host
+        self.outputs = stage.outputs()
+        self.columns = columns_of(guest.resolved, guest.fitted, tools)
+        self.known: dict[str, pl.Series] = {}
+
+    def take(self, contents: pl.Series) -> tuple[ForwardStage, Context] | None:
+        """The guest with a context that wants what some contents lack; None if they lack nothing."""
+        self.known = {name: c.lookup(contents)["id"] for name, c in self.columns.items()}
+        lacking = [name for name in self.outputs if len(self.known[name]) < contents.n_unique()]
+        if not lacking:
+            return None
+        self.guest.facts.shares_pass_of = self.host
+        context = Context(
+            self.tools.seed,
+            self.guest.resolved.models,
+            self.guest.fitted.arrays,
+            tuple(lacking),
+            self.tools.registry.service,
+            self.guest.facts.count,
+        )
+        return self.stage, context
+
+    def keep(self, result: pl.DataFrame) -> None:
+        """Remember the guest's part of a result; what is no value it will meet on its own."""
+        for name, output in self.outputs.items():
+            full = f"{self.stage.id}.{name}"
+            if full not in result.columns:
+                continue
+            new = result.filter(
+                ~pl.col("id").is_in(self.known[name].to_list()), pl.col(full).is_not_null()
+            )
+            frame = new.select("id", pl.col(full).alias(name))
+            good, _ = check_scores(self.stage.name, frame, set(new["id"]), {name: output})
+            self.columns[name].append(good.rename({name: "value"}))
+
+
+def columns_of(resolved: ResolvedStep, fitted: Fitted, tools: Tools) -> dict[str, Column]:
+    """The memo's column for each output of a score stage."""
+    stage = resolved.step.stage
+    assert isinstance(stage, ScoreStage)
+    return {
+        output: tools.memo.column(stage.name, output, output_components(resolved, fitted, output))
+        for output in stage.outputs()
+    }
+
+
+def _missing(contents: pl.Series, found: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """For each content and output whether it is not remembered."""
+    return pl.DataFrame(
+        {output: ~contents.is_in(known["id"].to_list()) for output, known in found.items()}
+    )
 
 
 def output_components(resolved: ResolvedStep, fitted: Fitted, output: str) -> dict[str, Any]:

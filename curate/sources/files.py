@@ -106,9 +106,25 @@ def resolve_path(spec: str, beside: Path | None = None) -> list[SourceFile]:
     return [local_file(match, Path(match)) for match in matches]
 
 
+def artifact_file(spec: str, beside: Path | None = None) -> SourceFile:
+    """A file of any kind on this machine, hashed.
+
+    Raises:
+        CurateError: It is missing or cannot be read.
+    """
+    path = Path(spec).expanduser()
+    if not path.is_file():
+        raise _is_missing(spec, path, beside)
+    return _hashed(spec, path, None)
+
+
 def local_file(shown: str, path: Path, commit: str | None = None) -> SourceFile:
-    """A file on this machine, hashed; `commit` where it was downloaded from the Hub."""
+    """A file of rows on this machine, hashed; `commit` where it was downloaded from the Hub."""
     suffix_of(path.name)
+    return _hashed(shown, path, commit)
+
+
+def _hashed(shown: str, path: Path, commit: str | None) -> SourceFile:
     try:
         sha256 = file_sha256(path)
     except OSError as error:

@@ -5,128 +5,232 @@ Rows are padded on the right, so that the positions a model counts by itself are
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from curate.api import CurateError
+from curate.api import CurateError, Pass, Reader, Site
 from curate_embed.loading import Loaded
-from curate_embed.shapes import Shape, plan
+from curate_embed.shapes import Buckets, Shape
+from curate_embed.structure import find_projections, neurons_of
+from curate_embed.templates import renderer, rows_of
 
-_SLICE = 4096  # texts tokenised at once
+if TYPE_CHECKING:
+    import polars as pl
+
+_SLICE = 1024  # texts tokenised at once
+_AHEAD = 2  # slices tokenised ahead of the model
+
+TOKENS = {"cpu": 1024, "cuda": 32768}
+"""Tokens of one batch, roughly: on a processor more leave its caches and fewer keep it waiting;
+a GPU wants many."""
+
+_Values = NDArray[np.floating[Any]]
+_Result = tuple[NDArray[np.int64], list[_Values], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class States:
-    """See `curate.contract.HiddenStates`."""
+class _Text:
+    """A tokenised text: its position, token ids and whether it was cut."""
 
-    blocks: Sequence[torch.Tensor]
-    last: torch.Tensor
-    mask: torch.Tensor
+    position: int
+    ids: NDArray[np.int32]
+    cut: bool
 
 
 class Encoder:
-    """See `curate.contract.LoadedModel`."""
+    """See `curate.passes.LoadedModel`."""
 
-    def __init__(self, loaded: Loaded, max_length: int | None, batch_size: int) -> None:
+    def __init__(self, loaded: Loaded, wanted: Pass, count: Callable[[str, int], None]) -> None:
         self._loaded = loaded
-        self._batch_size = batch_size
+        self._batch_size = wanted.batch_size
+        self._wanted = wanted
+        self._render, self._specials = renderer(wanted, loaded.tokenizer)
+        self._count = count
         self.blocks = len(loaded.blocks)
-        self.width = int(loaded.model.config.hidden_size)
-        self.max_length = min(loaded.reach, max_length or loaded.reach)
+        self.width = loaded.width
+        self.max_length = min(loaded.reach, wanted.max_length or loaded.own_length)
+        self._tokens = TOKENS.get(loaded.device.type, TOKENS["cuda"])
 
-    def run(
-        self, texts: Sequence[str], read: Callable[[States], torch.Tensor]
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.floating[Any]], NDArray[np.bool_]]]:
-        """Pass texts through the model and reduce each batch with `read`.
+    @cached_property
+    def _projections(self) -> tuple[torch.nn.Module, ...]:
+        return find_projections(self._loaded.blocks, self.width, self._loaded.name)
 
-        Args:
-            texts: Any number.
-            read: From hidden states to a tensor [rows, values].
+    @property
+    def neurons(self) -> int:
+        """See `curate.passes.LoadedModel`."""
+        return neurons_of(self._projections[0])
 
-        Yields:
-            Positions in `texts` [n], values [n, values] in the dtype that `read` gives, whether
-            the text was cut [n].
+    def run(self, rows: pl.DataFrame, readers: Sequence[Reader]) -> Iterator[_Result]:
+        """See `curate.passes.LoadedModel`.
 
         Raises:
-            ValueError: After all results, where texts are left of which the tokenizer makes no
-                token.
-            CurateError: A batch does not fit into the device's memory.
+            ValueError: After all results, where rows are left that the template does not take or
+                of which the tokenizer makes no token.
+            CurateError: One row does not fit into the device's memory.
         """
-        tokens, cut = self._tokenise(texts)
-        lengths = np.array([len(row) for row in tokens], dtype=np.int64)
-        filled = np.flatnonzero(lengths)
-        waiting: list[tuple[NDArray[np.int64], NDArray[np.floating[Any]]]] = []
-        for shape in plan(lengths[filled], self.max_length):
-            at = filled[shape.positions]
-            waiting.append((at, self._pass([tokens[i] for i in at], shape, read)))
+        lost = ""
+        waiting: list[_Result] = []
+        for batch, problem in self._batches(rows_of(self._wanted, rows)):
+            lost = lost or problem
+            if batch is None:
+                continue
+            waiting.append(self._pass(*batch, readers))
             if len(waiting) == self._batch_size:
-                yield _joined(waiting, cut)
+                yield _joined(waiting)
                 waiting = []
         if waiting:
-            yield _joined(waiting, cut)
-        if len(filled) < len(texts):
-            raise ValueError("the model's tokenizer makes no token of this text")
+            yield _joined(waiting)
+        if lost:
+            raise ValueError(lost)
 
-    def _tokenise(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.bool_]]:
-        tokens: list[NDArray[np.int32]] = []
-        cut: list[bool] = []
-        for start in range(0, len(texts), _SLICE):
-            batch = self._loaded.tokenizer(
-                list(texts[start : start + _SLICE]), truncation=True, max_length=self.max_length
-            )
-            for encoding in batch.encodings:
-                tokens.append(np.array(encoding.ids, dtype=np.int32))
-                cut.append(bool(encoding.overflowing))
-        return tokens, np.array(cut, dtype=np.bool_)
+    def _batches(
+        self, rows: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[tuple[Shape, list[_Text]] | None, str]]:
+        """Batches as they fill, tokenised ahead in a thread; or what is wrong with a row."""
+        buckets = Buckets(self.max_length, self._tokens)
+        texts: dict[int, _Text] = {}
+        with ThreadPoolExecutor(1) as thread:
+            starts = iter(range(0, len(rows), _SLICE))
+            ahead: deque[Future[tuple[list[_Text], str]]] = deque()
+            while True:
+                for start in starts:
+                    ahead.append(thread.submit(self._tokenise, rows[start : start + _SLICE], start))
+                    if len(ahead) > _AHEAD:
+                        break
+                if not ahead:
+                    break
+                slice_, problem = ahead.popleft().result()
+                if problem:
+                    yield None, problem
+                for text in slice_:
+                    texts[text.position] = text
+                    full = buckets.add(text.position, len(text.ids))
+                    if full:
+                        yield (full[0], [texts.pop(at) for at in full[1]]), ""
+        for shape, positions in buckets.rest():
+            yield (shape, [texts.pop(at) for at in positions]), ""
 
-    def _pass(
-        self,
-        tokens: Sequence[NDArray[np.int32]],
-        shape: Shape,
-        read: Callable[[States], torch.Tensor],
-    ) -> NDArray[np.floating[Any]]:
+    def _tokenise(self, rows: Sequence[tuple[Any, ...]], start: int) -> tuple[list[_Text], str]:
+        """The texts of some rows, and what is wrong with the first that has none."""
+        texts, positions, problem = [], [], ""
+        for at, row in enumerate(rows, start):
+            try:
+                texts.append(self._render(row))
+                positions.append(at)
+            except Exception as error:  # a chat template is code of the model: it may refuse a row
+                problem = problem or f"the template does not take this row: {error}"
+        if not texts:
+            return [], problem
+        found = []
+        batch = self._loaded.tokenizer(
+            texts,
+            truncation=True,
+            max_length=self.max_length,
+            add_special_tokens=self._specials,
+        )
+        for at, encoding in zip(positions, batch.encodings, strict=True):
+            ids = np.array(encoding.ids, dtype=np.int32)
+            if len(ids):
+                found.append(_Text(at, ids, bool(encoding.overflowing)))
+            else:
+                problem = problem or "the model's tokenizer makes no token of this text"
+        return found, problem
+
+    def _pass(self, shape: Shape, texts: Sequence[_Text], readers: Sequence[Reader]) -> _Result:
+        """Pass one batch; after out-of-memory in halves, from then on for all of its length."""
+        smaller = self._loaded.smaller
+        while True:
+            rows = smaller.get(shape.length, shape.rows)
+            form = Shape(shape.length, rows)
+            parts = [texts[at : at + rows] for at in range(0, len(texts), rows)]
+            try:
+                found = [self._once(form, part, readers) for part in parts]
+                break
+            except torch.OutOfMemoryError as error:
+                if rows == 1:
+                    raise CurateError(
+                        f"The model {self._loaded.name} ran out of memory on one row of "
+                        f"{shape.length} tokens.",
+                        "Set a smaller `max_length`, or take a smaller model or a larger device.",
+                    ) from error
+            smaller[shape.length] = rows // 2
+            self._count("pass.smaller_shapes", 1)
+            torch.cuda.empty_cache()
+        tokens = sum(len(text.ids) for text in texts)
+        self._count("pass.rows", len(texts))
+        self._count("pass.tokens", tokens)
+        self._count("pass.padding", len(parts) * rows * shape.length - tokens)
+        return (
+            np.array([text.position for text in texts], dtype=np.int64),
+            [np.concatenate(values) for values in zip(*found, strict=True)],
+            np.array([text.cut for text in texts], dtype=np.bool_),
+        )
+
+    def _once(
+        self, shape: Shape, texts: Sequence[_Text], readers: Sequence[Reader]
+    ) -> list[_Values]:
         ids = np.full((shape.rows, shape.length), self._loaded.pad, dtype=np.int64)
         mask = np.zeros((shape.rows, shape.length), dtype=np.bool_)
         for row in range(shape.rows):
-            text = tokens[min(row, len(tokens) - 1)]
+            text = texts[min(row, len(texts) - 1)].ids
             ids[row, : len(text)] = text
             mask[row, : len(text)] = True
+        with torch.inference_mode():
+            device = self._loaded.device
+            self._read(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), readers)
+            return [reader.finish()[: len(texts)].cpu().numpy() for reader in readers]
+
+    def _read(self, ids: torch.Tensor, mask: torch.Tensor, readers: Sequence[Reader]) -> None:
+        for reader in readers:
+            reader.start(mask)
+        hooks = []
         try:
-            with torch.inference_mode():
-                states = self._states(torch.from_numpy(ids), torch.from_numpy(mask))
-                return read(states)[: len(tokens)].cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            raise CurateError(
-                f"The model {self._loaded.name} ran out of memory on {shape.rows} rows of "
-                f"{shape.length} tokens.",
-                "Set a smaller `max_length`, or take a smaller model or a larger device.",
-            ) from error
-
-    def _states(self, ids: torch.Tensor, mask: torch.Tensor) -> States:
-        mask = mask.to(self._loaded.device)
-        blocks: list[torch.Tensor] = []
-
-        def keep(_module: Any, _inputs: Any, output: Any) -> None:
-            blocks.append(output[0] if isinstance(output, tuple) else output)
-
-        hooks = [block.register_forward_hook(keep) for block in self._loaded.blocks]
-        try:
-            output = self._loaded.model(
-                input_ids=ids.to(self._loaded.device), attention_mask=mask.long()
-            )
+            if blocks := _wanting(readers, "blocks"):
+                for layer, block in enumerate(self._loaded.blocks):
+                    hooks.append(block.register_forward_hook(_after(blocks, "blocks", layer)))
+            if neurons := _wanting(readers, "neurons"):
+                for layer, module in enumerate(self._projections):
+                    hooks.append(
+                        module.register_forward_pre_hook(_before(neurons, "neurons", layer))
+                    )
+            output = self._loaded.model(input_ids=ids, attention_mask=mask.long())
         finally:
-            for hook in hooks:
-                hook.remove()
-        return States(blocks, output.last_hidden_state, mask)
+            for handle in hooks:
+                handle.remove()
+        for reader in _wanting(readers, "final"):
+            reader.see("final", 0, output.last_hidden_state)
 
 
-def _joined(
-    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.floating[Any]]]], cut: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    positions = np.concatenate([at for at, _ in parts])
-    return positions, np.concatenate([values for _, values in parts]), cut[positions]
+def _wanting(readers: Sequence[Reader], site: Site) -> list[Reader]:
+    return [reader for reader in readers if site in reader.sites]
+
+
+def _after(readers: Sequence[Reader], site: Site, layer: int) -> Callable[..., None]:
+    def hook(_module: Any, _inputs: Any, output: Any) -> None:
+        values = output[0] if isinstance(output, tuple) else output
+        for reader in readers:
+            reader.see(site, layer, values)
+
+    return torch.compiler.disable(hook)  # type: ignore[no-any-return, no-untyped-call]  # torch leaves it untyped
+
+
+def _before(readers: Sequence[Reader], site: Site, layer: int) -> Callable[..., None]:
+    def hook(_module: Any, inputs: Any) -> None:
+        for reader in readers:
+            reader.see(site, layer, inputs[0])
+
+    return torch.compiler.disable(hook)  # type: ignore[no-any-return, no-untyped-call]  # torch leaves it untyped
+
+
+def _joined(results: Sequence[_Result]) -> _Result:
+    positions, values, cut = zip(*results, strict=True)
+    each = [np.concatenate(parts) for parts in zip(*values, strict=True)]
+    return np.concatenate(positions), each, np.concatenate(cut)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from curate.api import ModelFiles, hookimpl
+from curate.api import ModelFiles, Pass, hookimpl
+from curate_embed import templates
+from curate_embed.hardware import best_dtype
 
 if TYPE_CHECKING:
     from curate_embed.encoder import Encoder
@@ -14,16 +16,20 @@ CURATE_API = 1
 
 
 class ForwardService:
-    """See `curate.contract.Forward`."""
+    """See `curate.passes.Forward`."""
 
-    def open(self, model: ModelFiles, *, max_length: int | None, batch_size: int) -> Encoder:
-        """Load a model, or take the loaded one.
+    def auto(self, parameter: str) -> str:
+        """See `curate.passes.Forward`; knows `dtype`."""
+        if parameter != "dtype":
+            raise ValueError(f"the service forward knows no automatic '{parameter}'")
+        return best_dtype()
 
-        Args:
-            model: Where its files are.
-            max_length: Tokens after which a text is cut, never more than the model reaches;
-                None: as many as it reaches.
-            batch_size: Batches computed between two results; changes no value.
+    def fingerprints(self, wanted: Pass) -> Mapping[str, str]:
+        """See `curate.passes.Forward`."""
+        return templates.fingerprints(wanted)
+
+    def open(self, wanted: Pass, count: Callable[[str, int], None]) -> Encoder:
+        """See `curate.passes.Forward`.
 
         Raises:
             CurateError: The model cannot be loaded, or its blocks cannot be found.
@@ -31,7 +37,9 @@ class ForwardService:
         from curate_embed.encoder import Encoder
         from curate_embed.loading import load
 
-        return Encoder(load(model.path, model.digest), max_length, batch_size)
+        model: ModelFiles = wanted.model
+        loaded = load(model.path, model.digest, wanted.dtype, wanted.compile)
+        return Encoder(loaded, wanted, count)
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,8 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from curate.api import CurateError
-
-_BLOCKS = (
-    "encoder.layer",  # BERT, RoBERTa, MPNet
-    "transformer.layer",  # DistilBERT
-    "layers",  # Llama, Mistral, Qwen, Gemma, GPT-NeoX, ModernBERT
-    "decoder.layers",  # OPT
-    "h",  # GPT-2, Falcon, BLOOM
-)
+from curate_embed.pooling import max_length_of
+from curate_embed.structure import find_blocks, text_config
 
 _FARTHEST = 2**20
 """Tokens that a model without a stated reach is given; tokenizers write 1e30 there."""
@@ -39,27 +33,35 @@ class Loaded:
         model: The transformer without a head, in float32, set to evaluation.
         tokenizer: Its fast tokenizer.
         blocks: Its transformer blocks, first to last.
+        width: Of its hidden states.
         reach: Tokens that it can take.
+        own_length: Tokens that it was trained for as a sentence model, or else its reach.
         pad: Token id that fills rows up.
         device: Where it is.
+        smaller: Padded length > rows of a batch, where memory did not suffice for the usual shape.
     """
 
     name: str
     model: Any
     tokenizer: Any
     blocks: Sequence[torch.nn.Module]
+    width: int
     reach: int
+    own_length: int
     pad: int
     device: torch.device
+    smaller: dict[int, int] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=2)
-def load(path: Path, digest: str) -> Loaded:  # noqa: ARG001 - the digest is for the cache
+def load(path: Path, digest: str, dtype: str, compiled: bool) -> Loaded:  # noqa: ARG001 - the digest is for the cache
     """Load a model; the last two stay in memory.
 
     Args:
         path: Folder with configuration, safetensors and tokenizer.
         digest: Of its files: another digest is another model.
+        dtype: `float32` or `bfloat16`.
+        compiled: Run its blocks through `torch.compile`.
 
     Raises:
         CurateError: It cannot be loaded, lacks weights, or has no blocks that can be found.
@@ -75,7 +77,7 @@ def load(path: Path, digest: str) -> Loaded:  # noqa: ARG001 - the digest is for
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                dtype=torch.float32,
+                dtype=getattr(torch, dtype),
                 output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -94,30 +96,24 @@ def load(path: Path, digest: str) -> Loaded:  # noqa: ARG001 - the digest is for
     model.config.use_cache = False
     pad = next(
         token
-        for token in (tokenizer.pad_token_id, model.config.pad_token_id, 0)
+        for token in (tokenizer.pad_token_id, text_config(model).pad_token_id, 0)
         if token is not None
     )
-    blocks = find_blocks(model, path)
-    return Loaded(path.name, model, tokenizer, blocks, _reach(model, tokenizer), pad, device)
-
-
-def find_blocks(model: Any, path: Path) -> Sequence[torch.nn.Module]:
-    """The transformer blocks of a model, first to last.
-
-    Raises:
-        CurateError: They are in none of the known places.
-    """
-    count = getattr(model.config, "num_hidden_layers", None)
-    for place in _BLOCKS:
-        found = model
-        for name in place.split("."):
-            found = getattr(found, name, None)
-        if isinstance(found, torch.nn.ModuleList) and len(found) == count:
-            return tuple(found)
-    raise CurateError(
-        f"The transformer blocks of the model in {path} ({type(model).__name__}) "
-        f"cannot be found: none of {', '.join(_BLOCKS)} holds its {count} layers.",
-        "Use an encoder or a decoder of a common kind, such as BERT or Llama.",
+    blocks = find_blocks(model, path.name)
+    if compiled:
+        for block in blocks:
+            block.forward = torch.compile(block.forward)
+    reach = _reach(model, tokenizer)
+    return Loaded(
+        path.name,
+        model,
+        tokenizer,
+        blocks,
+        int(text_config(model).hidden_size),
+        reach,
+        max_length_of(path) or reach,
+        pad,
+        device,
     )
 
 
@@ -135,7 +131,9 @@ def _check_weights(path: Path, report: Any) -> None:
 
 
 def _reach(model: Any, tokenizer: Any) -> int:
-    reach = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    reach = (
+        getattr(text_config(model), "max_position_embeddings", None) or tokenizer.model_max_length
+    )
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)
     if padding is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.api import CurateError, HiddenStates
+from curate.api import CurateError, Site
 
 if TYPE_CHECKING:
     import torch
@@ -41,26 +41,40 @@ def max_length_of(folder: Path) -> int | None:
     return length if isinstance(length, int) else None
 
 
-def sentence_reader(pooling: str, normalize: bool) -> Callable[[HiddenStates], torch.Tensor]:
-    """A reader that gives float32 [rows, width] from the last hidden state.
+class SentenceReader:
+    """A reader that gives float32 [rows, width] from the final hidden state.
 
     Args:
         pooling: `mean` over the real tokens, or `cls`: the first token.
         normalize: Scale to length 1.
     """
 
-    def read(states: HiddenStates) -> torch.Tensor:
+    sites: frozenset[Site] = frozenset({"final"})
+
+    def __init__(self, pooling: str, normalize: bool) -> None:
+        self._pooling = pooling
+        self._normalize = normalize
+        self._mask: Any = None
+        self._vectors: Any = None
+
+    def start(self, mask: torch.Tensor) -> None:
+        """See `curate.passes.Reader`."""
+        self._mask = mask
+
+    def see(self, site: Site, layer: int, values: torch.Tensor) -> None:  # noqa: ARG002 - it asks for one
+        """See `curate.passes.Reader`."""
+        if self._pooling == "cls":
+            self._vectors = values[:, 0].float()
+        else:
+            weights = self._mask.unsqueeze(-1).float()
+            self._vectors = (values.float() * weights).sum(dim=1) / weights.sum(dim=1)
+
+    def finish(self) -> torch.Tensor:
+        """See `curate.passes.Reader`."""
         import torch
 
-        last: torch.Tensor = states.last
-        if pooling == "cls":
-            vectors = last[:, 0]
-        else:
-            weights = states.mask.unsqueeze(-1).to(last.dtype)
-            vectors = (last * weights).sum(dim=1) / weights.sum(dim=1)
-        return torch.nn.functional.normalize(vectors, dim=-1) if normalize else vectors
-
-    return read
+        vectors: torch.Tensor = self._vectors
+        return torch.nn.functional.normalize(vectors, dim=-1) if self._normalize else vectors
 
 
 def _read(path: Path, default: Any) -> Any:

@@ -1,192 +1,369 @@
-"""The stage `nait.alignment`."""
+"""The stage `nait.alignment`, and the table of this plugin's stages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from curate.api import (
+    PASS,
+    TRUNCATED,
+    Artifact,
     Context,
     CurateError,
     Depends,
+    ForwardStage,
     LoadedModel,
-    ModelName,
-    Neutral,
+    ModelFiles,
     Output,
     Params,
+    PassParams,
+    Preset,
+    Reader,
     Reference,
-    ScoreStage,
     Stage,
-    TextChoice,
     hookimpl,
 )
+from curate_nait.combining import Combine, StableCore
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
 CURATE_API = 1
-TRUNCATED = "truncated"
+
+LAYERS = "_layers"
+"""What follows a capability's name in the column of its projections by layer."""
+
+FIT = (*PASS, "hook", "pool", "baseline", "center", "sign", "components")
+"""Parameters on which directions depend: what a feature is checked against."""
+
+PROJECTED = (*PASS, "hook", "pool", "baseline", "similarity")
+"""Parameters on which projections depend, the directions apart."""
+
+_PAPER = {
+    "hook": "block_output",
+    "pool": "last",
+    "baseline": "first",
+    "similarity": "dot",
+    "sign": "mean_drift",
+    "layers": "all",
+    "layer_scale": "none",
+    "components": 1,
+}
 
 
-class AlignmentParams(Params):
+class AlignmentParams(PassParams):
     """Parameters of `nait.alignment`. The paper leaves open all but `model` and `targets`."""
 
-    model: Annotated[
-        str,
-        ModelName(),
-        Field(description="An encoder or decoder: an alias, a folder, or owner/name[@revision]."),
-    ] = "builtin:minilm"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "encoder": Preset(
+            {
+                "hook": "mlp_neurons",
+                "pool": "mean",
+                "baseline": "none",
+                "similarity": "cosine",
+                "sign": "mean_activation",
+                "layers": "all",
+                "layer_scale": "none",
+                "center": False,
+                "components": 1,
+            },
+            "the defaults: best over five pools in our retrieval proxy on all-MiniLM-L6-v2 "
+            "(benchmarks/nait_retrieval.py); not from the paper",
+        ),
+        "paper": Preset(
+            {**_PAPER, "center": False},
+            "arXiv 2603.13201, the drift A(t_K) - A(t_1) and the plain dot product over all "
+            "layers; without centring, which the paper does not settle",
+        ),
+        "paper-centred": Preset(
+            {**_PAPER, "center": True},
+            "arXiv 2603.13201 as `paper`, with PCA in its textbook form, centred",
+        ),
+    }
+
+    preset: Annotated[
+        Literal["encoder", "paper", "paper-centred"] | None,
+        Field(description="Values for the parameters that are not written; see below."),
+    ] = None
     targets: Annotated[
         dict[str, Reference],
-        Field(min_length=1, description="Capability: examples of it. Each gives one score."),
-    ]
-    template: Annotated[
-        Literal["plain", "alpaca"],
-        Field(description="plain: the text alone; alpaca: in the Alpaca prompt."),
-    ] = "plain"
-    text: Annotated[TextChoice, Field(description="Which text of an example is read.")] = "both"
-    max_length: Annotated[
-        int, Field(ge=8, description="Tokens after which a text is cut, within the model's reach.")
-    ] = 512
+        Field(description="Capability: examples of it. Each gives one score."),
+    ] = Field(default_factory=dict)
+    features: Annotated[
+        dict[str, Artifact],
+        Field(description="Capability: a file that `curate nait extract` made, instead of target."),
+    ] = Field(default_factory=dict)
+    hook: Annotated[
+        Literal["mlp_neurons", "block_output"],
+        Field(
+            description="Activations: what each MLP's down-projection is given, or what each "
+            "block puts out (before the final norm)."
+        ),
+    ] = "mlp_neurons"
     pool: Annotated[
         Literal["mean", "last"],
-        Field(description="Activations of an example: mean over its tokens, or the last token's."),
+        Field(description="Activation of an example: mean over its tokens, or the last token's."),
     ] = "mean"
     baseline: Annotated[
         Literal["none", "first"],
         Field(description="first: the first token's activation is taken off (the paper's drift)."),
     ] = "none"
+    similarity: Annotated[
+        Literal["cosine", "dot"],
+        Field(description="dot: the projection as it is; cosine: of the activation at length 1."),
+    ] = "cosine"
     center: Annotated[
-        bool,
-        Field(description="Subtract the mean of the target's activations before the PCA."),
+        bool, Field(description="Take the mean of the target's activations off before the PCA.")
     ] = False
-    batch_size: Annotated[
-        int,
-        Neutral(),
-        Field(ge=1, description="Batches computed between two results; changes no value."),
+    sign: Annotated[
+        Literal["mean_activation", "mean_drift"],
+        Field(description="What a direction points along: of the target's examples."),
+    ] = "mean_activation"
+    components: Annotated[
+        int, Field(ge=1, description="Principal components whose projections are added up.")
     ] = 1
+    layers: Annotated[
+        Annotated[str, Field(pattern=r"^(all|\d+\.\.\d+)$")] | list[int],
+        Field(description="Blocks that count: all, a range 2..6, or numbers from 1 (-1: last)."),
+    ] = "all"
+    layer_scale: Annotated[
+        Literal["none", "zscore"],
+        Field(
+            description="zscore: each layer by mean and standard deviation of the target's samples."
+        ),
+    ] = "none"
+    keep_layers: Annotated[
+        bool,
+        Field(
+            description="Keep the projections by layer, as vector columns: other `layers` and "
+            "`layer_scale` then need no pass."
+        ),
+    ] = False
 
     @model_validator(mode="after")
-    def _readable(self) -> Self:
-        if self.template == "alpaca" and self.text == "response":
-            raise ValueError("the Alpaca prompt has no response alone: use `template: plain`")
-        return self
-
-    @field_validator("targets")
-    @classmethod
-    def _names(cls, targets: dict[str, Reference]) -> dict[str, Reference]:
-        for name in targets:
+    def _named(self) -> Self:
+        if not self.targets and not self.features:
+            raise ValueError("`targets` or `features` must name a capability")
+        for name in [*self.targets, *self.features]:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name == TRUNCATED:
                 raise ValueError(
                     f"'{name}' cannot name a capability: use a-z, 0-9 and underscores, a letter "
                     f"first, and not '{TRUNCATED}'"
                 )
-        return targets
+            if name.endswith(LAYERS):
+                raise ValueError(f"'{name}' cannot name a capability: it ends in {LAYERS}")
+            if name in self.targets and name in self.features:
+                raise ValueError(f"'{name}' stands under `targets` and `features`: name it once")
+        return self
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """All names, those of targets first."""
+        return (*self.targets, *self.features)
 
 
-class Alignment(ScoreStage):
+class Alignment(ForwardStage):
     """How an example's activations align with the direction of a capability (NAIT).
 
-    Let A_l(x) be the activation of example x at block l: the output of the block (the residual
-    stream), pooled over tokens. For a capability with in-domain examples S,
+    Let A_l(x) be the activation of example x in layer l, pooled over its tokens. For a capability
+    with in-domain examples S,
 
-        v_l = first principal component of {A_l(s) : s in S}, with the sign that makes
-              mean(A_l(s)) . v_l positive
-        score(x) = sum over blocks l of A_l(x) . v_l
+        v_l = first principal component of {A_l(s) : s in S}, with the sign that makes it point
+              along the mean drift (or mean activation) of S
+        score(x) = sum over layers l of A_l(x) . v_l
 
-    the plain dot product over all blocks with equal weight (arXiv 2603.13201). The paper leaves
-    open which activations, how they are pooled, and whether the PCA is centred. The defaults here
-    are token mean and no centring: centred, the component is the direction in which the examples
-    of a capability differ from one another, not what they share. The paper's sign goes by the mean
-    drift from the first to the last token; where texts share their first token, it and the mean
-    activation differ by a constant.
+    (arXiv 2603.13201). The paper leaves open which activations, how they are pooled, whether the
+    PCA is centred, whether lengths are normalised (dot product or cosine) and how layers are
+    weighted: each is a parameter, and the presets name the readings. The defaults are those that
+    find a capability's rows best in a retrieval proxy, not the paper's; `preset: paper` is as near
+    to it as is known.
 
-    One column for each capability; `truncated` says whether the text was cut.
+    One column for each capability; `<capability>_layers` where `keep_layers` is set; `truncated`
+    says whether the text was cut.
     """
 
     name = "nait.alignment"
-    version = 1
+    version = 2
     Params: ClassVar[type[Params]] = AlignmentParams
-    services = ("forward",)
     params: AlignmentParams
 
-    def inputs(self) -> tuple[str, ...]:
-        """The texts that the template needs."""
-        from curate_nait.templates import columns_of
-
-        return columns_of(self.params.template, self.params.text)
-
     def outputs(self) -> Mapping[str, Output]:
-        """A number for each capability, and whether the text was cut."""
-        scores = {name: Output("number", tolerance=1e-4) for name in self.params.targets}
-        return {**scores, TRUNCATED: Output("boolean", flag=True)}
+        """A number for each capability, its projections by layer if kept; whether text was cut."""
+        kept = self.params.capabilities if self.params.keep_layers else ()
+        return {
+            **{name: Output("number") for name in self.params.capabilities},
+            **{f"{name}{LAYERS}": Output("vector") for name in kept},
+            **super().outputs(),
+        }
 
     def depends(self, output: str) -> Depends:
         """A score depends on its own capability alone, so that another one costs only itself."""
         if output == TRUNCATED:
-            return Depends(params=("model", "template", "text", "max_length"), fits=())
-        return Depends(fits=(output,))
+            return super().depends(output)
+        if output.endswith(LAYERS):
+            return Depends(params=PROJECTED, fits=(output.removesuffix(LAYERS),))
+        return Depends(params=(*PROJECTED, "layers", "layer_scale"), fits=(output,))
 
-    def fits(self) -> Mapping[str, Reference]:
+    def recalls(self, output: str) -> tuple[str, ...]:
+        """A score is made from the projections by layer, where these are kept."""
+        if not self.params.keep_layers or output not in self.params.capabilities:
+            return ()
+        return (f"{output}{LAYERS}",)
+
+    def tolerance(self, output: str, fits: Mapping[str, Mapping[str, NDArray[Any]]]) -> float:
+        """In proportion to what the capability's own samples score."""
+        from curate_nait.directions import chosen, tolerance_of
+
+        if output not in fits:
+            return 0.0
+        given, fit = self.params, fits[output]
+        layers = chosen(given.layers, len(fit["mean"]))
+        return tolerance_of(fit, given.similarity, given.layer_scale, layers, given.dtype)
+
+    def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:
+        """Refuse a feature that was made with another model, template or option."""
+        from curate_nait.features import differences, read_header
+
+        super().prepare(models, service)
+        fingerprints = service("forward").fingerprints(self.passing(models))
+        model = models["model"]
+        facts = {"name": model.name, "digest": model.digest}
+        for name, artifact in self.params.features.items():
+            feature = read_header(Path(artifact.path).expanduser())
+            differs = differences(feature, facts, fingerprints, fit_options(self.params))
+            if differs:
+                raise CurateError(
+                    f"The feature '{name}' ({artifact.path}) was made with {'; '.join(differs)}.",
+                    "Write the same in the recipe, or make it anew with `curate nait extract`.",
+                )
+
+    def fits(self) -> Mapping[str, Reference | Artifact]:
         """One part for each capability."""
-        return self.params.targets
+        return {**self.params.targets, **self.params.features}
+
+    def fit_depends(self, part: str) -> tuple[str, ...]:
+        """What is done with directions changes none of them; a feature's file says it all."""
+        return FIT if part in self.params.targets else ()
 
     def fit(self, part: str, rows: pl.DataFrame, ctx: Context) -> Mapping[str, NDArray[Any]]:
-        """Find the directions of a capability.
+        """Find the directions of a capability, or read them.
 
         Returns:
-            See `curate_nait.activations.directions_of`.
+            See `curate_nait.directions.directions_of`.
 
         Raises:
             CurateError: The examples give no direction.
         """
-        from curate_nait.activations import activations_of, directions_of, pooling_reader
+        from curate_nait.directions import directions_of
+        from curate_nait.features import read
 
-        pool = pooling_reader(self.params.pool, self.params.baseline)
+        if part in self.params.features:
+            return read(Path(self.params.features[part].path).expanduser()).arrays
         try:
-            found = activations_of(self._open(ctx), self._texts(rows), pool)
-            return directions_of(found, center=self.params.center)
+            activations, drift = self._samples(rows, ctx)
+            return directions_of(
+                activations, drift, center=self.params.center, components=self.params.components
+            )
         except ValueError as error:
             raise CurateError(
                 f"The target '{part}' gives no direction: {error}.",
                 "Give it examples that have text and differ from one another, 16 or more.",
             ) from error
 
+    def _samples(
+        self, rows: pl.DataFrame, ctx: Context
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Pooled activations float32 [rows, layers, width], and the drift where it is wanted."""
+        import numpy as np
+
+        from curate_nait.readers import Pooling, SampleReader
+
+        if rows.is_empty():
+            raise ValueError("it has no examples")
+        given = self.params
+        model: LoadedModel = ctx.service("forward").open(self.passing(ctx.models), ctx.count)
+        width = model.neurons if given.hook == "mlp_neurons" else model.width
+        pooling, drift = Pooling(given.pool, given.baseline), given.sign == "mean_drift"
+        reader = SampleReader(given.hook, pooling, drift=drift)
+        parts = 2 if drift else 1
+        found = np.empty((len(rows), parts, model.blocks, width), dtype=np.float32)
+        for positions, (values,), _ in model.run(rows, [reader]):
+            found[positions] = values.reshape(len(positions), parts, model.blocks, width)
+        return found[:, 0], found[:, 1] if drift else None
+
+    def reader(self, model: LoadedModel, ctx: Context) -> Reader:
+        """Projects inside the pass on every capability that is wanted."""
+        from curate_nait.directions import chosen
+        from curate_nait.readers import Pooling, ProjectionReader
+
+        chosen(self.params.layers, model.blocks)
+        given, fits = self.params, [ctx.fits[name]["directions"] for name in self._wanted(ctx)]
+        pooling = Pooling(given.pool, given.baseline)
+        return ProjectionReader(given.hook, pooling, fits, given.similarity)
+
+    def columns(self, values: NDArray[np.floating[Any]], ctx: Context) -> Mapping[str, pl.Series]:
+        """Scores, and the projections they are made of."""
+        wanted = self._wanted(ctx)
+        if not wanted:
+            return {}
+        projections = values.reshape(len(values), len(wanted), -1).swapaxes(0, 1)
+        found: dict[str, pl.Series] = {}
+        for name, each in zip(wanted, projections, strict=True):
+            found |= self._made(name, each, ctx)
+        return found
+
     def stream(self, rows: pl.DataFrame, ctx: Context) -> Iterator[pl.DataFrame]:
-        """Score rows, projecting inside the forward pass: no activation is ever stored."""
+        """From kept projections where all that is wanted can be made of them, else by a pass."""
         import polars as pl
 
-        from curate_nait.activations import pooling_reader, scoring_reader
+        if not all(f"{name}{LAYERS}" in rows.columns for name in ctx.wanted):
+            yield from super().stream(rows, ctx)
+            return
+        frame = {"id": rows["id"]}
+        for name in ctx.wanted:
+            frame[name] = self._made(name, rows[f"{name}{LAYERS}"].to_numpy(), ctx)[name]
+        yield pl.DataFrame(frame)
 
-        names = [name for name in ctx.wanted if name != TRUNCATED]
-        pool = pooling_reader(self.params.pool, self.params.baseline)
-        read = scoring_reader(pool, [ctx.fits[name]["directions"] for name in names])
-        for positions, scores, cut in self._open(ctx).run(self._texts(rows), read):
-            columns = {name: pl.Series(scores[:, at]) for at, name in enumerate(names)}
-            columns[TRUNCATED] = pl.Series(cut)
-            yield pl.DataFrame(
-                {"id": rows["id"][positions], **{name: columns[name] for name in ctx.wanted}}
-            )
+    def _made(
+        self, name: str, projections: NDArray[np.float32], ctx: Context
+    ) -> dict[str, pl.Series]:
+        """A capability's columns from its projections, float32 [rows, layers]."""
+        import numpy as np
+        import polars as pl
 
-    def _open(self, ctx: Context) -> LoadedModel:
-        model: LoadedModel = ctx.service("forward").open(
-            ctx.models["model"],
-            max_length=self.params.max_length,
-            batch_size=self.params.batch_size,
-        )
-        return model
+        from curate_nait.directions import chosen, combined
 
-    def _texts(self, rows: pl.DataFrame) -> list[str]:
-        from curate_nait.templates import fill
+        given, count = self.params, projections.shape[1]
+        layers = chosen(given.layers, count)
+        projections = np.ascontiguousarray(projections, dtype=np.float32)
+        return {
+            name: pl.Series(
+                combined(projections, ctx.fits[name], given.similarity, given.layer_scale, layers)
+            ),
+            f"{name}{LAYERS}": pl.Series(projections, dtype=pl.Array(pl.Float32, count)),
+        }
 
-        return fill(self.params.template, self.params.text, rows)
+    @staticmethod
+    def _wanted(ctx: Context) -> list[str]:
+        """Capabilities of which something is wanted, in the order of the outputs."""
+        names = [name.removesuffix(LAYERS) for name in ctx.wanted if name != TRUNCATED]
+        return list(dict.fromkeys(names))
+
+
+def fit_options(params: AlignmentParams) -> dict[str, Any]:
+    """The options on which directions depend, the model apart."""
+    return {name: getattr(params, name) for name in FIT if name != "model"}
 
 
 @hookimpl
 def register_stages(register: Callable[[type[Stage]], None]) -> None:
-    """Offer the stage."""
-    register(Alignment)
+    """Offer the stages."""
+    for stage in (Alignment, Combine, StableCore):
+        register(stage)

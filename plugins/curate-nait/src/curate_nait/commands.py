@@ -1,0 +1,161 @@
+"""`curate nait`: features made outside of a run, and compared with one another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate.api import Host, hookimpl
+
+CURATE_API = 1
+
+
+@click.group("nait")
+def command() -> None:
+    """Features of capabilities: extract and compare them."""
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name or not value:
+            raise click.BadParameter(f"'{text}' is not NAME=VALUE", param_hint=option)
+        if name in found:
+            raise click.BadParameter(f"'{name}' is given twice", param_hint=option)
+        found[name] = value
+    return found
+
+
+def _options(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Parameters as a recipe would write them."""
+    import yaml
+
+    return {name: yaml.safe_load(value) for name, value in _pairs(texts, "--with").items()}
+
+
+def _table(text: str) -> dict[str, Any]:
+    """A target as a recipe would write it: a path, or a mapping in braces."""
+    import yaml
+
+    table = yaml.safe_load(text) if text.startswith("{") else {"path": text}
+    if not isinstance(table, dict):
+        raise click.BadParameter(f"'{text}' is neither a path nor a mapping", param_hint="--target")
+    return table
+
+
+@command.command()
+@click.option("--model", default="builtin:minilm", show_default=True, help="The model.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="NAME=FILE",
+    help="A capability and a file of its examples (or `{path: ..., columns: ...}`, as in a "
+    "recipe); several times for several.",
+)
+@click.option("--sample", type=int, help="Examples of each target, chosen by id with --seed.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For --sample.")
+@click.option(
+    "--with",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter of nait.alignment, such as preset=paper or max_length=512.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@click.pass_obj
+def extract(
+    host: Host,
+    model: str,
+    targets: tuple[str, ...],
+    sample: int | None,
+    seed: int,
+    options: tuple[str, ...],
+    out: Path,
+) -> None:
+    """Write the feature of each capability as a safetensors file.
+
+    Recipes use them as `features: {NAME: FOLDER/NAME.safetensors}`.
+    """
+    from curate_nait.features import Feature, write
+    from curate_nait.stages import Alignment, fit_options
+
+    references = {name: _table(text) for name, text in _pairs(targets, "--target").items()}
+    if sample:
+        references = {name: {**table, "sample": sample} for name, table in references.items()}
+    params = {**_options(options), "model": model, "targets": references}
+    apart = host.fit("nait.alignment", params, seed=seed)
+    files = apart.models["model"]
+    assert isinstance(apart.stage, Alignment)
+    fingerprints = host.service("forward").fingerprints(apart.stage.passing(apart.models))
+    for name in references:
+        feature = Feature(
+            name,
+            apart.arrays[name],
+            tuple(apart.ids[name]),
+            {"name": files.name, "commit": files.commit, "digest": files.digest},
+            fingerprints,
+            fit_options(apart.stage.params),
+        )
+        path = out / f"{name}.safetensors"
+        write(feature, path)
+        explained = feature.arrays["explained"][:, 0]
+        click.echo(
+            f"{path}: {len(feature.samples)} examples, {len(explained)} layers, first component "
+            f"explains {explained.min():.0%} to {explained.max():.0%}"
+        )
+
+
+@command.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--pool", help="Rows on which the scores of the capabilities are compared too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--png", type=click.Path(path_type=Path), help="Draw the heat-map into this file.")
+@click.pass_obj
+def compare(
+    host: Host, files: tuple[Path, ...], pool: str | None, as_json: bool, png: Path | None
+) -> None:
+    """Show how alike capabilities are: cosines of their directions, by layer.
+
+    With --pool also the rank correlations (Spearman) of their scores on its rows.
+    """
+    from curate_nait.features import read
+    from curate_nait.transfer import check_comparable, correlations, cosines, table
+
+    features = [read(path) for path in files]
+    check_comparable(features)
+    names = [feature.capability for feature in features]
+    found: dict[str, Any] = {"capabilities": names, **cosines(features)}
+    if pool:
+        params = {
+            **features[0].options,
+            "model": features[0].model["name"],
+            "features": {name: str(path) for name, path in zip(names, files, strict=True)},
+        }
+        scores = host.score("nait.alignment", params, pool)
+        found |= {"pool": pool, "rows": len(scores)} | correlations(scores, names)
+    if png:
+        from curate_nait.heatmap import draw
+
+        draw(found, png)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(table("cosine of directions, mean over layers", names, found["cosine"]))
+    if pool:
+        title = f"rank correlation of scores on {found['rows']:,} rows of {pool}"
+        click.echo("\n" + table(title, names, found["rank_correlation"]))
+    if png:
+        click.echo(f"\n{png}")
+
+
+@hookimpl
+def register_commands(register: Callable[[click.Command], None]) -> None:
+    """Offer the command."""
+    register(command)
