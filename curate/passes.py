@@ -78,15 +78,11 @@ class Reader(Protocol):
         ...
 
     def start(self, mask: Any) -> None:
-        """Begin a batch; `mask`: torch bool [rows, tokens], true for real tokens, which come
-        first.
-        """
+        """Begin a batch. `mask`: torch bool [rows, tokens], real tokens true and first."""
         ...
 
     def see(self, site: Site, layer: int, values: Any) -> None:
-        """Take the activations of one layer (from 0): torch [rows, tokens, width], in the dtype of
-        the pass.
-        """
+        """Take one layer's activations (layers from 0): torch [rows, tokens, width]."""
         ...
 
     def finish(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -155,14 +156,12 @@ class _Scoring:
         for wanted, part in _by_missing(distinct, missing):
             some = {output: self.outputs[output] for output in wanted}
             work = Work(self.stage, self._context(wanted))
-            recalled = self._recalled(wanted)
-            if recalled:
-                for output in recalled:
-                    part = part.join(found[output].rename({"value": output}), on="id", how="left")
-            else:
+            recalled = [found[name].rename({"value": name}) for name in self._recalled(wanted)]
+            if not recalled:
                 taken = [seat.take(part["id"]) for seat in seats]
                 work = replace(work, guests=[guest for guest in taken if guest is not None])
-            compute(self.tools.engine, work, part, some, keep, fail)
+            given = reduce(lambda rows, known: rows.join(known, on="id"), recalled, part)
+            compute(self.tools.engine, work, given, some, keep, fail)
         values = contents.to_frame()
         for output, declared in self.outputs.items():
             # what is used is what is stored, also of what was computed just now
@@ -201,7 +200,7 @@ class _Seat:
         self.known: dict[str, pl.Series] = {}
 
     def take(self, contents: pl.Series) -> tuple[ForwardStage, Context] | None:
-        """The guest with a context that wants what some contents lack; None if they lack nothing."""
+        """The guest, with a context that wants what some contents lack; None if none does."""
         self.known = {name: c.lookup(contents)["id"] for name, c in self.columns.items()}
         lacking = [name for name in self.outputs if len(self.known[name]) < contents.n_unique()]
         if not lacking:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _SLICE = 1024  # texts tokenised at once
 _AHEAD = 2  # slices tokenised ahead of the model
 
-TOKENS = {"cpu": 1024, "cuda": 32768}
+TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens of one batch, roughly: on a processor more leave its caches and fewer keep it waiting;
 a GPU wants many."""
 

@@ -1,5 +1,6 @@
-"""What this machine computes in, found without importing torch: a run that is up to date has no
-time for it.
+"""What this machine computes in.
+
+Found without importing torch: a run that is up to date has no time for it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The arithmetic of NAIT: from a capability's activations to directions, and from projections to a
-score. Imports numpy and scipy; imported when a stage works.
+"""The arithmetic of NAIT: activations to directions, projections to scores.
+
+Imports numpy and scipy; imported when a stage works.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def combined(
             spread = fit[f"spread_{similarity}"][layer]
             if not spread > 0:
                 raise CurateError(
-                    f"`layer_scale: zscore` finds no spread among the samples in layer {layer + 1}.",
+                    f"`layer_scale: zscore`: the samples do not differ in layer {layer + 1}.",
                     "Give the capability more examples, or write `layer_scale: none`.",
                 )
             values = (values - fit[f"centre_{similarity}"][layer]) / spread

@@ -15,6 +15,9 @@ from curate.api import Site
 
 SITES: dict[str, Site] = {"block_output": "blocks", "mlp_neurons": "neurons"}
 
+_CACHED = 2**18
+"""Numbers that are copied at once, about a megabyte of them."""
+
 
 class Pooling:
     """One vector a row from the activations of one layer.
@@ -27,6 +30,7 @@ class Pooling:
     def __init__(self, pool: str, baseline: str) -> None:
         self._pool = pool
         self._baseline = baseline
+        self._copy = torch.empty(0)
 
     def start(self, mask: torch.Tensor) -> None:
         """Begin a batch; `mask` bool [rows, tokens], real tokens first."""
@@ -40,8 +44,22 @@ class Pooling:
         if self._pool == "last":
             vectors = values[self._rows, self._ends].float()
         else:
-            vectors = torch.bmm(self._weights, values.float()).squeeze(1)
+            vectors = self._mean(values)
         return vectors - values[:, 0].float() if self._baseline == "first" else vectors
+
+    def _mean(self, values: torch.Tensor) -> torch.Tensor:
+        if values.dtype == torch.float32:
+            return torch.bmm(self._weights, values).squeeze(1)
+        # in float32 a few rows at a time: the copy then stays in a processor's cache
+        rows = max(1, _CACHED // values[0].numel()) if values.device.type == "cpu" else len(values)
+        means = torch.empty(len(values), values.shape[2], device=values.device)
+        for at in range(0, len(values), rows):
+            some = values[at : at + rows]
+            if self._copy.numel() < some.numel() or self._copy.device != some.device:
+                self._copy = torch.empty(some.numel(), device=some.device)
+            copy = self._copy[: some.numel()].view(some.shape).copy_(some)
+            means[at : at + rows] = torch.bmm(self._weights[at : at + rows], copy).squeeze(1)
+        return means
 
     def drift(self, values: torch.Tensor) -> torch.Tensor:
         """Last token minus first, float32 [rows, width]."""
@@ -121,10 +139,9 @@ class ProjectionReader:
     def see(self, site: Site, layer: int, values: torch.Tensor) -> None:  # noqa: ARG002 - it asks for one
         """See `curate.passes.Reader`."""
         vectors = self._pooling.pooled(values).double()
-        if self._cosine:
-            vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        lengths = vectors.norm(dim=1).clamp_min(1e-30) if self._cosine else 1.0
         for direction, found in zip(self._directions, self._found, strict=True):
-            found.append((vectors * direction[layer]).sum(dim=1))
+            found.append(torch.mv(vectors, direction[layer]) / lengths)
 
     def finish(self) -> torch.Tensor:
         """See `curate.passes.Reader`."""

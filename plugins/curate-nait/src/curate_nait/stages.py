@@ -65,12 +65,12 @@ class AlignmentParams(PassParams):
         "encoder": Preset(
             {
                 "hook": "mlp_neurons",
-                "pool": "mean",
-                "baseline": "none",
+                "pool": "last",
+                "baseline": "first",
                 "similarity": "cosine",
-                "sign": "mean_activation",
+                "sign": "mean_drift",
                 "layers": "all",
-                "layer_scale": "none",
+                "layer_scale": "zscore",
                 "center": False,
                 "components": 1,
             },
@@ -108,13 +108,13 @@ class AlignmentParams(PassParams):
         ),
     ] = "mlp_neurons"
     pool: Annotated[
-        Literal["mean", "last"],
-        Field(description="Activation of an example: mean over its tokens, or the last token's."),
-    ] = "mean"
+        Literal["last", "mean"],
+        Field(description="Activation of an example: its last token's, or mean over its tokens."),
+    ] = "last"
     baseline: Annotated[
-        Literal["none", "first"],
+        Literal["first", "none"],
         Field(description="first: the first token's activation is taken off (the paper's drift)."),
-    ] = "none"
+    ] = "first"
     similarity: Annotated[
         Literal["cosine", "dot"],
         Field(description="dot: the projection as it is; cosine: of the activation at length 1."),
@@ -123,9 +123,12 @@ class AlignmentParams(PassParams):
         bool, Field(description="Take the mean of the target's activations off before the PCA.")
     ] = False
     sign: Annotated[
-        Literal["mean_activation", "mean_drift"],
-        Field(description="What a direction points along: of the target's examples."),
-    ] = "mean_activation"
+        Literal["mean_drift", "mean_activation"],
+        Field(
+            description="What a direction points along: the target's mean drift from first to last "
+            "token, or its mean pooled activation."
+        ),
+    ] = "mean_drift"
     components: Annotated[
         int, Field(ge=1, description="Principal components whose projections are added up.")
     ] = 1
@@ -134,11 +137,11 @@ class AlignmentParams(PassParams):
         Field(description="Blocks that count: all, a range 2..6, or numbers from 1 (-1: last)."),
     ] = "all"
     layer_scale: Annotated[
-        Literal["none", "zscore"],
+        Literal["zscore", "none"],
         Field(
             description="zscore: each layer by mean and standard deviation of the target's samples."
         ),
-    ] = "none"
+    ] = "zscore"
     keep_layers: Annotated[
         bool,
         Field(
@@ -181,9 +184,9 @@ class Alignment(ForwardStage):
 
     (arXiv 2603.13201). The paper leaves open which activations, how they are pooled, whether the
     PCA is centred, whether lengths are normalised (dot product or cosine) and how layers are
-    weighted: each is a parameter, and the presets name the readings. The defaults are those that
-    find a capability's rows best in a retrieval proxy, not the paper's; `preset: paper` is as near
-    to it as is known.
+    weighted: each is a parameter, and the presets name the readings. The defaults (the drift of
+    MLP neurons, cosine, layers standardised) are those that find a capability's rows best in a
+    retrieval proxy; `preset: paper` is as near to the paper as is known.
 
     One column for each capability; `<capability>_layers` where `keep_layers` is set; `truncated`
     says whether the text was cut.
