@@ -1,244 +1,294 @@
-"""nait.alignment against a longhand reference on tiny models, and to the bit against itself."""
+"""nait.alignment equals the equations of arXiv 2603.13201 written out by hand, in every option.
+
+The reference passes one text at a time, without padding, through a model in float64, finds the
+modules by their names, and takes principal components from a singular value decomposition.
+"""
+
+import random
+from functools import cache
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
-from pydantic import ValidationError
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BertModel
 
-from curate.api import Context, CurateError, ModelFiles
-from curate_embed.forward import ForwardService
-from curate_nait.activations import directions_of
-from curate_nait.stages import Alignment, AlignmentParams
-
-WORDS = [
-    "the",
-    "a",
-    "cat",
-    "dog",
-    "runs",
-    "sleeps",
-    "over",
-    "under",
-    "red",
-    "blue",
-    "house",
-    "tree",
-    "and",
-    "then",
+KINDS = ("llama", "qwen2", "gpt2", "bert")
+MODULES = {
+    "llama": ("model.layers.{}", "model.layers.{}.mlp.down_proj"),
+    "qwen2": ("model.layers.{}", "model.layers.{}.mlp.down_proj"),
+    "gpt2": ("transformer.h.{}", "transformer.h.{}.mlp.c_proj"),
+    "bert": ("encoder.layer.{}", "encoder.layer.{}.output.dense"),
+}
+FIRST = {"llama": "<s>", "bert": "[CLS]", "qwen2": "", "gpt2": ""}
+POOL = [
+    ("the cat runs over the red house", "why"),
+    ("dog", "then a tree sleeps under the blue cat and the red dog runs"),
+    ("a blue tree and then a dog", ""),
+    ("red red cat : the dog", "it is a house"),
+    ("why is the house blue", "the house is under a tree . and then it is red . then blue"),
 ]
-POOL = ["the cat runs over the red house", "dog", "a blue tree and then a dog", "red red cat"]
-TARGET = ["the cat sleeps", "a cat runs", "the dog runs under a tree", "cat and dog", "blue cat"]
-OTHER = ["house", "red house and blue house", "a house under the tree", "then the house"]
-BLOCKS = {"bert": "encoder.layer", "llama": "layers"}
+TARGET = [
+    ("the cat sleeps", "under a tree"),
+    ("a cat runs", "over it"),
+    ("the dog runs under a tree", "why"),
+    ("cat and dog", "the red house and then a blue one . it sleeps"),
+    ("blue cat", "is it a dog"),
+    ("is the tree red", "it is blue and the dog is under it"),
+]
+PAPER = {"hook": "block_output", "pool": "last", "baseline": "first", "similarity": "dot"}
+PAPER |= {"sign": "mean_drift", "layers": "all", "layer_scale": "none", "components": 1}
+PRESETS = {
+    "paper": {**PAPER, "center": False},
+    "paper-centred": {**PAPER, "center": True},
+    "encoder": {
+        **PAPER,
+        "hook": "mlp_neurons",
+        "similarity": "cosine",
+        "layer_scale": "zscore",
+        "center": False,
+    },
+}
+OPTIONS = {
+    "hook": ["block_output", "mlp_neurons"],
+    "pool": ["last", "mean"],
+    "baseline": ["first", "none"],
+    "similarity": ["dot", "cosine"],
+    "center": [False, True],
+    "sign": ["mean_drift", "mean_activation"],
+    "components": [1, 2],
+    "layers": ["all", "2..3", [1, -1]],
+    "layer_scale": ["none", "zscore"],
+    "template": ["plain", "alpaca", "chat"],
+    "text": ["both", "instruction", "response"],
+    "max_length": [None, 8, 12],
+}
+ALPACA = (
+    "Below is an instruction that describes a task. Write a response that appropriately "
+    "completes the request.\n\n### Instruction:\n{}\n\n### Response:\n{}"
+)
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import (
-        BertConfig,
-        BertModel,
-        LlamaConfig,
-        LlamaForCausalLM,
-        PreTrainedTokenizerFast,
-    )
+@cache
+def reference(folder, kind):
+    if kind == "bert":
+        model = BertModel.from_pretrained(folder, dtype=torch.float64)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
+    return model.eval(), AutoTokenizer.from_pretrained(folder)
 
-    vocabulary = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
-    sizes = {"vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
-    sizes |= {"intermediate_size": 32, "max_position_embeddings": 64, "initializer_range": 0.5}
-    torch.manual_seed(0)
-    made = {"bert": BertModel(BertConfig(**sizes)), "llama": LlamaForCausalLM(LlamaConfig(**sizes))}
-    folders = {}
-    for name, model in made.items():
-        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-        if name == "bert":
-            tokenizer.post_processor = processors.TemplateProcessing(
-                single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+
+def written(pair, template, text, kind):
+    """What the model reads, before the tokenizer's own special tokens."""
+    instruction, response = pair
+    if template == "alpaca":
+        return ALPACA.format(instruction, response if text == "both" else "")
+    if template == "chat":
+        answer = f" {response}\n" if text == "both" else " "
+        return f"{FIRST[kind]}<|user|> {instruction}\n<|assistant|>{answer}"
+    both = f"{instruction}\n{response}" if response else instruction
+    return {"instruction": instruction, "response": response, "both": both}[text]
+
+
+def token_ids(tokenizer, kind, text, template, max_length):
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    before, after = [], []
+    if template != "chat":
+        before = tokenizer.convert_tokens_to_ids([FIRST[kind]] if FIRST[kind] else [])
+        after = tokenizer.convert_tokens_to_ids(["[SEP]"] if kind == "bert" else [])
+    room = (max_length or 64) - len(before) - len(after)
+    return [*before, *ids[:room], *after]
+
+
+def activations(folder, kind, hook, ids, mask=None):
+    """Float64 [rows, layers, tokens, width], by hooks on modules found by name."""
+    model, _ = reference(folder, kind)
+    kept, handles = [], []
+    for layer in range(3):
+        module = model.get_submodule(MODULES[kind][hook == "mlp_neurons"].format(layer))
+        if hook == "mlp_neurons":
+            take = module.register_forward_pre_hook(lambda _m, given: kept.append(given[0]))
+        else:
+            take = module.register_forward_hook(
+                lambda _m, _i, out: kept.append(out[0] if isinstance(out, tuple) else out)
             )
-        folders[name] = tmp_path_factory.mktemp(name)
-        model.save_pretrained(folders[name])
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]").save_pretrained(
-            folders[name]
-        )
-    return folders
-
-
-def longhand(folder, kind, text, pool, baseline):
-    """Pooled block outputs of one text by itself, float64 [layers, width]."""
-    model = AutoModel.from_pretrained(folder).eval()
-    ids = AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
-    kept = []
-    for block in model.get_submodule(BLOCKS[kind]):
-        block.register_forward_hook(
-            lambda _m, _i, out: kept.append(out[0] if isinstance(out, tuple) else out)
-        )
+        handles.append(take)
+    more = {}
+    if mask is not None:
+        more = {"attention_mask": mask, "position_ids": (mask.cumsum(dim=1) - 1).clamp(min=0)}
     with torch.inference_mode():
-        model(input_ids=torch.tensor([ids]))
-    layers = []
-    for block in kept:
-        hidden = block[0].double().numpy()
-        value = hidden.mean(axis=0) if pool == "mean" else hidden[-1]
-        layers.append(value - hidden[0] if baseline == "first" else value)
-    return np.array(layers)
+        out = model(input_ids=torch.tensor(ids), output_hidden_states=True, **more)
+    for handle in handles:
+        handle.remove()
+    return torch.stack(kept, dim=1).numpy(), out.hidden_states
 
 
-def longhand_scores(folder, kind, pool, baseline, center):
-    target = np.array([longhand(folder, kind, text, pool, baseline) for text in TARGET])
-    scores = np.zeros(len(POOL))
-    for layer in range(target.shape[1]):
-        samples = target[:, layer]
-        mean = samples.mean(axis=0)
-        shifted = samples - mean if center else samples
-        strengths, vectors = np.linalg.eigh(shifted.T @ shifted)
-        direction = vectors[:, strengths.argmax()]
-        direction = direction if mean @ direction > 0 else -direction
-        for at, text in enumerate(POOL):
-            scores[at] += longhand(folder, kind, text, pool, baseline)[layer] @ direction
-    return scores
+@cache
+def tokens_of(folder, kind, hook, pair, template, text, max_length):
+    """Float64 [layers, tokens, width] of one example by itself."""
+    _, tokenizer = reference(folder, kind)
+    ids = token_ids(tokenizer, kind, written(pair, template, text, kind), template, max_length)
+    assert len(ids) >= 1
+    return activations(folder, kind, hook, [ids])[0][0]
 
 
-def stage_of(**params):
-    targets = params.pop("targets", {"pets": "pets.jsonl"})
-    return Alignment(AlignmentParams.model_validate({"targets": targets, **params}), "nait")
+def pooled(tokens, pool, baseline):
+    value = tokens.mean(axis=1) if pool == "mean" else tokens[:, -1]
+    return value - tokens[:, 0] if baseline == "first" else value
 
 
-def context(folder, fits=None, wanted=()):
-    service = ForwardService()
-    files = ModelFiles(str(folder), folder, None, str(folder))
-    return Context(0, {"model": files}, fits or {}, wanted, lambda name: service)
+def equations(targets, pool, given):
+    """Scores of `pool` and explained variance [layers, components], from activations by token."""
+    samples = np.array([pooled(each, given["pool"], given["baseline"]) for each in targets])
+    drift = np.array([each[:, -1] - each[:, 0] for each in targets])
+    rows = np.array([pooled(each, given["pool"], given["baseline"]) for each in pool])
+    layers = {"all": [0, 1, 2], "2..3": [1, 2]}.get(str(given["layers"]), [0, 2])
+    scores, explained = np.zeros(len(rows)), []
+    for layer in range(3):
+        own = samples[:, layer]
+        mean = own.mean(axis=0)
+        _, sizes, vectors = np.linalg.svd(own - mean if given["center"] else own)
+        explained.append(sizes[: given["components"]] ** 2 / (sizes**2).sum())
+        if layer not in layers:
+            continue
+        toward = drift[:, layer].mean(axis=0) if given["sign"] == "mean_drift" else mean
+        found, base = np.zeros(len(rows)), np.zeros(len(own))
+        for vector in vectors[: given["components"]]:
+            sign = np.sign(vector @ toward)
+            found += rows[:, layer] @ vector * sign
+            base += own @ vector * sign
+        if given["similarity"] == "cosine":
+            # a text of one token does not drift: it has no angle, and the projection 0
+            lengths = np.linalg.norm(rows[:, layer], axis=1)
+            found = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
+            lengths = np.linalg.norm(own, axis=1)
+            base = np.divide(base, lengths, out=np.zeros_like(base), where=lengths > 0)
+        if given["layer_scale"] == "zscore":
+            found = (found - base.mean()) / base.std()
+        scores += found
+    return scores, np.array(explained)
 
 
-def frame(texts, **columns):
-    ids = [f"{i:02}" for i in range(len(texts))]
-    return pl.DataFrame({"id": ids, "@both": texts, **columns}, schema_overrides={"id": pl.String})
+def expected(folder, kind, given):
+    """The reference's scores of the pool, with texts that have no token left out."""
+    what = given["template"], given["text"], given["max_length"]
+
+    def every(pairs):
+        return [tokens_of(folder, kind, given["hook"], pair, *what) for pair in pairs]
+
+    return equations(every(TARGET), every(pool_of(given)), given)
 
 
-def score(folder, stage, rows, fits, wanted):
-    found = pl.concat(stage.stream(rows, context(folder, fits, wanted))).sort("id")
-    assert found.columns == ["id", *wanted]
-    return found
+def pool_of(given):
+    """Without the row that has no response where the response alone is read."""
+    return [pair for pair in POOL if pair[1] or given["text"] != "response"]
 
 
-@pytest.mark.parametrize("kind", ["bert", "llama"])
-@pytest.mark.parametrize(
-    ("pool", "baseline", "center"),
-    [
-        ("mean", "none", False),
-        ("mean", "none", True),
-        ("last", "none", False),
-        ("last", "first", False),
-        ("mean", "first", True),
-    ],
-)
-def test_agrees_with_the_formula(tiny, kind, pool, baseline, center):
-    stage = stage_of(pool=pool, baseline=baseline, center=center)
-    fitted = stage.fit("pets", frame(TARGET), context(tiny[kind]))
-    assert fitted["directions"].shape == fitted["mean"].shape == (3, 16)
-    assert fitted["directions"].dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(fitted["directions"], axis=1), 1, atol=1e-6)
-    found = score(tiny[kind], stage, frame(POOL), {"pets": fitted}, ("pets",))["pets"]
-    expected = longhand_scores(tiny[kind], kind, pool, baseline, center)
-    np.testing.assert_allclose(found.to_numpy(), expected, rtol=1e-5, atol=1e-5)
+def agree(lab, folder, kind, given, **written):
+    stage = lab.stage(**(written or given))
+    fit = lab.fit(folder, stage, lab.rows(TARGET))
+    found = lab.score(folder, stage, lab.rows(pool_of(given)), {"pets": fit})["pets"].to_numpy()
+    scores, explained = expected(folder, kind, given)
+    np.testing.assert_allclose(fit["explained"], explained, atol=1e-5)
+    assert np.linalg.norm(fit["directions"], axis=2) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(found, scores, rtol=1e-5, atol=1e-5 * max(1, np.ptp(scores)))
+    assert np.ptp(found) > 1e-2
 
 
-@pytest.mark.parametrize("kind", ["bert", "llama"])
-def test_the_bits_of_a_score_depend_on_its_row_alone(tiny, kind):
-    pool = [" ".join(WORDS[i % 14] for i in range(n, n * 2 + 1)) for n in range(40)]
-    stage = stage_of()
-    fits = {"pets": stage.fit("pets", frame(TARGET), context(tiny[kind]))}
-    whole = score(tiny[kind], stage, frame(pool), fits, ("pets",))
-    shuffled = frame(pool).sample(fraction=1, shuffle=True, seed=3)
-    assert score(tiny[kind], stage, shuffled, fits, ("pets",)).equals(whole)
-    assert score(tiny[kind], stage, frame(pool)[7:9], fits, ("pets",)).equals(whole[7:9])
-    bigger = stage_of(batch_size=4)
-    assert score(tiny[kind], bigger, frame(pool), fits, ("pets",)).equals(whole)
+def base(preset="paper", **changes):
+    return {**PRESETS[preset], "template": "plain", "text": "both", "max_length": None, **changes}
 
 
-def test_one_target_knows_nothing_of_another(tiny):
-    alone, both = stage_of(), stage_of(targets={"pets": "a", "houses": "b"})
-    fits = {
-        "pets": both.fit("pets", frame(TARGET), context(tiny["bert"])),
-        "houses": both.fit("houses", frame(OTHER), context(tiny["bert"])),
-    }
-    first = score(tiny["bert"], alone, frame(POOL), {"pets": fits["pets"]}, ("pets",))
-    second = score(tiny["bert"], both, frame(POOL), fits, ("houses", "pets", "truncated"))
-    assert first["pets"].equals(second["pets"])
-    assert not second["houses"].equals(second["pets"])
-    assert both.depends("pets").fits == ("pets",)
-    assert both.depends("truncated").fits == ()
-    assert "targets" not in (both.depends("truncated").params or ())
-    assert set(both.fits()) == {"pets", "houses"}
+SINGLES = [(name, value) for name, values in OPTIONS.items() for value in values]
 
 
-def test_long_texts_are_cut_and_said_to_be(tiny):
-    stage = stage_of(max_length=8)
-    found = score(tiny["bert"], stage, frame(["cat " * 9, "cat"]), {}, ("truncated",))
-    assert found["truncated"].to_list() == [True, False]
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_option_by_itself_is_the_equation(tiny, lab, kind, preset):
+    for name, value in SINGLES:
+        agree(lab, tiny[kind], kind, base(preset, **{name: value}))
 
 
-def test_what_each_template_reads(tiny):
-    assert stage_of().inputs() == ("@both",)
-    assert stage_of(text="response").inputs() == ("@response",)
-    assert stage_of(template="alpaca").inputs() == ("@instruction", "@response")
-    assert stage_of(template="alpaca", text="instruction").inputs() == ("@instruction",)
-    prompt = (
-        "Below is an instruction that describes a task. Write a response that appropriately "
-        "completes the request.\n\n### Instruction:\n{}\n\n### Response:\n{}"
-    )
-    plain, alpaca = stage_of(), stage_of(template="alpaca")
-    fits = {"pets": plain.fit("pets", frame(TARGET), context(tiny["bert"]))}
-    pairs = (
-        frame(["", ""])
-        .drop("@both")
-        .with_columns(
-            pl.Series("@instruction", ["the {cat}", "dog"]), pl.Series("@response", ["runs", ""])
+@pytest.mark.parametrize("kind", KINDS)
+def test_options_together_are_the_equations(tiny, lab, kind):
+    draw = random.Random(3)
+    for _ in range(60):
+        given = {name: draw.choice(values) for name, values in OPTIONS.items()}
+        if given["template"] != "plain" and given["text"] == "response":
+            given["text"] = "both"
+        agree(lab, tiny[kind], kind, given)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_the_readings_they_name(tiny, lab, kind, preset):
+    agree(lab, tiny[kind], kind, base(preset), preset=preset)
+    agree(lab, tiny[kind], kind, base(preset, pool="mean"), preset=preset, pool="mean")
+
+
+def test_the_encoder_preset_is_the_default(lab):
+    assert lab.stage().params == lab.stage(preset="encoder").params
+
+
+def test_the_last_block_is_read_before_the_final_norm(tiny, lab):
+    pair, given = POOL[0], base(layers=[-1], baseline="none")
+    blocks = tokens_of(tiny["llama"], "llama", "block_output", pair, "plain", "both", None)
+    _, tokenizer = reference(tiny["llama"], "llama")
+    ids = token_ids(tokenizer, "llama", written(pair, "plain", "both", "llama"), "plain", None)
+    hidden = activations(tiny["llama"], "llama", "block_output", [ids])[1]
+    np.testing.assert_allclose(blocks[1], hidden[2][0].numpy())
+    assert np.abs(blocks[2] - hidden[-1][0].numpy()).max() > 0.1
+    stage = lab.stage(**given)
+    fit = lab.fit(tiny["llama"], stage, lab.rows(TARGET))
+    found = lab.score(tiny["llama"], stage, lab.rows(POOL[:1]), {"pets": fit})["pets"][0]
+    direction = fit["directions"][2, 0].astype(np.float64)
+    assert found == pytest.approx(blocks[2, -1] @ direction, abs=1e-5)
+    assert abs(found - hidden[-1][0, -1].numpy() @ direction) > 1e-2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hook", ["block_output", "mlp_neurons"])
+def test_the_other_padding_side_makes_the_same_scores(tiny, lab, kind, hook):
+    given = base(hook=hook, pool="mean", layer_scale="zscore")
+    _, tokenizer = reference(tiny[kind], kind)
+
+    def left_padded(pairs):
+        texts = [written(pair, "plain", "both", kind) for pair in pairs]
+        ids = [token_ids(tokenizer, kind, text, "plain", None) for text in texts]
+        longest = max(map(len, ids)) + 3
+        full = [[0] * (longest - len(each)) + each for each in ids]
+        mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in ids])
+        values, _ = activations(tiny[kind], kind, hook, full, mask)
+        return [row[:, longest - len(each) :] for row, each in zip(values, ids, strict=True)]
+
+    scores, _ = equations(left_padded(TARGET), left_padded(POOL), given)
+    stage = lab.stage(**given)
+    fits = {"pets": lab.fit(tiny[kind], stage, lab.rows(TARGET))}
+    found = lab.score(tiny[kind], stage, lab.rows(POOL), fits)["pets"].to_numpy()
+    np.testing.assert_allclose(found, scores, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "template"), [("llama", "plain"), ("qwen2", "alpaca")])
+def test_drift_and_last_token_rank_alike_where_all_texts_begin_alike(tiny, lab, kind, template):
+    found = {}
+    for baseline in ("first", "none"):
+        stage = lab.stage(**base(center=True, baseline=baseline, template=template))
+        fit = lab.fit(tiny[kind], stage, lab.rows(TARGET))
+        found[baseline] = (
+            lab.score(tiny[kind], stage, lab.rows(POOL), {"pets": fit})["pets"].to_numpy(),
+            fit["directions"],
         )
-    )
-    texts = [prompt.format("the {cat}", "runs"), prompt.format("dog", "")]
-    expected = score(tiny["bert"], plain, frame(texts), fits, ("pets",))
-    assert score(tiny["bert"], alpaca, pairs, fits, ("pets",)).equals(expected)
-
-
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"targets": {}},
-        {"targets": {"Math": "a"}},
-        {"targets": {"truncated": "a"}},
-        {"template": "alpaca", "text": "response"},
-        {"max_length": 0},
-    ],
-)
-def test_parameters_that_make_no_sense(params):
-    with pytest.raises(ValidationError):
-        stage_of(**params)
-
-
-@pytest.mark.parametrize(
-    ("texts", "center", "said"),
-    [
-        ([], False, "no examples"),
-        (["cat"], True, "do not differ"),
-        (["cat", ""], False, "no token"),
-    ],
-)
-def test_a_target_without_direction_is_named(tiny, texts, center, said):
-    stage = stage_of(center=center)
-    with pytest.raises(CurateError, match=f"'pets' gives no direction.*{said}"):
-        stage.fit("pets", frame(texts), context(tiny["llama"]))
-
-
-def test_the_direction_is_what_samples_share_and_points_their_way():
-    rng = np.random.default_rng(0)
-    shared = rng.standard_normal((2, 8))
-    shared /= np.linalg.norm(shared, axis=1, keepdims=True)
-    samples = (-5 * shared + 0.1 * rng.standard_normal((50, 2, 8))).astype(np.float32)
-    found = directions_of(samples, center=False)
-    assert ((found["directions"] * -shared).sum(axis=1) > 0.999).all()
-    assert (found["explained"] > 0.98).all()
-    centred = directions_of(samples, center=True)
-    assert (np.abs((centred["directions"] * shared).sum(axis=1)) < 0.9).all()
-    assert ((centred["directions"] * samples.mean(axis=0)).sum(axis=1) > 0).all()
+    (drift, ways), (last, same) = found["first"], found["none"]
+    np.testing.assert_allclose(ways, same, atol=1e-5)
+    np.testing.assert_allclose(drift - last, (drift - last).mean(), atol=1e-5)
+    assert abs((drift - last).mean()) > 1e-2
+    assert drift.argsort().tolist() == last.argsort().tolist()
+    own = lab.stage(**base(center=True))  # without a common beginning they differ
+    if kind == "qwen2":
+        fits = {"pets": lab.fit(tiny[kind], own, lab.rows(TARGET))}
+        other = lab.stage(**base(center=True, baseline="none"))
+        more = {"pets": lab.fit(tiny[kind], other, lab.rows(TARGET))}
+        gaps = (
+            lab.score(tiny[kind], own, lab.rows(POOL), fits)["pets"]
+            - lab.score(tiny[kind], other, lab.rows(POOL), more)["pets"]
+        )
+        assert gaps.max() - gaps.min() > 1e-2

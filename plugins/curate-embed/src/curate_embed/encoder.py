@@ -219,7 +219,7 @@ def _after(readers: Sequence[Reader], site: Site, layer: int) -> Callable[..., N
         for reader in readers:
             reader.see(site, layer, values)
 
-    return torch.compiler.disable(hook)  # type: ignore[no-any-return, no-untyped-call]  # torch leaves it untyped
+    return hook
 
 
 def _before(readers: Sequence[Reader], site: Site, layer: int) -> Callable[..., None]:
@@ -227,7 +227,7 @@ def _before(readers: Sequence[Reader], site: Site, layer: int) -> Callable[..., 
         for reader in readers:
             reader.see(site, layer, inputs[0])
 
-    return torch.compiler.disable(hook)  # type: ignore[no-any-return, no-untyped-call]  # torch leaves it untyped
+    return hook
 
 
 def _joined(results: Sequence[_Result]) -> _Result:
