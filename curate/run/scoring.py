@@ -143,11 +143,11 @@ class _Scoring:
             self.failures.add(self.arena.place(first[id]), error, times[id])
 
         def keep(result: pl.DataFrame) -> None:
+            for seat in seats:  # first: where a process dies in between, the pass is made again
+                seat.keep(result)
             for output in self.outputs:
                 if output in result.columns:
                     columns[output].append(result.select("id", value=output))
-            for seat in seats:
-                seat.keep(result)
             memo["computed"] += len(result)
             done = {"id": self.stage.id, "done": memo["computed"], "total": todo}
             self.tools.tell("stage_advanced", done)

@@ -29,12 +29,29 @@ SIZES = {
     "num_hidden_layers": 3,
     "num_attention_heads": 2,
     "intermediate_size": 24,
-    "max_position_embeddings": 64,
+    "max_position_embeddings": 96,
     "initializer_range": 0.5,
 }
 
 
-def _tokenizer(kind):
+def _bytes_tokenizer():
+    """Byte pairs as Qwen has them, merged up to whole words of the tests."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["<|endoftext|>", *SPECIAL],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([" ".join(WORDS)] * 4, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def _words_tokenizer(kind):
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -53,7 +70,11 @@ def _tokenizer(kind):
             single=forms[kind],
             special_tokens=[(each, words[each]) for each in ("<s>", "[CLS]", "[SEP]")],
         )
-    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
+
+
+def _tokenizer(kind):
+    made = _bytes_tokenizer() if kind == "qwen2" else _words_tokenizer(kind)
     made.chat_template = CHAT.replace("{{ bos }}", "".join(STARTS[kind]))
     return made
 
@@ -66,10 +87,12 @@ def _model(kind):
     if kind == "llama":
         return hf.LlamaForCausalLM(hf.LlamaConfig(**SIZES))
     if kind == "qwen2":
-        return hf.Qwen2ForCausalLM(hf.Qwen2Config(**SIZES, num_key_value_heads=1))
+        return hf.Qwen2ForCausalLM(
+            hf.Qwen2Config(**{**SIZES, "vocab_size": 512}, num_key_value_heads=1)
+        )
     if kind == "bert":
         return hf.BertModel(hf.BertConfig(**SIZES))
-    sizes = {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_inner": 24, "n_positions": 64}
+    sizes = {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_inner": 24, "n_positions": 96}
     sizes |= {"bos_token_id": None, "eos_token_id": None}
     return hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=48, initializer_range=0.5, **sizes))
 

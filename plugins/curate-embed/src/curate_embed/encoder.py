@@ -195,18 +195,25 @@ class Encoder:
         try:
             if blocks := _wanting(readers, "blocks"):
                 for layer, block in enumerate(self._loaded.blocks):
-                    hooks.append(block.register_forward_hook(_after(blocks, "blocks", layer)))
+                    hook = self._hidden(_after(blocks, "blocks", layer))
+                    hooks.append(block.register_forward_hook(hook))
             if neurons := _wanting(readers, "neurons"):
                 for layer, module in enumerate(self._projections):
-                    hooks.append(
-                        module.register_forward_pre_hook(_before(neurons, "neurons", layer))
-                    )
+                    hook = self._hidden(_before(neurons, "neurons", layer))
+                    hooks.append(module.register_forward_pre_hook(hook))
             output = self._loaded.model(input_ids=ids, attention_mask=mask.long())
         finally:
             for handle in hooks:
                 handle.remove()
         for reader in _wanting(readers, "final"):
             reader.see("final", 0, output.last_hidden_state)
+
+    def _hidden(self, hook: Callable[..., None]) -> Callable[..., None]:
+        """The hook, kept from the compiler where there is one: every batch brings a new one."""
+        if not self._wanted.compile:
+            return hook
+        hidden: Callable[..., None] = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return hidden
 
 
 def _wanting(readers: Sequence[Reader], site: Site) -> list[Reader]:
