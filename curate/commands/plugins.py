@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -117,6 +118,12 @@ def _print_stage(facts: dict[str, Any]) -> None:
     for title in ("reads", "services"):
         if facts[title]:
             console.print(f"\n{title}: {escape(', '.join(facts[title]))}")
+    if facts["presets"]:
+        console.print("\npresets: what is written besides wins")
+        for name, preset in facts["presets"].items():
+            console.print(f"  {escape(plain(name))}: {escape(plain(preset['source']))}")
+            values = ", ".join(f"{key}: {json.dumps(v)}" for key, v in preset["values"].items())
+            console.print(f"    {escape(plain(values))}", style="dim")
     for title in ("outputs", "reasons"):
         if facts[title]:
             console.print(f"\n{title}:")

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
 from curate.contract import (
+    Auto,
     Condition,
     FilterStage,
     FuseStage,
@@ -34,6 +35,7 @@ _MEANS = {
     Condition: "SQL condition",
     ModelName: "names a model",
     Neutral: "changes no result",
+    Auto: "auto: by this machine",
 }
 
 
@@ -57,6 +59,10 @@ def describe(registry: Registry, name: str) -> dict[str, Any]:
         "reads": list(stage.reads),
         "services": list(stage.services),
         "parameters": [_parameter(stage.Params, field) for field in stage.Params.model_fields],
+        "presets": {
+            name: {"source": preset.source, "values": dict(preset.values)}
+            for name, preset in stage.Params.presets.items()
+        },
         "outputs": _outputs(stage),
         "reasons": _reasons(stage),
         "value": stage.value if issubclass(stage, FilterStage) else None,

@@ -110,7 +110,8 @@ def _funnel(version: Version, console: Console) -> Table:
 def _happened(step: Step) -> str:
     parts = [part for part in (step.why().replace("_", " "),) if part]
     if step.remembered:
-        parts.append(f"{step.remembered:,} of {step.distinct:,} remembered")
+        where = f"in the pass of {step.shared}" if step.shared else "remembered"
+        parts.append(f"{step.remembered:,} of {step.distinct:,} {where}")
     elif step.distinct:
         parts.append(f"{step.distinct:,} computed")
     return ", ".join(parts)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from curate.contract import Reference
-from curate.errors import CurateError
+from curate.errors import Problem, RecipeError
 from curate.host import Apart
 from curate.memo.store import Memo
 from curate.plugins.registry import Registry, get_registry
@@ -23,17 +24,13 @@ from curate.run.tools import Tools
 from curate.sources.hashes import home
 
 _ID = "apart"
+_POOL, _STAGE = "sources.pool", "pipeline.0"  # places in the recipe below
 
 
 def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
     """See `curate.host.Host.fit`."""
     registry = get_registry()
-    made = registry.stage(stage).Params.model_validate(dict(params))
-    references = [value for value in _values(made) if isinstance(value, Reference)]
-    if not references:
-        raise CurateError(f"'{stage}' has no reference table to be fitted on.")
-    table = references[0].model_dump(exclude={"sample"}, exclude_defaults=True)
-    execution = _execution(registry, stage, params, table, seed)
+    execution = _execution(registry, stage, params, _first_table(params), seed)
     (resolved,) = execution.resolved.steps
     nobody = np.empty(0, dtype=np.int64)
     fitted = execution.fit(resolved, [], nobody, StageFacts())
@@ -64,12 +61,34 @@ def _execution(
         "sources": {"pool": dict(table)},
         "pipeline": [{"score": stage, "id": _ID, "with": dict(params)}],
     }
-    resolved = resolve(check(recipe, (), registry), registry)
+    try:
+        checked = check(recipe, (), registry)
+    except RecipeError as error:
+        raise RecipeError(_as_parameters(error.problems)) from error
+    resolved = resolve(checked, registry)
     tools = Tools(registry, Memo(home() / "memo"), registry.engine("local"), seed)
     return Execution(resolved, Arena(load_sources(resolved, None)), tools)
 
 
-def _values(value: Any) -> list[Any]:
-    from curate.run.parameters import references
+def _first_table(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The first reference table among parameters, as a source: a fit looks at no other pool."""
+    for value in params.values():
+        if isinstance(value, Mapping) and "path" in value:
+            return {name: value[name] for name in value if name != "sample"}
+        if isinstance(value, Mapping) and (found := _first_table(value)):
+            return found
+    return {}
 
-    return [found for _, found in references(value)]
+
+def _as_parameters(problems: Sequence[Problem]) -> list[Problem]:
+    """Problems in the words of someone who wrote parameters and a file, no recipe."""
+    inner = f"{_STAGE}.with."
+    found = [
+        replace(problem, message=problem.message.replace(inner, "", 1))
+        for problem in problems
+        if not problem.message.startswith(_POOL)
+    ]
+    return found or [
+        replace(problem, message=problem.message.replace(f"{_POOL}.path: ", "", 1))
+        for problem in problems
+    ]

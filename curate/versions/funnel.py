@@ -15,6 +15,7 @@ class Step:
         losses: Reason of dropped rows > count; failed and merged rows are counted by those words.
         distinct: Distinct contents that were to be scored, where the memo was asked.
         remembered: How many of them the memo held.
+        shared: The stage in whose forward pass they were computed, if it was another's.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Step:
     seconds: float
     distinct: int
     remembered: int
+    shared: str | None = None
 
     def why(self) -> str:
         """Rows that came and went, in words: `12 duplicate, 3 failed`."""
@@ -54,6 +56,7 @@ def _step(stage: Mapping[str, Any]) -> Step:
         seconds=stage["seconds"],
         distinct=memo["distinct"],
         remembered=memo["hits"],
+        shared=stage.get("shares_pass_of"),
     )
 
 
@@ -92,7 +95,18 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
     for stage in manifest["stages"]:
         for flag, count in stage["flags"].items():
             if count:
-                found.append(f"Stage {stage['id']}: {flag.replace('_', ' ')} in {count:,} rows.")
+                by_source = stage.get("flags_by_source", {}).get(flag, {})
+                where = ", ".join(f"{source} {times:,}" for source, times in by_source.items())
+                found.append(
+                    f"Stage {stage['id']}: {flag.replace('_', ' ')} in {count:,} rows"
+                    f"{f' ({where})' if where else ''}."
+                )
+        smaller = stage.get("counts", {}).get("pass.smaller_shapes")
+        if smaller:
+            found.append(
+                f"Stage {stage['id']}: memory did not suffice {smaller:,} times; smaller batches "
+                "were passed, which may change last bits."
+            )
         if stage.get("where") and stage["in"] and stage["untouched"] == stage["in"]:
             found.append(f"Stage {stage['id']}: no row fits its `where: {stage['where']}`.")
         for margin in stage["margins"]:

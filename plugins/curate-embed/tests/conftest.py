@@ -1,7 +1,16 @@
 """Tiny models with random weights and a tokenizer trained here."""
 
+import gzip
+import json
+import os
+from pathlib import Path
+
 import pytest
 
+# a busy machine crawls where threads wait for one another by spinning; bits are the same
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+DATA = Path(os.environ.get("CURATE_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 WORDS = [
     "the",
     "a",
@@ -18,6 +27,12 @@ WORDS = [
     "and",
     "then",
 ]
+CHAT = (
+    "[CLS] {% for turn in messages %}"
+    "{% if turn.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}"
+    "{{ turn.role }} {{ turn.content }} [SEP] {% endfor %}"
+    "{% if add_generation_prompt %}assistant{% endif %}"
+)
 
 
 @pytest.fixture(scope="session")
@@ -25,19 +40,25 @@ def tokenizer():
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    vocabulary = {
+        w: i
+        for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, "user", "assistant"])
+    }
     plain = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    plain.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
     bert = Tokenizer.from_str(plain.to_str())
     bert.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     names = {"unk_token": "[UNK]", "model_max_length": 64}
-    return {
+    made = {
         "bert": PreTrainedTokenizerFast(tokenizer_object=bert, pad_token="[PAD]", **names),
         "llama": PreTrainedTokenizerFast(tokenizer_object=plain, **names),
         "gpt2": PreTrainedTokenizerFast(tokenizer_object=plain, **names),
     }
+    made["bert"].chat_template = CHAT
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +81,15 @@ def tiny(tokenizer, tmp_path_factory):
         "bert": BertModel(BertConfig(**sizes, initializer_range=0.5)),
         "llama": LlamaForCausalLM(LlamaConfig(**sizes, initializer_range=0.5)),
         "gpt2": GPT2Model(
-            GPT2Config(vocab_size=32, n_embd=16, n_layer=3, n_head=2, n_positions=64)
+            GPT2Config(
+                vocab_size=32,
+                n_embd=16,
+                n_layer=3,
+                n_head=2,
+                n_positions=64,
+                bos_token_id=None,
+                eos_token_id=None,
+            )
         ),
     }
     folders = {}
@@ -69,3 +98,54 @@ def tiny(tokenizer, tmp_path_factory):
         model.save_pretrained(folders[name])
         tokenizer[name].save_pretrained(folders[name])
     return folders
+
+
+@pytest.fixture(scope="session")
+def passing():
+    """Opens a model for a pass of `@both`; more options as `Pass` has them."""
+    from curate.api import ModelFiles, Pass
+    from curate_embed.forward import ForwardService
+
+    def opened(folder, counts=None, **wanted):
+        files = ModelFiles(str(folder), folder, None, str(folder))
+
+        def count(name, times):
+            if counts is not None:
+                counts[name] = counts.get(name, 0) + times
+
+        return ForwardService().open(Pass(files, **wanted), count)
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def collect():
+    """Runs texts, or a frame of rows; gives each reader's values in their order, and the cuts."""
+    import numpy as np
+    import polars as pl
+
+    def collected(model, rows, *readers):
+        if not isinstance(rows, pl.DataFrame):
+            rows = pl.DataFrame({"@both": rows}, schema={"@both": pl.String})
+        found = {}
+        for positions, values, cut in model.run(rows, readers):
+            assert all(len(each) == len(positions) == len(cut) for each in values)
+            for at, row in enumerate(positions.tolist()):
+                assert row not in found
+                found[row] = [each[at] for each in values], bool(cut[at])
+        assert sorted(found) == list(range(len(rows)))
+        every = [np.array([found[at][0][n] for at in sorted(found)]) for n in range(len(readers))]
+        return every, [found[at][1] for at in sorted(found)]
+
+    return collected
+
+
+@pytest.fixture(scope="session")
+def real_texts():
+    """Sixty rows of Alpaca, as one text each."""
+    path = DATA / "alpaca_cleaned.jsonl.gz"
+    if not path.is_file():
+        pytest.skip(f"no real data: {path.name} is not in CURATE_TEST_DATA or ../shared/data")
+    with gzip.open(path) as lines:
+        rows = [json.loads(line) for _, line in zip(range(60), lines, strict=False)]
+    return [f"{row['instruction']}\n{row['input']}\n{row['output']}" for row in rows]

@@ -23,7 +23,8 @@ def embed(folder, texts=TEXTS, wanted=("embedding", "truncated"), **params):
     service = ForwardService()
     files = ModelFiles(str(folder), folder, None, str(folder))
     context = Context(0, {"model": files}, {}, wanted, lambda name: service)
-    stage = EmbedSentence(SentenceParams(**params), "embed_sentence")
+    given = {"dtype": "float32", **params}
+    stage = EmbedSentence(SentenceParams(**given), "embed_sentence")
     rows = pl.DataFrame({"id": [str(i) for i in range(len(texts))], "@both": texts})
     found = pl.concat(stage.stream(rows, context)).sort("id")
     assert found.columns == ["id", *wanted]
@@ -76,6 +77,15 @@ def test_minilm_is_as_its_folder_says():
     assert cosines[0, 1] > 0.8 > 0.3 > cosines[0, 2]
     long = embed(minilm(), ["word " * 300, "word " * 240])
     assert long["truncated"].to_list() == [True, False]
+
+
+def test_bfloat16_is_near_to_float32_on_real_text(real_texts):
+    texts, wanted = sorted(real_texts, key=len)[:40], ("embedding",)
+    single = embed(minilm(), texts, wanted)["embedding"].to_numpy()
+    half = embed(minilm(), texts, wanted, dtype="bfloat16")
+    assert half.schema["embedding"] == pl.Array(pl.Float32, 384)
+    cosines = (single * half["embedding"].to_numpy()).sum(axis=1)
+    assert 0.999 < cosines.min() < 1 - 1e-7
 
 
 def test_only_what_is_wanted_comes_back(tiny):

@@ -13,11 +13,41 @@ from curate_nait.stages import Alignment, AlignmentParams
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "<s>", "<|user|>", "<|assistant|>"]
-WORDS = (
-    "the a cat dog runs sleeps over under red blue house tree and then why is it Below an "
-    "instruction that describes task Write response appropriately completes request Instruction "
-    "Response ### . :"
-).split()
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "dog",
+    "runs",
+    "sleeps",
+    "over",
+    "under",
+    "red",
+    "blue",
+    "house",
+    "tree",
+    "and",
+    "then",
+    "why",
+    "is",
+    "it",
+    "Below",
+    "an",
+    "instruction",
+    "that",
+    "describes",
+    "task",
+    "Write",
+    "response",
+    "appropriately",
+    "completes",
+    "request",
+    "Instruction",
+    "Response",
+    "###",
+    ".",
+    ":",
+]
 CHAT = (
     "{{ bos }}{% for turn in messages %}<|{{ turn.role }}|> {{ turn.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|> {% endif %}"

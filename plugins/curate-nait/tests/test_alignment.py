@@ -137,17 +137,23 @@ def pooled(tokens, pool, baseline):
 
 
 def equations(targets, pool, given):
-    """Scores of `pool` and explained variance [layers, components], from activations by token."""
+    """From activations by token: scores, explained variance [layers, components], and the gap.
+
+    The gap is the smallest one between the last component that is taken and the next, as a share
+    of the first: where it is nothing, directions are no more than rounding.
+    """
     samples = np.array([pooled(each, given["pool"], given["baseline"]) for each in targets])
     drift = np.array([each[:, -1] - each[:, 0] for each in targets])
     rows = np.array([pooled(each, given["pool"], given["baseline"]) for each in pool])
     layers = {"all": [0, 1, 2], "2..3": [1, 2]}.get(str(given["layers"]), [0, 2])
-    scores, explained = np.zeros(len(rows)), []
+    scores, explained, gap = np.zeros(len(rows)), [], 1.0
     for layer in range(3):
         own = samples[:, layer]
         mean = own.mean(axis=0)
         _, sizes, vectors = np.linalg.svd(own - mean if given["center"] else own)
-        explained.append(sizes[: given["components"]] ** 2 / (sizes**2).sum())
+        energy, count = sizes**2, given["components"]
+        explained.append(energy[:count] / energy.sum())
+        gap = min(gap, (energy[count - 1] - energy[count]) / energy[0])
         if layer not in layers:
             continue
         toward = drift[:, layer].mean(axis=0) if given["sign"] == "mean_drift" else mean
@@ -165,7 +171,7 @@ def equations(targets, pool, given):
         if given["layer_scale"] == "zscore":
             found = (found - base.mean()) / base.std()
         scores += found
-    return scores, np.array(explained)
+    return scores, np.array(explained), gap
 
 
 def expected(folder, kind, given):
@@ -187,11 +193,14 @@ def agree(lab, folder, kind, given, **written):
     stage = lab.stage(**(written or given))
     fit = lab.fit(folder, stage, lab.rows(TARGET))
     found = lab.score(folder, stage, lab.rows(pool_of(given)), {"pets": fit})["pets"].to_numpy()
-    scores, explained = expected(folder, kind, given)
+    scores, explained, gap = expected(folder, kind, given)
+    if gap < 0.03:
+        return False
     np.testing.assert_allclose(fit["explained"], explained, atol=1e-5)
     assert np.linalg.norm(fit["directions"], axis=2) == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose(found, scores, rtol=1e-5, atol=1e-5 * max(1, np.ptp(scores)))
     assert np.ptp(found) > 1e-2
+    return True
 
 
 def base(preset="paper", **changes):
@@ -205,26 +214,29 @@ SINGLES = [(name, value) for name, values in OPTIONS.items() for value in values
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_option_by_itself_is_the_equation(tiny, lab, kind, preset):
     for name, value in SINGLES:
-        agree(lab, tiny[kind], kind, base(preset, **{name: value}))
+        given = base(preset, **{name: value})
+        assert agree(lab, tiny[kind], kind, given) or name == "components"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_options_together_are_the_equations(tiny, lab, kind):
-    draw = random.Random(3)
+    draw, compared = random.Random(3), 0
     for _ in range(60):
         given = {name: draw.choice(values) for name, values in OPTIONS.items()}
         if given["template"] != "plain" and given["text"] == "response":
             given["text"] = "both"
         if given["template"] == "alpaca" and given["max_length"]:
             given["max_length"] += 24  # the prompt comes first: what is cut must not be all
-        agree(lab, tiny[kind], kind, given)
+        compared += agree(lab, tiny[kind], kind, given)
+    assert compared >= 40
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_the_readings_they_name(tiny, lab, kind, preset):
-    agree(lab, tiny[kind], kind, base(preset), preset=preset)
-    agree(lab, tiny[kind], kind, base(preset, pool="mean"), preset=preset, pool="mean")
+    assert agree(lab, tiny[kind], kind, base(preset), preset=preset)
+    changed = base(preset, similarity="dot")
+    assert agree(lab, tiny[kind], kind, changed, preset=preset, similarity="dot")
 
 
 def test_the_encoder_preset_is_the_default(lab):
@@ -262,7 +274,7 @@ def test_the_other_padding_side_makes_the_same_scores(tiny, lab, kind, hook):
         values, _ = activations(tiny[kind], kind, hook, full, mask)
         return [row[:, longest - len(each) :] for row, each in zip(values, ids, strict=True)]
 
-    scores, _ = equations(left_padded(TARGET), left_padded(POOL), given)
+    scores, _, _ = equations(left_padded(TARGET), left_padded(POOL), given)
     stage = lab.stage(**given)
     fits = {"pets": lab.fit(tiny[kind], stage, lab.rows(TARGET))}
     found = lab.score(tiny[kind], stage, lab.rows(POOL), fits)["pets"].to_numpy()

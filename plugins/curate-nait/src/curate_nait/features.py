@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = "curate-nait feature 1"
+_KEY = "feature"
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,16 @@ def write(feature: Feature, path: Path) -> None:
     """
     from safetensors.numpy import save
 
-    meta = {
+    said = {
         "format": FORMAT,
         "capability": feature.capability,
-        "samples": json.dumps(feature.samples),
-        "model": json.dumps(dict(feature.model), sort_keys=True),
-        "fingerprints": json.dumps(dict(feature.fingerprints), sort_keys=True),
-        "options": json.dumps(dict(feature.options), sort_keys=True),
+        "samples": list(feature.samples),
+        "model": dict(feature.model),
+        "fingerprints": dict(feature.fingerprints),
+        "options": dict(feature.options),
     }
-    data = save(dict(feature.arrays), metadata=meta)
+    # under one key, since several are written in an order of chance
+    data = save(dict(feature.arrays), metadata={_KEY: json.dumps(said, sort_keys=True)})
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists():
@@ -99,20 +101,20 @@ def _read(path: Path, *, arrays: bool) -> Feature:
     remedy = "Make one: curate nait extract --model ... --target NAME=FILE --out FOLDER"
     try:
         with safe_open(path, framework="numpy") as file:
-            meta = file.metadata() or {}
+            said = json.loads((file.metadata() or {}).get(_KEY, "{}"))
             names = list(file.keys()) if arrays else []
             found = {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CurateError(f"{path} cannot be read as a feature: {error}", remedy) from error
-    if meta.get("format") != FORMAT:
+    if said.get("format") != FORMAT:
         raise CurateError(f"{path} is no NAIT feature that this version reads.", remedy)
     return Feature(
-        meta["capability"],
+        said["capability"],
         found,
-        tuple(json.loads(meta["samples"])),
-        json.loads(meta["model"]),
-        json.loads(meta["fingerprints"]),
-        json.loads(meta["options"]),
+        tuple(said["samples"]),
+        said["model"],
+        said["fingerprints"],
+        said["options"],
     )
 
 
