@@ -52,7 +52,7 @@ def test_the_commands_for_ones_own_data(folder):
 
 
 def test_the_commands_in_the_text(folder):
-    for command in re.findall(r"`curate ((?:plugins|schema)[^`]*)`", README):
+    for command in re.findall(r"`curate ((?:plugins|schema|nait)[^`]*)`", README):
         assert run([sys.executable, "-m", "curate", *command.split()], folder)
 
 

@@ -15,7 +15,7 @@ from scipy.linalg import eigh
 
 from curate.api import CurateError
 
-ERRORS = {"float32": 2e-6, "bfloat16": 4e-3}
+ERRORS = {"float32": 1e-5, "bfloat16": 4e-3}
 """How far another machine may move a projection, as a share of its usual size, by dtype."""
 
 Arrays = Mapping[str, NDArray[Any]]
