@@ -37,6 +37,7 @@ from curate_embed.builtin import minilm
 from curate_embed.encoder import Encoder
 from curate_embed.loading import Loaded
 from curate_embed.structure import find_blocks
+from curate_embed.watching import Watch
 from curate_nait.stages import Alignment, AlignmentParams
 
 CAPABILITIES = ("math", "code", "knowledge", "reasoning", "languages")
@@ -104,7 +105,10 @@ def built(given: argparse.Namespace, tokenizer: Any) -> Loaded:
     model.eval().requires_grad_(False)
     blocks = find_blocks(model, "random")
     device = torch.device(given.device)
-    return Loaded("random", model, tokenizer, blocks, given.width, REACH, REACH, 0, device)
+    watch = Watch(blocks, given.width, "random", compiled=False)
+    return Loaded(
+        "random", model, tokenizer, len(blocks), watch, given.width, REACH, REACH, 0, device
+    )
 
 
 def alignment() -> tuple[Alignment, Context]:

@@ -278,7 +278,8 @@ class Scorers:
         for name, stage in stages.items():
             given = stage.params
             values = of_way[given.hook, given.pool, given.baseline].astype(np.float32, copy=False)
-            values = values.reshape(len(texts), 2, self._model.blocks, -1)
+            blocks = self._model.blocks
+            values = values[:, :-blocks].reshape(len(texts), 2, blocks, -1)
             fits[name] = {
                 capability: directions_of(
                     part[:, 0],

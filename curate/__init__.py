@@ -109,6 +109,7 @@ class _Run(ModuleType):
         out: str | Path = "curated",
         limit: int | None = None,
         engine: str = "local",
+        workers: int = 1,
     ) -> Version:
         """Run a recipe and open the version that comes out.
 
@@ -118,6 +119,8 @@ class _Run(ModuleType):
             out: Where versions live.
             limit: Take the first rows of each source only, and publish a preview.
             engine: Where the work is done.
+            workers: Processes that score rows. They import the calling script anew, which must
+                guard its own work by `if __name__ == "__main__":`.
 
         Raises:
             RecipeError: The recipe is wrong.
@@ -126,9 +129,15 @@ class _Run(ModuleType):
         from curate.versions.make import run_recipe
         from curate.versions.open import Version
 
-        return Version(
-            run_recipe(_source(recipe), _sets(set), out=Path(out), limit=limit, engine=engine).path
+        result = run_recipe(
+            _source(recipe),
+            _sets(set),
+            out=Path(out),
+            limit=limit,
+            engine=engine,
+            workers=workers,
         )
+        return Version(result.path)
 
 
 __version__: str

@@ -57,8 +57,8 @@ def register_formats(register: Callable[[Format], None]) -> None:
 
 
 @hookspec
-def register_engines(register: Callable[[Callable[[], Engine]], None]) -> None:
-    """Offer the engine of the entry point's name, as a function that makes it."""
+def register_engines(register: Callable[[Callable[[int], Engine]], None]) -> None:
+    """Offer the engine of the entry point's name, as a function from a number of workers to it."""
 
 
 @hookspec

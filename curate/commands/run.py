@@ -25,6 +25,13 @@ import click
 )
 @click.option("--engine", default="local", show_default=True, help="Where the work is done.")
 @click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Processes that score rows, each on a GPU of its own where there are several.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
@@ -32,7 +39,13 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    recipe: Path, sets: tuple[str, ...], out: Path, engine: str, limit: int | None, as_json: bool
+    recipe: Path,
+    sets: tuple[str, ...],
+    out: Path,
+    engine: str,
+    workers: int,
+    limit: int | None,
+    as_json: bool,
 ) -> None:
     """Run RECIPE and publish a version of the curated dataset."""
     import sys
@@ -48,7 +61,15 @@ def command(
             from curate.run.progress import TerminalProgress
 
             observers.append(stack.enter_context(TerminalProgress(Console(stderr=True))))
-        result = run_recipe(recipe, sets, out=out, engine=engine, limit=limit, observers=observers)
+        result = run_recipe(
+            recipe,
+            sets,
+            out=out,
+            engine=engine,
+            workers=workers,
+            limit=limit,
+            observers=observers,
+        )
     if as_json:
         import json
         from dataclasses import asdict

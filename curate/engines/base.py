@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,8 +59,10 @@ class Engine(Protocol):
     as it likes. An exception of the work ends the iteration; what was handed over before counts.
     """
 
-    def run(
-        self, work: Callable[[pl.DataFrame], Iterator[pl.DataFrame]], rows: pl.DataFrame
-    ) -> Iterator[pl.DataFrame]:
+    def run(self, work: Work, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Hand over the results of `work` on `rows` as they come."""
+        ...
+
+    def close(self) -> None:
+        """End whatever was started."""
         ...

@@ -217,12 +217,12 @@ class Registry:
         """Every row shape that loads, by name."""
         return self._all("curate.readers", loader.single)
 
-    def engine(self, name: str) -> Engine:
-        """A new engine of a name such as `local`."""
+    def engine(self, name: str, workers: int = 1) -> Engine:
+        """A new engine of a name such as `local`, with so many workers."""
         point = self.point("curate.engines", name)
         make = self._load(loader.single, point)
         with loader.blamed(point, "failed while making its engine"):
-            engine: Engine = make()
+            engine: Engine = make(workers)
         return engine
 
     def observers(self) -> list[Observer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ def run_recipe(
     *,
     out: Path = Path("curated"),
     engine: str = "local",
+    workers: int = 1,
     limit: int | None = None,
     observers: Sequence[Observer] = (),
 ) -> RunResult:
@@ -52,6 +54,7 @@ def run_recipe(
         sets: Overrides, each `a.b.c=value`.
         out: Where versions live.
         engine: Name of the engine.
+        workers: Processes that it uses.
         limit: Take the first rows of each source only, and publish a preview.
         observers: Told of everything that happens.
 
@@ -77,12 +80,11 @@ def run_recipe(
     from curate.versions.store import publish, publish_preview
 
     watching = [*observers, *registry.observers()]
-    tools = Tools(
-        registry, Memo(home() / "memo"), registry.engine(engine), checked.recipe.seed, watching
-    )
-    stages = [step.id for step in checked.steps]
-    tools.tell("run_started", {"name": name, "seed": checked.recipe.seed, "stages": stages})
-    outcome = execute(resolved, tools, limit)
+    seed, stages = checked.recipe.seed, [step.id for step in checked.steps]
+    with closing(registry.engine(engine, workers)) as started:
+        tools = Tools(registry, Memo(home() / "memo"), started, seed, watching)
+        tools.tell("run_started", {"name": name, "seed": seed, "stages": stages})
+        outcome = execute(resolved, tools, limit)
     published = (publish if limit is None else publish_preview)(outcome, out)
     result = RunResult(published.path, published.version, published.digest, published.new, False)
     tools.tell(

@@ -119,6 +119,8 @@ def test_a_feature_says_what_it_was_made_from(place, capsys):
         assert set(file.keys()) == {
             "directions", "mean", "explained",
             "centre_dot", "spread_dot", "centre_cosine", "spread_cosine",
+            "size_dot",
+            "size_cosine",
         }  # fmt: skip
         directions = file.get_tensor("directions")
     assert directions.shape == (6, 1, 384)

@@ -9,17 +9,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from curate.api import CurateError, Pass, Reader, Site
+from curate.api import CurateError, Pass, Reader
 from curate_embed.loading import Loaded
 from curate_embed.shapes import Buckets, Shape
-from curate_embed.structure import find_projections, neurons_of
 from curate_embed.templates import renderer, rows_of
 
 if TYPE_CHECKING:
@@ -28,9 +26,9 @@ if TYPE_CHECKING:
 _SLICE = 1024  # texts tokenised at once
 _AHEAD = 2  # slices tokenised ahead of the model
 
-TOKENS = {"cpu": 2048, "cuda": 32768}
+TOKENS = {"cpu": 2048, "cuda": 8192}
 """Tokens of one batch, roughly: on a processor more leave its caches and fewer keep it waiting;
-a GPU wants many."""
+a GPU wants more, but half-empty last batches weigh more then."""
 
 _Values = NDArray[np.floating[Any]]
 _Result = tuple[NDArray[np.int64], list[_Values], NDArray[np.bool_]]
@@ -54,19 +52,15 @@ class Encoder:
         self._wanted = wanted
         self._render, self._specials = renderer(wanted, loaded.tokenizer)
         self._count = count
-        self.blocks = len(loaded.blocks)
+        self.blocks = loaded.blocks
         self.width = loaded.width
         self.max_length = min(loaded.reach, wanted.max_length or loaded.own_length)
         self._tokens = TOKENS.get(loaded.device.type, TOKENS["cuda"])
 
-    @cached_property
-    def _projections(self) -> tuple[torch.nn.Module, ...]:
-        return find_projections(self._loaded.blocks, self.width, self._loaded.name)
-
     @property
     def neurons(self) -> int:
         """See `curate.passes.LoadedModel`."""
-        return neurons_of(self._projections[0])
+        return self._loaded.watch.neurons
 
     def run(self, rows: pl.DataFrame, readers: Sequence[Reader]) -> Iterator[_Result]:
         """See `curate.passes.LoadedModel`.
@@ -191,50 +185,10 @@ class Encoder:
     def _read(self, ids: torch.Tensor, mask: torch.Tensor, readers: Sequence[Reader]) -> None:
         for reader in readers:
             reader.start(mask)
-        hooks = []
-        try:
-            if blocks := _wanting(readers, "blocks"):
-                for layer, block in enumerate(self._loaded.blocks):
-                    hook = self._hidden(_after(blocks, "blocks", layer))
-                    hooks.append(block.register_forward_hook(hook))
-            if neurons := _wanting(readers, "neurons"):
-                for layer, module in enumerate(self._projections):
-                    hook = self._hidden(_before(neurons, "neurons", layer))
-                    hooks.append(module.register_forward_pre_hook(hook))
+        watch = self._loaded.watch
+        with watch.shown_to(readers):
             output = self._loaded.model(input_ids=ids, attention_mask=mask.long())
-        finally:
-            for handle in hooks:
-                handle.remove()
-        for reader in _wanting(readers, "final"):
-            reader.see("final", 0, output.last_hidden_state)
-
-    def _hidden(self, hook: Callable[..., None]) -> Callable[..., None]:
-        """The hook, kept from the compiler where there is one: every batch brings a new one."""
-        if not self._wanted.compile:
-            return hook
-        hidden: Callable[..., None] = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        return hidden
-
-
-def _wanting(readers: Sequence[Reader], site: Site) -> list[Reader]:
-    return [reader for reader in readers if site in reader.sites]
-
-
-def _after(readers: Sequence[Reader], site: Site, layer: int) -> Callable[..., None]:
-    def hook(_module: Any, _inputs: Any, output: Any) -> None:
-        values = output[0] if isinstance(output, tuple) else output
-        for reader in readers:
-            reader.see(site, layer, values)
-
-    return hook
-
-
-def _before(readers: Sequence[Reader], site: Site, layer: int) -> Callable[..., None]:
-    def hook(_module: Any, inputs: Any) -> None:
-        for reader in readers:
-            reader.see(site, layer, inputs[0])
-
-    return hook
+            watch.final(output.last_hidden_state)
 
 
 def _joined(results: Sequence[_Result]) -> _Result:

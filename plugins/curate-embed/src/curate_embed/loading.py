@@ -5,7 +5,8 @@ Imports torch and transformers; imported by `forward` when a model is opened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,6 +20,7 @@ from transformers.utils import logging as hf_logging
 from curate.api import CurateError
 from curate_embed.pooling import max_length_of
 from curate_embed.structure import find_blocks, text_config
+from curate_embed.watching import Watch
 
 _FARTHEST = 2**20
 """Tokens that a model without a stated reach is given; tokenizers write 1e30 there."""
@@ -32,7 +34,8 @@ class Loaded:
         name: Its folder, for messages.
         model: The transformer without a head, in float32, set to evaluation.
         tokenizer: Its fast tokenizer.
-        blocks: Its transformer blocks, first to last.
+        blocks: How many transformer blocks it has.
+        watch: Shows readers what passes through it.
         width: Of its hidden states.
         reach: Tokens that it can take.
         own_length: Tokens that it was trained for as a sentence model, or else its reach.
@@ -44,7 +47,8 @@ class Loaded:
     name: str
     model: Any
     tokenizer: Any
-    blocks: Sequence[torch.nn.Module]
+    blocks: int
+    watch: Watch
     width: int
     reach: int
     own_length: int
@@ -66,7 +70,10 @@ def load(path: Path, digest: str, dtype: str, compiled: bool) -> Loaded:  # noqa
     Raises:
         CurateError: It cannot be loaded, lacks weights, or has no blocks that can be found.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cpu")
+    if torch.cuda.is_available():  # a worker takes the GPU of its number
+        number = int(os.environ.get("CURATE_WORKER", "0"))
+        device = torch.device("cuda", number % torch.cuda.device_count())
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(
@@ -99,7 +106,8 @@ def load(path: Path, digest: str, dtype: str, compiled: bool) -> Loaded:  # noqa
         for token in (tokenizer.pad_token_id, text_config(model).pad_token_id, 0)
         if token is not None
     )
-    blocks = find_blocks(model, path.name)
+    blocks, width = find_blocks(model, path.name), int(text_config(model).hidden_size)
+    watch = Watch(blocks, width, path.name, compiled=compiled)
     if compiled:
         for block in blocks:
             block.forward = torch.compile(block.forward)
@@ -108,8 +116,9 @@ def load(path: Path, digest: str, dtype: str, compiled: bool) -> Loaded:  # noqa
         path.name,
         model,
         tokenizer,
-        blocks,
-        int(text_config(model).hidden_size),
+        len(blocks),
+        watch,
+        width,
         reach,
         max_length_of(path) or reach,
         pad,

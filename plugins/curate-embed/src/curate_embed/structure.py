@@ -59,8 +59,8 @@ def find_projections(
 ) -> tuple[torch.nn.Module, ...]:
     """The down-projection of each block's MLP: its input are the MLP's neurons.
 
-    Of the linear maps outside attention that end in the hidden width it is the widest, and of
-    several equally wide ones the last.
+    Of the linear maps outside attention that lead from another width to the hidden width it is the
+    widest; where all lead from the hidden width itself, the last.
 
     Args:
         blocks: The blocks.
@@ -83,7 +83,7 @@ def find_projections(
         ending = [(size[0], module) for size, module in sizes if size and size[1] == width]
         if not ending:
             raise _no_neurons(name, f"block {at + 1} has no linear map to its width {width}")
-        widest = max(size for size, _ in ending)
+        widest = max((size for size, _ in ending if size != width), default=width)
         found.append([module for size, module in ending if size == widest][-1])
     return tuple(found)
 

@@ -15,8 +15,8 @@ from scipy.linalg import eigh
 
 from curate.api import CurateError
 
-ERRORS = {"float32": 1e-5, "bfloat16": 4e-3}
-"""How far another machine may move a projection, as a share of its usual size, by dtype."""
+ERRORS = {"float32": 2e-6, "bfloat16": 1e-3}
+"""How far another machine may move a projection, by dtype: a share of the activation's length."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -24,6 +24,7 @@ Arrays = Mapping[str, NDArray[Any]]
 def directions_of(
     activations: NDArray[np.float32],
     drift: NDArray[np.float32] | None = None,
+    lengths: NDArray[np.float32] | None = None,
     *,
     center: bool,
     components: int = 1,
@@ -36,6 +37,8 @@ def directions_of(
     Args:
         activations: float32 [samples, layers, width], pooled.
         drift: float32 [samples, layers, width]: last token minus first.
+        lengths: float32 [samples, layers] of the pooled activations before any baseline is taken
+            off; by default of `activations`.
         center: Take the mean off before the decomposition.
         components: How many.
 
@@ -44,7 +47,8 @@ def directions_of(
         [layers, components], the share of the (un)centred sum of squares that each explains;
         `mean` float32 [layers, width]; and of the samples' own projections, for each similarity,
         `centre_<similarity>` and `spread_<similarity>` float64 [layers]: mean and standard
-        deviation.
+        deviation; and `size_<similarity>` float64 [layers]: what an error of the activations that
+        is as long as they are would make of a projection.
 
     Raises:
         ValueError: There are too few samples, or they are zero or (centred) do not differ.
@@ -65,13 +69,13 @@ def directions_of(
         toward = mean if drift is None else drift[:, layer].astype(np.float64).mean(axis=0)
         vectors = np.array([_pointing(vector, toward) for vector in vectors]).astype(np.float32)
         dots = (samples @ vectors.astype(np.float64).T).sum(axis=1)
-        own = {
-            "dot": dots,
-            "cosine": dots / np.maximum(np.linalg.norm(samples, axis=1), 1e-30),
-        }
+        norms = np.maximum(np.linalg.norm(samples, axis=1), 1e-30)
+        size = float((norms if lengths is None else lengths[:, layer]).mean())
+        own = {"dot": dots, "cosine": dots / norms}
         parts = {"directions": vectors, "explained": explained, "mean": mean.astype(np.float32)}
         parts |= {f"centre_{name}": values.mean() for name, values in own.items()}
         parts |= {f"spread_{name}": values.std() for name, values in own.items()}
+        parts |= {"size_dot": size, "size_cosine": size / norms.mean()}
         for name, value in parts.items():
             found.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in found.items()}
@@ -165,7 +169,7 @@ def combined(
 
 def tolerance_of(fit: Arrays, similarity: str, scale: str, layers: list[int], dtype: str) -> float:
     """How far another machine may move a score; arguments as in `combined`."""
-    sizes = np.ones(len(fit["mean"])) if similarity == "cosine" else np.abs(fit["centre_dot"])
+    sizes = fit[f"size_{similarity}"]
     if scale == "zscore":
         sizes = sizes / np.maximum(fit[f"spread_{similarity}"], 1e-12)
     return float(ERRORS[dtype] * sizes[layers].sum())

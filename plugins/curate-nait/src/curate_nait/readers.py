@@ -41,11 +41,14 @@ class Pooling:
 
     def pooled(self, values: torch.Tensor) -> torch.Tensor:
         """Activations [rows, tokens, width] to float32 [rows, width]."""
-        if self._pool == "last":
-            vectors = values[self._rows, self._ends].float()
-        else:
-            vectors = self._mean(values)
+        vectors = self.whole(values)
         return vectors - values[:, 0].float() if self._baseline == "first" else vectors
+
+    def whole(self, values: torch.Tensor) -> torch.Tensor:
+        """The same before the baseline is taken off."""
+        if self._pool == "last":
+            return values[self._rows, self._ends].float()
+        return self._mean(values)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
         if values.dtype == torch.float32:
@@ -67,7 +70,10 @@ class Pooling:
 
 
 class SampleReader:
-    """Pooled activations, float32 [rows, layers * width], twice as many with the drift behind.
+    """What a fit reads of samples, float32 [rows, values].
+
+    Pooled activations [layers * width]; if wanted as many of the drift; lengths of the pooled
+    activations before the baseline was taken off [layers].
 
     Args:
         hook: `block_output` or `mlp_neurons`.
@@ -81,21 +87,23 @@ class SampleReader:
         self._drift = drift
         self._pooled: list[torch.Tensor] = []
         self._drifts: list[torch.Tensor] = []
+        self._lengths: list[torch.Tensor] = []
 
     def start(self, mask: torch.Tensor) -> None:
         """See `curate.passes.Reader`."""
         self._pooling.start(mask)
-        self._pooled, self._drifts = [], []
+        self._pooled, self._drifts, self._lengths = [], [], []
 
     def see(self, site: Site, layer: int, values: torch.Tensor) -> None:  # noqa: ARG002 - layers come in order
         """See `curate.passes.Reader`."""
         self._pooled.append(self._pooling.pooled(values))
         if self._drift:
             self._drifts.append(self._pooling.drift(values))
+        self._lengths.append(self._pooling.whole(values).norm(dim=1, keepdim=True))
 
     def finish(self) -> torch.Tensor:
         """See `curate.passes.Reader`."""
-        return torch.cat([*self._pooled, *self._drifts], dim=1)
+        return torch.cat([*self._pooled, *self._drifts, *self._lengths], dim=1)
 
 
 class ProjectionReader:

@@ -270,9 +270,9 @@ class Alignment(ForwardStage):
         if part in self.params.features:
             return read(Path(self.params.features[part].path).expanduser()).arrays
         try:
-            activations, drift = self._samples(rows, ctx)
+            given = self.params
             return directions_of(
-                activations, drift, center=self.params.center, components=self.params.components
+                *self._samples(rows, ctx), center=given.center, components=given.components
             )
         except ValueError as error:
             raise CurateError(
@@ -282,8 +282,8 @@ class Alignment(ForwardStage):
 
     def _samples(
         self, rows: pl.DataFrame, ctx: Context
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Pooled activations float32 [rows, layers, width], and the drift where it is wanted."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32]]:
+        """Pooled activations, the drift where it is wanted, lengths: see `directions_of`."""
         import numpy as np
 
         from curate_nait.readers import Pooling, SampleReader
@@ -295,11 +295,13 @@ class Alignment(ForwardStage):
         width = model.neurons if given.hook == "mlp_neurons" else model.width
         pooling, drift = Pooling(given.pool, given.baseline), given.sign == "mean_drift"
         reader = SampleReader(given.hook, pooling, drift=drift)
-        parts = 2 if drift else 1
-        found = np.empty((len(rows), parts, model.blocks, width), dtype=np.float32)
+        parts, blocks = 2 if drift else 1, model.blocks
+        found = np.empty((len(rows), parts, blocks, width), dtype=np.float32)
+        lengths = np.empty((len(rows), blocks), dtype=np.float32)
         for positions, (values,), _ in model.run(rows, [reader]):
-            found[positions] = values.reshape(len(positions), parts, model.blocks, width)
-        return found[:, 0], found[:, 1] if drift else None
+            found[positions] = values[:, :-blocks].reshape(len(positions), parts, blocks, width)
+            lengths[positions] = values[:, -blocks:]
+        return found[:, 0], found[:, 1] if drift else None, lengths
 
     def reader(self, model: LoadedModel, ctx: Context) -> Reader:
         """Projects inside the pass on every capability that is wanted."""
