@@ -169,7 +169,8 @@ def combined(
 
 def tolerance_of(fit: Arrays, similarity: str, scale: str, layers: list[int], dtype: str) -> float:
     """How far another machine may move a score; arguments as in `combined`."""
-    sizes = fit[f"size_{similarity}"]
+    # the projections on several unit vectors are added up
+    sizes = fit[f"size_{similarity}"] * np.sqrt(fit["directions"].shape[1])
     if scale == "zscore":
         sizes = sizes / np.maximum(fit[f"spread_{similarity}"], 1e-12)
     return float(ERRORS[dtype] * sizes[layers].sum())
