@@ -61,7 +61,7 @@ class Pass:
     max_length: int | None = None
     dtype: str = "float32"
     compile: bool = field(default=False, compare=False)
-    batch_size: int = field(default=1, compare=False)
+    batch_size: int = field(default=8, compare=False)
 
 
 class Reader(Protocol):
@@ -205,7 +205,7 @@ class PassParams(Params):
         int,
         Neutral(),
         Field(ge=1, description="Batches computed between two results; changes no value."),
-    ] = 1
+    ] = 8
 
     @model_validator(mode="after")
     def _readable(self) -> Self:

@@ -354,3 +354,25 @@ def test_presets_are_shown_and_filled_in(place, capsys):
     assert same.digest == paper.digest
     mine = curate.run(recipe(nait(targets=targets("math"), preset="paper", similarity="cosine")))
     assert mine.digest != paper.digest
+
+
+def test_a_grown_pool_and_another_cut(place):
+    three = {"math": "math.jsonl", "code": "code.jsonl", "all": "pool.jsonl"}
+    top = {"filter": "core.top", "with": {"by": "nait_math", "fraction": 0.5}}
+    curate.run(recipe(EMBED, nait(targets=three), top))
+    more = ["Add 5 and 6.\n5 + 6 = 11.", "Sort a list.\nxs.sort()", "Name a bird.\nA wren."]
+    write(place / "targets.jsonl", [*MATH[3:], *CODE[2:], *OTHER])
+    write(place / "pool.jsonl", [*MATH[3:], *CODE[2:], *OTHER, *more])
+    three["all"] = "targets.jsonl"  # the rows that the pool had before
+    grown = curate.run(recipe(EMBED, nait(targets=three), top))
+    for id in ("embed", "nait"):
+        assert stage_of(grown, id)["memo"]["hits"] == (8 if id == "embed" else 11)
+    assert stage_of(grown, "embed")["counts"]["pass.rows"] == 3
+    assert stage_of(grown, "nait")["counts"] == {}
+    cut = {**top, "with": {"by": "nait_code", "fraction": 0.3}}
+    again = curate.run(recipe(EMBED, nait(targets=three), cut))
+    assert [stage_of(again, id)["memo"]["computed"] for id in ("embed", "nait")] == [0, 0]
+    os.environ["CURATE_HOME"] = str(place / "fresh")
+    fresh = curate.run(recipe(EMBED, nait(targets=three), top, name="fresh"))
+    assert fresh.scores.equals(grown.scores)
+    assert fresh.frame().equals(grown.frame())

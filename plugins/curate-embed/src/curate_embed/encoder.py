@@ -5,10 +5,11 @@ Rows are padded on the right, so that the positions a model counts by itself are
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SLICE = 1024  # texts tokenised at once
-_AHEAD = 2  # slices tokenised ahead of the model
 
 TOKENS = {"cpu": 2048, "cuda": 8192}
 """Tokens of one batch, roughly: on a processor more leave its caches and fewer keep it waiting;
@@ -55,6 +55,7 @@ class Encoder:
         self.blocks = loaded.blocks
         self.width = loaded.width
         self.max_length = min(loaded.reach, wanted.max_length or loaded.own_length)
+        self._tokenizer = _cutting(loaded.tokenizer, self.max_length)
         self._tokens = TOKENS.get(loaded.device.type, TOKENS["cuda"])
 
     @property
@@ -88,27 +89,35 @@ class Encoder:
     def _batches(
         self, rows: Sequence[tuple[Any, ...]]
     ) -> Iterator[tuple[tuple[Shape, list[_Text]] | None, str]]:
-        """Batches as they fill, tokenised ahead in a thread; or what is wrong with a row."""
+        """Batches as they fill, or what is wrong with a row."""
         buckets = Buckets(self.max_length, self._tokens)
         texts: dict[int, _Text] = {}
-        with ThreadPoolExecutor(1) as thread:
-            starts = iter(range(0, len(rows), _SLICE))
-            ahead: deque[Future[tuple[list[_Text], str]]] = deque()
-            while True:
-                for start in starts:
-                    ahead.append(thread.submit(self._tokenise, rows[start : start + _SLICE], start))
-                    if len(ahead) > _AHEAD:
-                        break
-                if not ahead:
-                    break
-                slice_, problem = ahead.popleft().result()
-                if problem:
-                    yield None, problem
-                for text in slice_:
-                    texts[text.position] = text
-                    full = buckets.add(text.position, len(text.ids))
-                    if full:
-                        yield (full[0], [texts.pop(at) for at in full[1]]), ""
+        # On a processor the tokenizer and the model take turns, each with all of its cores; beside
+        # a GPU the next texts are tokenised while it works.
+        beside = self._loaded.device.type != "cpu"
+        threads = 1 if beside else torch.get_num_threads()
+        starts = iter(range(0, len(rows), _SLICE))
+        with ThreadPoolExecutor(threads) as pool:
+
+            def submit() -> list[Future[tuple[list[_Text], str]]]:
+                return [
+                    pool.submit(self._tokenise, rows[start : start + _SLICE], start)
+                    for start in islice(starts, threads)
+                ]
+
+            working = submit()
+            while working:
+                done = [future.result() for future in working]
+                working = submit() if beside else []
+                for some, problem in done:
+                    if problem:
+                        yield None, problem
+                    for text in some:
+                        texts[text.position] = text
+                        full = buckets.add(text.position, len(text.ids))
+                        if full:
+                            yield (full[0], [texts.pop(at) for at in full[1]]), ""
+                working = working or submit()
         for shape, positions in buckets.rest():
             yield (shape, [texts.pop(at) for at in positions]), ""
 
@@ -124,13 +133,9 @@ class Encoder:
         if not texts:
             return [], problem
         found = []
-        batch = self._loaded.tokenizer(
-            texts,
-            truncation=True,
-            max_length=self.max_length,
-            add_special_tokens=self._specials,
-        )
-        for at, encoding in zip(positions, batch.encodings, strict=True):
+        # the fast tokenizer itself: what transformers adds (masks, offsets) is not needed
+        batch = self._tokenizer.encode_batch_fast(texts, add_special_tokens=self._specials)
+        for at, encoding in zip(positions, batch, strict=True):
             ids = np.array(encoding.ids, dtype=np.int32)
             if len(ids):
                 found.append(_Text(at, ids, bool(encoding.overflowing)))
@@ -189,6 +194,14 @@ class Encoder:
         with watch.shown_to(readers):
             output = self._loaded.model(input_ids=ids, attention_mask=mask.long())
             watch.final(output.last_hidden_state)
+
+
+def _cutting(tokenizer: Any, max_length: int) -> Any:
+    """A copy of the fast tokenizer behind a tokenizer, that cuts texts and does not pad."""
+    fast = deepcopy(tokenizer.backend_tokenizer)
+    fast.no_padding()
+    fast.enable_truncation(max_length, direction=tokenizer.truncation_side)
+    return fast
 
 
 def _joined(results: Sequence[_Result]) -> _Result:

@@ -37,12 +37,16 @@ class Pooling:
         counts = mask.sum(dim=1)
         self._rows = torch.arange(len(mask), device=mask.device)
         self._ends = counts - 1
+        self._both = torch.stack([torch.zeros_like(self._ends), self._ends], dim=1)
         self._weights = (mask.float() / counts.unsqueeze(-1)).unsqueeze(1)
 
     def pooled(self, values: torch.Tensor) -> torch.Tensor:
         """Activations [rows, tokens, width] to float32 [rows, width]."""
-        vectors = self.whole(values)
-        return vectors - values[:, 0].float() if self._baseline == "first" else vectors
+        if self._baseline == "none":
+            return self.whole(values)
+        if self._pool == "last":
+            return self.drift(values)
+        return self.whole(values) - values[:, 0].float()
 
     def whole(self, values: torch.Tensor) -> torch.Tensor:
         """The same before the baseline is taken off."""
@@ -66,7 +70,8 @@ class Pooling:
 
     def drift(self, values: torch.Tensor) -> torch.Tensor:
         """Last token minus first, float32 [rows, width]."""
-        return values[self._rows, self._ends].float() - values[:, 0].float()
+        both = values[self._rows.unsqueeze(1), self._both].float()
+        return both[:, 1] - both[:, 0]
 
 
 class SampleReader:
@@ -129,12 +134,13 @@ class ProjectionReader:
     ) -> None:
         self.sites: frozenset[Site] = frozenset({SITES[hook]} if directions else ())
         self._pooling = pooling
-        # their sum over components projects like the components together
+        # their sum over components projects like the components together; [layers, width, 1]
         self._directions = [
-            torch.from_numpy(each.astype(np.float64).sum(axis=1)) for each in directions
+            torch.from_numpy(each.astype(np.float64).sum(axis=1)).unsqueeze(2)
+            for each in directions
         ]
         self._cosine = similarity == "cosine"
-        self._found: list[list[torch.Tensor]] = []
+        self._vectors: list[torch.Tensor] = []
         self._rows = 0
 
     def start(self, mask: torch.Tensor) -> None:
@@ -142,16 +148,19 @@ class ProjectionReader:
         self._rows = len(mask)
         self._pooling.start(mask)
         self._directions = [each.to(mask.device) for each in self._directions]
-        self._found = [[] for _ in self._directions]
+        self._vectors = []
 
-    def see(self, site: Site, layer: int, values: torch.Tensor) -> None:  # noqa: ARG002 - it asks for one
+    def see(self, site: Site, layer: int, values: torch.Tensor) -> None:  # noqa: ARG002 - layers come in order
         """See `curate.passes.Reader`."""
-        vectors = self._pooling.pooled(values).double()
-        lengths = vectors.norm(dim=1).clamp_min(1e-30) if self._cosine else 1.0
-        for direction, found in zip(self._directions, self._found, strict=True):
-            found.append(torch.mv(vectors, direction[layer]) / lengths)
+        self._vectors.append(self._pooling.pooled(values))
 
     def finish(self) -> torch.Tensor:
         """See `curate.passes.Reader`."""
-        every = [values for found in self._found for values in found]
-        return torch.stack(every, dim=1).float() if every else torch.empty(self._rows, 0)
+        if not self._directions:
+            return torch.empty(self._rows, 0)
+        vectors = torch.stack(self._vectors).double()  # [layers, rows, width]
+        found = [torch.bmm(vectors, each).squeeze(2) for each in self._directions]
+        together = torch.stack(found)  # [capabilities, layers, rows]
+        if self._cosine:
+            together = together / vectors.norm(dim=2).clamp_min(1e-30)
+        return together.permute(2, 0, 1).reshape(self._rows, -1).float()
