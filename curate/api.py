@@ -33,7 +33,7 @@ from curate.contract import (
     Stage,
     TextChoice,
 )
-from curate.errors import CurateError
+from curate.errors import CurateError, nearest
 from curate.hookspecs import hookimpl
 from curate.host import Apart, Host
 from curate.passes import (
@@ -98,5 +98,6 @@ __all__ = [
     "TextChoice",
     "columns_of",
     "hookimpl",
+    "nearest",
     "rank",
 ]

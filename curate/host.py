@@ -22,12 +22,14 @@ class Apart:
         models: Files of the models that its parameters name.
         arrays: Fitted arrays by part and name.
         ids: For each part the ids of the rows that it was fitted on.
+        counts: What the fit counted; nothing where it was remembered.
     """
 
     stage: Stage
     models: Mapping[str, ModelFiles]
     arrays: Mapping[str, Mapping[str, NDArray[Any]]]
     ids: Mapping[str, tuple[str, ...]]
+    counts: Mapping[str, int]
 
 
 class Host(Protocol):

@@ -60,7 +60,7 @@ class Pass:
     text: Literal["instruction", "response", "both"] = "both"
     max_length: int | None = None
     dtype: str = "float32"
-    compile: bool = field(default=False, compare=False)
+    compile: bool = False
     batch_size: int = field(default=8, compare=False)
 
 
@@ -198,9 +198,9 @@ class PassParams(Params):
         Auto("forward"),
         Field(description="auto: bfloat16 where the hardware computes in it, else float32."),
     ] = "auto"
-    compile: Annotated[
-        bool, Neutral(), Field(description="Run the model's blocks through torch.compile.")
-    ] = False
+    compile: Annotated[bool, Field(description="Run the model's blocks through torch.compile.")] = (
+        False
+    )
     batch_size: Annotated[
         int,
         Neutral(),
@@ -216,7 +216,7 @@ class PassParams(Params):
         return self
 
 
-PASS = ("model", "template", "text", "max_length", "dtype")
+PASS = ("model", "template", "text", "max_length", "dtype", "compile")
 """The parameters on which what a pass gives depends."""
 
 

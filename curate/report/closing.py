@@ -110,8 +110,11 @@ def _funnel(version: Version, console: Console) -> Table:
 def _happened(step: Step) -> str:
     parts = [part for part in (step.why().replace("_", " "),) if part]
     if step.remembered:
-        where = f"in the pass of {step.shared}" if step.shared else "remembered"
-        parts.append(f"{step.remembered:,} of {step.distinct:,} {where}")
+        before = step.remembered - step.taken
+        if before:
+            parts.append(f"{before:,} of {step.distinct:,} remembered")
+        if step.taken:
+            parts.append(f"{step.taken:,} in the pass of {step.shared}")
     elif step.distinct:
         parts.append(f"{step.distinct:,} computed")
     return ", ".join(parts)

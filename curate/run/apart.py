@@ -33,14 +33,15 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
     execution = _execution(registry, stage, params, _first_table(params), seed)
     (resolved,) = execution.resolved.steps
     nobody = np.empty(0, dtype=np.int64)
-    fitted = execution.fit(resolved, [], nobody, StageFacts())
+    facts = StageFacts()
+    fitted = execution.fit(resolved, [], nobody, facts)
     rows = {
         part: execution.reference_rows(resolved, target, [])["id"].to_list()
         for part, target in resolved.step.stage.fits().items()
         if isinstance(target, Reference)
     }
     ids = {part: tuple(sorted(found)) for part, found in rows.items()}
-    return Apart(resolved.step.stage, resolved.models, fitted.arrays, ids)
+    return Apart(resolved.step.stage, resolved.models, fitted.arrays, ids, facts.counts)
 
 
 def score(stage: str, params: Mapping[str, Any], pool: str) -> pl.DataFrame:

@@ -94,7 +94,11 @@ def _attempt(engine: Engine, work: Work, rows: pl.DataFrame, batch: _Batch) -> N
         try:
             result = next(results, None)
         except CurateError:
-            raise
+            if not work.guests:
+                raise
+            left = rows.filter(pl.col("id").is_in(list(batch.open)))
+            _attempt(engine, work.alone(), left, batch)  # perhaps it was a guest's
+            return
         except Exception as error:  # a plugin may raise anything; the row is found and carries it
             left = rows.filter(pl.col("id").is_in(list(batch.open)))
             if left.is_empty():

@@ -55,7 +55,7 @@ class Execution:
         self.arena = arena
         self.tools = tools
         self.entries: list[dict[str, Any]] = []
-        self.tolerances: dict[str, float] = {}
+        self.tolerances: dict[str, float | None] = {}
         self.fitted: dict[str, Fitted] = {}
         self.ahead: dict[str, Guest] = {}
 
@@ -180,7 +180,7 @@ class Execution:
         if isinstance(stage, ScoreStage):
             for name in stage.outputs():
                 column = f"{stage.id}_{name}"
-                self.tolerances[column] = stage.tolerance(name, fitted.arrays)
+                self.tolerances[column] = self._tolerance(stage, name, fitted)
             guests = self._guests(resolved)
             failed = score(self.arena, resolved, asked, fitted, self.tools, allowed, facts, guests)
             return np.setdiff1d(rows, failed)
@@ -247,6 +247,13 @@ class Execution:
         stay = settle(self.arena, stage.id, together, decided, facts)
         return np.concatenate([np.setdiff1d(rows, together), stay])
 
+    def _tolerance(self, stage: ScoreStage, output: str, fitted: Fitted) -> float | None:
+        """How far a score may be moved; None where what it is made of may, nobody knows how far."""
+        made_of = [self.tolerances.get(name, 0.0) for name in stage.inputs()]
+        if stage.scope == POOL and any(each is None or each > 0 for each in made_of):
+            return None
+        return stage.tolerance(output, fitted.arrays)
+
     def _guests(self, resolved: ResolvedStep) -> list[Guest]:
         """Later stages that can share a forward pass of this one, fitted.
 
@@ -267,6 +274,7 @@ class Execution:
             if (
                 isinstance(guest, ForwardStage)
                 and guest.passing(later.models) == wanted
+                and guest.inputs() == stage.inputs()
                 and later.step.where is None
                 and POOL not in guest.fits().values()
             ):

@@ -31,16 +31,23 @@ class StageFacts:
         """Add to a number."""
         self.counts[name] = self.counts.get(name, 0) + times
 
-    def note_margins(self, margins: Iterable[Margin], tolerances: Mapping[str, float]) -> None:
-        """Record margins; one is close where it does not exceed twice the tolerance."""
+    def note_margins(
+        self, margins: Iterable[Margin], tolerances: Mapping[str, float | None]
+    ) -> None:
+        """Record margins; one is close where it does not exceed twice the tolerance.
+
+        Where a tolerance is not known (None), every margin is.
+        """
         for margin in margins:
-            tolerance = tolerances.get(margin.column or "", 0.0) * margin.factor
+            known = tolerances.get(margin.column or "", 0.0)
+            tolerance = None if known is None else known * margin.factor
             self.margins.append(
                 {
                     "cut": margin.cut,
                     "distance": margin.distance,
                     "tolerance": tolerance,
-                    "close": tolerance > 0 and margin.distance <= 2 * tolerance,
+                    "close": tolerance is None
+                    or (tolerance > 0 and margin.distance <= 2 * tolerance),
                 }
             )
 

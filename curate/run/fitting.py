@@ -14,8 +14,9 @@ from curate.contract import Artifact, Context, Reference
 from curate.memo.keys import content_of_table, contents_of, key_of
 from curate.run.computing import broken
 from curate.run.facts import StageFacts
-from curate.run.resolve import ResolvedStep
+from curate.run.resolve import ResolvedStep, check_unchanged
 from curate.run.tools import Tools
+from curate.sources.files import SourceFile
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,17 @@ def fit_components(
     parts["part"] = part
     target = stage.fits()[part]
     if isinstance(target, Artifact):
-        (file,) = next(files for one, files in resolved.references.values() if one == target)
+        (file,) = _files(resolved, target)
         parts["artifact"] = file.sha256
     else:
         parts["table"] = content_of_table(contents_of(rows, stage.inputs()))
     if stage.uses_seed:
         parts["seed"] = seed
     return parts
+
+
+def _files(resolved: ResolvedStep, target: Artifact) -> tuple[SourceFile, ...]:
+    return next(files for one, files in resolved.references.values() if one == target)
 
 
 def fit_rows(
@@ -92,6 +97,9 @@ def fit(
             for name, array in fitted.items():
                 if not isinstance(array, np.ndarray) or array.dtype.hasobject:
                     raise broken(stage.name, f"fit('{part}') returned a '{name}' of no plain type")
+            target = stage.fits()[part]
+            if isinstance(target, Artifact):
+                check_unchanged(_files(resolved, target))
             stored.save(fitted)
             found = stored.load()
             assert found is not None

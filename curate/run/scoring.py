@@ -228,6 +228,8 @@ class _Seat:
             frame = new.select("id", pl.col(full).alias(name))
             good, _ = check_scores(self.stage.name, frame, set(new["id"]), {name: output})
             self.columns[name].append(good.rename({name: "value"}))
+            if name == next(iter(self.outputs)):
+                self.guest.facts.count("pass.shared", len(good))
 
 
 def columns_of(resolved: ResolvedStep, fitted: Fitted, tools: Tools) -> dict[str, Column]:

@@ -15,7 +15,8 @@ class Step:
         losses: Reason of dropped rows > count; failed and merged rows are counted by those words.
         distinct: Distinct contents that were to be scored, where the memo was asked.
         remembered: How many of them the memo held.
-        shared: The stage in whose forward pass they were computed, if it was another's.
+        shared: The stage in whose forward pass some of them were computed, if it was another's.
+        taken: How many these were.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Step:
     distinct: int
     remembered: int
     shared: str | None = None
+    taken: int = 0
 
     def why(self) -> str:
         """Rows that came and went, in words: `12 duplicate, 3 failed`."""
@@ -57,6 +59,7 @@ def _step(stage: Mapping[str, Any]) -> Step:
         distinct=memo["distinct"],
         remembered=memo["hits"],
         shared=stage.get("shares_pass_of"),
+        taken=min(stage.get("counts", {}).get("pass.shared", 0), memo["hits"]),
     )
 
 
@@ -93,27 +96,32 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
             if count:
                 found.append(f"Source {name}: {fact.replace('_', ' ')} in {count:,} rows.")
     for stage in manifest["stages"]:
-        for flag, count in stage["flags"].items():
-            if count:
-                by_source = stage.get("flags_by_source", {}).get(flag, {})
-                where = ", ".join(f"{source} {times:,}" for source, times in by_source.items())
-                found.append(
-                    f"Stage {stage['id']}: {flag.replace('_', ' ')} in {count:,} rows"
-                    f"{f' ({where})' if where else ''}."
-                )
-        smaller = stage.get("counts", {}).get("pass.smaller_shapes")
-        if smaller:
+        found += _warnings_of(stage)
+    return found
+
+
+def _warnings_of(stage: Mapping[str, Any]) -> list[str]:
+    id, counts, found = stage["id"], stage.get("counts", {}), []
+    for flag, count in stage["flags"].items():
+        if count:
+            by_source = stage.get("flags_by_source", {}).get(flag, {})
+            where = ", ".join(f"{source} {times:,}" for source, times in by_source.items())
+            shown = f" ({where})" if where else ""
+            found.append(f"Stage {id}: {flag.replace('_', ' ')} in {count:,} rows{shown}.")
+    if counts.get("target.truncated"):
+        found.append(f"Stage {id}: {counts['target.truncated']:,} texts of its targets were cut.")
+    if counts.get("pass.smaller_shapes"):
+        found.append(
+            f"Stage {id}: memory did not suffice for {counts['pass.smaller_shapes']:,} batches, "
+            "which were passed in parts; that may change last bits."
+        )
+    if stage.get("where") and stage["in"] and stage["untouched"] == stage["in"]:
+        found.append(f"Stage {id}: no row fits its `where: {stage['where']}`.")
+    for margin in stage["margins"]:
+        if margin["close"]:
+            why = "was close" if margin["tolerance"] is not None else "may be close"
             found.append(
-                f"Stage {stage['id']}: memory did not suffice {smaller:,} times; smaller batches "
-                "were passed, which may change last bits."
+                f"Stage {id}: the cut {margin['cut']} {why} ({margin['distance']:.2g} from the "
+                "nearest row); another machine may decide that row differently."
             )
-        if stage.get("where") and stage["in"] and stage["untouched"] == stage["in"]:
-            found.append(f"Stage {stage['id']}: no row fits its `where: {stage['where']}`.")
-        for margin in stage["margins"]:
-            if margin["close"]:
-                found.append(
-                    f"Stage {stage['id']}: the cut {margin['cut']} was close "
-                    f"({margin['distance']:.2g} from the nearest row); another machine may "
-                    "decide that row differently."
-                )
     return found

@@ -82,11 +82,17 @@ def test_activations_are_those_of_the_model_on_one_text_alone(tiny, passing, col
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_no_hook_is_left_behind(tiny, passing, collect, kind):
+def test_no_reader_is_left_behind(tiny, passing, collect, kind):
+    class Breaking(LastTokens):
+        def see(self, site, layer, values):
+            raise ArithmeticError
+
     model = passing(tiny[kind])
     collect(model, ["the cat"], LastTokens("blocks", "neurons", "final"))
-    modules = list(model._loaded.model.modules())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+    assert not any(model._loaded.watch._readers.values())
+    with pytest.raises(ArithmeticError):
+        collect(model, ["the cat"], Breaking("blocks", "neurons", "final"))
+    assert not any(model._loaded.watch._readers.values())
 
 
 @pytest.mark.parametrize("kind", ["bert", "llama"])

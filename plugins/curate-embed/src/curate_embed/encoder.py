@@ -161,8 +161,9 @@ class Encoder:
                         "Set a smaller `max_length`, or take a smaller model or a larger device.",
                     ) from error
             smaller[shape.length] = rows // 2
-            self._count("pass.smaller_shapes", 1)
             torch.cuda.empty_cache()
+        if rows < shape.rows:
+            self._count("pass.smaller_shapes", 1)
         tokens = sum(len(text.ids) for text in texts)
         self._count("pass.rows", len(texts))
         self._count("pass.tokens", tokens)

@@ -25,7 +25,7 @@ def find_blocks(model: Any, name: str) -> tuple[torch.nn.Module, ...]:
     They are the one list of as many modules of one class as the configuration has hidden layers.
 
     Raises:
-        CurateError: There is no such list, or there are several.
+        CurateError: There is no such list, there are several, or they hold experts.
     """
     count = text_config(model).num_hidden_layers
     found = {
@@ -41,7 +41,15 @@ def find_blocks(model: Any, name: str) -> tuple[torch.nn.Module, ...]:
         if not any(place.startswith(f"{other}.") for other in found)
     }
     if len(outermost) == 1:
-        return tuple(next(iter(outermost.values())))
+        (blocks,) = outermost.values()
+        places = [place.lower() for place, _ in blocks.named_modules()]
+        if any("expert" in place or "router" in place for place in places):
+            raise CurateError(
+                f"The model {name} ({type(model).__name__}) is a mixture of experts: what it gives "
+                "for a row depends on what else is in the batch, in its last bits.",
+                "Use a model whose blocks are all passed by every token.",
+            )
+        return tuple(blocks)
     kind = type(model).__name__
     what = (
         f"it has {len(outermost)} stacks of {count} layers: {', '.join(outermost)}"
@@ -68,13 +76,13 @@ def find_projections(
         name: The model's, for the message.
 
     Raises:
-        CurateError: A block has none, or is a mixture of experts.
+        CurateError: A block has none, or no attention.
     """
     found = []
     for at, block in enumerate(blocks):
         names = [place.lower() for place, _ in block.named_modules()]
-        if any("expert" in place or "router" in place for place in names):
-            raise _no_neurons(name, f"block {at + 1} is a mixture of experts")
+        if not any("attn" in place or "attention" in place for place in names):
+            raise _no_neurons(name, f"block {at + 1} has no attention beside an MLP")
         sizes = [
             (_sizes(module), module)
             for place, module in block.named_modules()

@@ -61,11 +61,11 @@ class Watch:
         Raises:
             CurateError: One asks for neurons, which cannot be found in this model.
         """
-        for site, known in self._readers.items():
-            known[:] = [reader for reader in readers if site in reader.sites]
-        if self._readers["neurons"] and self._unknown is not None:
+        if self._unknown is not None and any("neurons" in reader.sites for reader in readers):
             raise self._unknown
         try:
+            for site, known in self._readers.items():
+                known[:] = [reader for reader in readers if site in reader.sites]
             yield
         finally:
             for known in self._readers.values():

@@ -91,9 +91,11 @@ class Combine(ScoreStage):
             return rows.select("id", combined=1.0 / pl.min_horizontal(ranks))
         scores = []
         for name, weight in weights.items():
-            spread = rows[name].cast(pl.Float64).std(ddof=0)
-            standard = (pl.col(name) - pl.col(name).mean()) / spread if spread else pl.lit(0.0)
-            scores.append(standard * weight)
+            values = rows[name].cast(pl.Float64)
+            if values.min() == values.max():
+                scores.append(pl.lit(0.0))
+            else:
+                scores.append((pl.col(name) - values.mean()) / values.std(ddof=0) * weight)
         if self.params.method == "max_zscore":
             return rows.select("id", combined=pl.max_horizontal(scores))
         return rows.select("id", combined=pl.sum_horizontal(scores) / sum(weights.values()))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from curate.api import Host, hookimpl
+from curate.api import Host, hookimpl, nearest
 
 CURATE_API = 1
 
@@ -31,18 +31,31 @@ def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
     return found
 
 
-def _options(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Parameters as a recipe would write them."""
+def _value(text: str, option: str) -> Any:
+    """A value as a recipe would write it."""
     import yaml
 
-    return {name: yaml.safe_load(value) for name, value in _pairs(texts, "--with").items()}
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise click.BadParameter(f"'{text}' is no YAML: {said}", param_hint=option) from error
+
+
+def _options(texts: tuple[str, ...], known: Iterable[str]) -> dict[str, Any]:
+    """Parameters by name, each among those that are known."""
+    found = {name: _value(value, "--with") for name, value in _pairs(texts, "--with").items()}
+    for name in found:
+        if name not in known:
+            near = nearest(name, sorted(known)) or f"Known: {', '.join(sorted(known))}."
+            said = f"'{name}' has no effect here. {near}"
+            raise click.BadParameter(said, param_hint="--with")
+    return found
 
 
 def _table(text: str) -> dict[str, Any]:
     """A target as a recipe would write it: a path, or a mapping in braces."""
-    import yaml
-
-    table = yaml.safe_load(text) if text.startswith("{") else {"path": text}
+    table = _value(text, "--target") if text.startswith("{") else {"path": text}
     if not isinstance(table, dict):
         raise click.BadParameter(f"'{text}' is neither a path nor a mapping", param_hint="--target")
     return table
@@ -59,7 +72,11 @@ def _table(text: str) -> dict[str, Any]:
     help="A capability and a file of its examples (or `{path: ..., columns: ...}`, as in a "
     "recipe); several times for several.",
 )
-@click.option("--sample", type=int, help="Examples of each target, chosen by id with --seed.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    help="Examples of each target, chosen by id with --seed.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="For --sample.")
 @click.option(
     "--with",
@@ -84,12 +101,13 @@ def extract(
     Recipes use them as `features: {NAME: FOLDER/NAME.safetensors}`.
     """
     from curate_nait.features import Feature, write
-    from curate_nait.stages import Alignment, fit_options
+    from curate_nait.stages import FIT, Alignment, fit_options
 
     references = {name: _table(text) for name, text in _pairs(targets, "--target").items()}
-    if sample:
+    if sample is not None:
         references = {name: {**table, "sample": sample} for name, table in references.items()}
-    params = {**_options(options), "model": model, "targets": references}
+    known = {*FIT, "preset", "batch_size"} - {"model"}
+    params = {**_options(options, known), "model": model, "targets": references}
     apart = host.fit("nait.alignment", params, seed=seed)
     files = apart.models["model"]
     assert isinstance(apart.stage, Alignment)
@@ -110,36 +128,55 @@ def extract(
             f"{path}: {len(feature.samples)} examples, {len(explained)} layers, first component "
             f"explains {explained.min():.0%} to {explained.max():.0%}"
         )
+    if apart.counts.get("target.truncated"):
+        click.echo(f"{apart.counts['target.truncated']:,} texts were cut", err=True)
 
 
 @command.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--pool", help="Rows on which the scores of the capabilities are compared too.")
+@click.option(
+    "--with",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="For --pool: similarity, layers, layer_scale or batch_size of nait.alignment.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--png", type=click.Path(path_type=Path), help="Draw the heat-map into this file.")
 @click.pass_obj
 def compare(
-    host: Host, files: tuple[Path, ...], pool: str | None, as_json: bool, png: Path | None
+    host: Host,
+    files: tuple[Path, ...],
+    pool: str | None,
+    options: tuple[str, ...],
+    as_json: bool,
+    png: Path | None,
 ) -> None:
     """Show how alike capabilities are: cosines of their directions, by layer.
 
     With --pool also the rank correlations (Spearman) of their scores on its rows.
     """
     from curate_nait.features import read
-    from curate_nait.transfer import check_comparable, correlations, cosines, table
+    from curate_nait.stages import READING, AlignmentParams
+    from curate_nait.transfer import by_layer, check_comparable, correlations, cosines, table
 
     features = [read(path) for path in files]
+    reading = _options(options, (*READING, "batch_size") if pool else ())
     check_comparable(features)
     names = [feature.capability for feature in features]
     found: dict[str, Any] = {"capabilities": names, **cosines(features)}
     if pool:
         params = {
             **features[0].options,
+            **reading,
             "model": features[0].model["name"],
             "features": {name: str(path) for name, path in zip(names, files, strict=True)},
         }
         scores = host.score("nait.alignment", params, pool)
-        found |= {"pool": pool, "rows": len(scores)} | correlations(scores, names)
+        fields = AlignmentParams.model_fields
+        used = {name: reading.get(name, fields[name].default) for name in READING}
+        found |= {"pool": pool, "rows": len(scores), "scores": used} | correlations(scores, names)
     if png:
         from curate_nait.heatmap import draw
 
@@ -148,8 +185,10 @@ def compare(
         click.echo(json.dumps(found, indent=2))
         return
     click.echo(table("cosine of directions, mean over layers", names, found["cosine"]))
+    click.echo("\n" + by_layer(names, found["cosine_by_layer"]))
     if pool:
-        title = f"rank correlation of scores on {found['rows']:,} rows of {pool}"
+        said = ", ".join(f"{name} {value}" for name, value in found["scores"].items())
+        title = f"rank correlation of scores ({said}) on {found['rows']:,} rows of {pool}"
         click.echo("\n" + table(title, names, found["rank_correlation"]))
     if png:
         click.echo(f"\n{png}")

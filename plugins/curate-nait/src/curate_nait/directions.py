@@ -15,8 +15,10 @@ from scipy.linalg import eigh
 
 from curate.api import CurateError
 
-ERRORS = {"float32": 2e-6, "bfloat16": 1e-3}
-"""How far another machine may move a projection, by dtype: a share of the activation's length."""
+ERRORS = {"float32": 2e-6, "bfloat16": 2e-3}
+"""How far another machine may move a projection, by dtype: a share of the activation's length.
+
+Estimates, found on all-MiniLM-L6-v2 with other kernels and other padding."""
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FORMAT = "curate-nait feature 1"
 _KEY = "feature"
+_LONGEST = 100 * 2**20  # bytes of a header, as safetensors has it
+_REMEDY = "Make one: curate nait extract --model ... --target NAME=FILE --out FOLDER"
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,30 @@ def write(feature: Feature, path: Path) -> None:
 
 
 def read_header(path: Path) -> Feature:
-    """Read what a feature says of itself, without its arrays.
+    """Read what a feature says of itself, without its arrays and without numpy.
 
     Raises:
         CurateError: It is no feature.
     """
-    return _read(path, arrays=False)
+    try:
+        with path.open("rb") as file:  # a safetensors file: 8 bytes of length, then JSON
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, _LONGEST)))
+        said = json.loads(header["__metadata__"][_KEY])
+        if said["format"] != FORMAT:
+            raise ValueError(f"its format is {said['format']}")
+        return Feature(
+            said["capability"],
+            {},
+            tuple(said["samples"]),
+            said["model"],
+            said["fingerprints"],
+            said["options"],
+        )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise CurateError(
+            f"{path} cannot be read as a feature: {type(error).__name__}: {error}", _REMEDY
+        ) from error
 
 
 def read(path: Path) -> Feature:
@@ -92,30 +112,14 @@ def read(path: Path) -> Feature:
     Raises:
         CurateError: It is no feature.
     """
-    return _read(path, arrays=True)
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
 
-
-def _read(path: Path, *, arrays: bool) -> Feature:
-    from safetensors import SafetensorError, safe_open
-
-    remedy = "Make one: curate nait extract --model ... --target NAME=FILE --out FOLDER"
+    feature = read_header(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            said = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-            names = list(file.keys()) if arrays else []
-            found = {name: file.get_tensor(name) for name in names}
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CurateError(f"{path} cannot be read as a feature: {error}", remedy) from error
-    if said.get("format") != FORMAT:
-        raise CurateError(f"{path} is no NAIT feature that this version reads.", remedy)
-    return Feature(
-        said["capability"],
-        found,
-        tuple(said["samples"]),
-        said["model"],
-        said["fingerprints"],
-        said["options"],
-    )
+        return replace(feature, arrays=load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise CurateError(f"{path} cannot be read as a feature: {error}", _REMEDY) from error
 
 
 def differences(

@@ -46,6 +46,9 @@ FIT = (*PASS, "hook", "pool", "baseline", "center", "sign", "components")
 PROJECTED = (*PASS, "hook", "pool", "baseline", "similarity")
 """Parameters on which projections depend, the directions apart."""
 
+READING = ("similarity", "layers", "layer_scale")
+"""Parameters that say how projections become a score: a feature does not depend on them."""
+
 _PAPER = {
     "hook": "block_output",
     "pool": "last",
@@ -240,6 +243,11 @@ class Alignment(ForwardStage):
         facts = {"name": model.name, "digest": model.digest}
         for name, artifact in self.params.features.items():
             feature = read_header(Path(artifact.path).expanduser())
+            if feature.capability != name:
+                raise CurateError(
+                    f"The feature '{name}' ({artifact.path}) is that of '{feature.capability}'.",
+                    f"Write `{feature.capability}: {artifact.path}`.",
+                )
             differs = differences(feature, facts, fingerprints, fit_options(self.params))
             if differs:
                 raise CurateError(
@@ -298,7 +306,9 @@ class Alignment(ForwardStage):
         parts, blocks = 2 if drift else 1, model.blocks
         found = np.empty((len(rows), parts, blocks, width), dtype=np.float32)
         lengths = np.empty((len(rows), blocks), dtype=np.float32)
-        for positions, (values,), _ in model.run(rows, [reader]):
+        for positions, (values,), cut in model.run(rows, [reader]):
+            if cut.any():
+                ctx.count("target.truncated", int(cut.sum()))
             found[positions] = values[:, :-blocks].reshape(len(positions), parts, blocks, width)
             lengths[positions] = values[:, -blocks:]
         return found[:, 0], found[:, 1] if drift else None, lengths

@@ -63,6 +63,19 @@ def correlations(scores: pl.DataFrame, names: Sequence[str]) -> dict[str, Any]:
     return {"rank_correlation": np.corrcoef(ranks).tolist()}
 
 
+def by_layer(names: Sequence[str], values: Sequence[Sequence[Sequence[float]]]) -> str:
+    """The cosine of each pair in each layer, as plain text."""
+    pairs = [(one, two) for one in range(len(names)) for two in range(one + 1, len(names))]
+    labels = [f"{names[one]} and {names[two]}" for one, two in pairs]
+    wide = max(len(label) for label in labels)
+    head = "".join(f"  {layer:>6}" for layer in range(1, len(values) + 1))
+    lines = ["cosine of directions, by layer", " " * wide + head]
+    for label, (one, two) in zip(labels, pairs, strict=True):
+        cells = "".join(f"  {layer[one][two]:>6.3f}" for layer in values)
+        lines.append(f"{label:<{wide}}{cells}")
+    return "\n".join(lines)
+
+
 def table(title: str, names: Sequence[str], values: Sequence[Sequence[float]]) -> str:
     """A matrix as plain text."""
     wide = max(len(name) for name in names)
