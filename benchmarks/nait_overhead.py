@@ -9,7 +9,8 @@ Over slices of alpaca_cleaned, in turns so that a machine's moods hit both:
 - plain: 32 unsorted rows at once in float32, padded to the longest, all hidden states kept,
   projected layer by layer; on fewer rows, since it is slow.
 
-Prints rows per second, the ratios, and how memory grew between the first and the last slice.
+Prints rows per second, the ratios, and the peak of memory after each slice; slices double, so that
+memory which grows with rows would show.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from curate_embed.hardware import best_dtype
 from curate_nait.stages import Alignment, AlignmentParams
 
 CAPABILITIES = ("math", "code", "knowledge", "reasoning", "languages")
-SLICE = 5_000
+FIRST = 2_000  # rows of the first slice; each has twice as many as the one before
 
 
 def texts(data: Path, rows: int) -> list[str]:
@@ -97,6 +98,15 @@ def plain(rows: list[str], directions: list[torch.Tensor]) -> Iterator[torch.Ten
             )
 
 
+def slices(rows: list[str]) -> Iterator[list[str]]:
+    """Slices that grow, each one pass: what kept something for each row would show in memory."""
+    at, size = 0, FIRST
+    while at < len(rows):
+        end = len(rows) if len(rows) - at < 2 * size else at + size
+        yield rows[at:end]
+        at, size = end, 2 * size
+
+
 def timed(work: Callable[[], Any]) -> float:
     """Seconds that it takes."""
     started = time.perf_counter()
@@ -135,8 +145,7 @@ def main() -> None:
     nait(rows[:500])  # warm up
     spent = {"bare": 0.0, "nait": 0.0}
     grown = []
-    for turn, at in enumerate(range(0, len(rows), SLICE)):
-        part = rows[at : at + SLICE]
+    for turn, part in enumerate(slices(rows)):
         cut = batches(ForwardService().open(passing, lambda *_: None), part)
         turns = [("bare", lambda: bare(cut)), ("nait", lambda: nait(part))]  # noqa: B023 - called at once
         for name, work in turns if turn % 2 else reversed(turns):

@@ -94,7 +94,49 @@ def test_a_worker_that_dies_is_an_error_and_what_was_computed_stays(many):
     os.kill(child, signal.SIGKILL)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "worker process died" in said
+    assert "worker process was killed" in said
+
+
+def test_workers_end_when_their_runner_is_killed(many):
+    recipe = many.recipe({"score": "toys.count", "with": {"wait": 0.5, "batch_size": 5}})
+    path = many.folder / "recipe.yaml"
+    path.write_text(json.dumps(recipe))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "curate", "run", str(path), "--workers", "2"],
+        cwd=many.folder,
+        env={**os.environ, "CURATE_HOME": str(many.folder / "home")},
+        stderr=subprocess.DEVNULL,
+    )
+    child = None
+    while process.poll() is None and child is None:
+        time.sleep(0.2)
+        child = second_worker(process.pid)
+    time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for _ in range(150):
+        if not Path(f"/proc/{child}").exists():
+            return
+        time.sleep(0.2)
+    raise AssertionError("a worker outlived its runner by 30 seconds")
+
+
+def test_a_script_without_a_guard_is_told_so(many):
+    stage = {"score": "toys.count", "with": {"log": str(many.folder / "log")}}
+    recipe = json.dumps(many.recipe(stage))
+    script = many.folder / "script.py"
+    script.write_text(f"import curate\ncurate.run({recipe}, workers=2)\n")
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=many.folder,
+        env={**os.environ, "CURATE_HOME": str(many.folder / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "__main__" in done.stderr
+    assert not (many.folder / "log").exists()  # nothing was computed, let alone three times
 
 
 def test_the_command_takes_workers(bench, monkeypatch):

@@ -160,19 +160,24 @@ def test_a_model_without_one_stack_of_blocks_is_refused_when_it_is_opened(
         ),
     ],
 )
-def test_a_mixture_of_experts_has_blocks_but_no_neurons(made, config, more):
+def test_a_mixture_of_experts_is_refused(made, config, more):
     sizes = {**GROUPED, "intermediate_size": 24, **more}
     if config is hf.Qwen2MoeConfig:
         del sizes["head_dim"]
-    model = made(config(**sizes))
-    blocks = find_blocks(model, "experts")
+    with pytest.raises(CurateError, match="mixture of experts"):
+        find_blocks(made(config(**sizes)), "experts")
+
+
+def test_a_block_without_attention_has_no_neurons():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "vocab_size": 32, "state_size": 4}
+    model = hf.MambaModel(hf.MambaConfig(**sizes))
+    blocks = find_blocks(model, "mamba")
     assert blocks == tuple(model.layers)
-    with pytest.raises(CurateError, match=r"neurons .* block 1 is a mixture of experts") as caught:
-        find_projections(blocks, HIDDEN, "experts")
-    assert "hook: block_output" in caught.value.remedy
+    with pytest.raises(CurateError, match="block 1 has no attention"):
+        find_projections(blocks, 16, "mamba")
 
 
 def test_a_block_without_linear_map_to_the_width_has_no_neurons():
-    block = torch.nn.Sequential(torch.nn.Linear(16, 8))
+    block = torch.nn.ModuleDict({"attn": torch.nn.Linear(16, 16), "mlp": torch.nn.Linear(16, 8)})
     with pytest.raises(CurateError, match="block 1 has no linear map to its width 16"):
         find_projections([block], 16, "odd")

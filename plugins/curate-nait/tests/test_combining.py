@@ -58,6 +58,13 @@ def test_z_scores_by_hand(rows):
     np.testing.assert_allclose(top, (z * weights).max(axis=1), atol=1e-9)
 
 
+@given(st.floats(-200, 200), st.integers(1, 150))
+def test_a_constant_column_counts_as_nothing(value, count):
+    for method in ("mean_zscore", "max_zscore"):
+        found = combine([(value, value, value)] * count, method=method)
+        assert set(found) <= {0.0}
+
+
 def test_a_weight_lets_a_capability_give_more_rows():
     rows = [(n, -n, 0) for n in range(10)]
     plain = combine(rows, method="union_topk", columns=["a", "b"])

@@ -174,6 +174,9 @@ def test_a_file_that_is_no_feature_is_refused(place):
         curate.check(recipe(nait(features={"math": "features/math.safetensors"})))
     with pytest.raises(CurateError, match="cannot be read as a feature"):
         curate.run(recipe(nait(features={"math": "math.jsonl"})))
+    both()
+    with pytest.raises(CurateError, match="is that of 'code'"):
+        curate.run(recipe(nait(features={"math": "features/code.safetensors"})))
     with pytest.raises(CurateError, match="name it once"):
         curate.check(recipe(nait(targets=targets("math"), features={"math": "math.jsonl"})))
 
@@ -195,6 +198,11 @@ def test_another_file_is_never_overwritten(place, capsys):
         (["--target", "math=math.jsonl", "--target", "math=code.jsonl"], "given twice"),
         (["--target", "math=math.jsonl", "--with", "poool=mean"], "Did you mean 'pool'?"),
         (["--target", "math=math.jsonl", "--with", "preset=best"], "preset"),
+        (["--target", "math=math.jsonl", "--with", "model=/nowhere"], "has no effect here"),
+        (["--target", "math=math.jsonl", "--with", "layers=2..3"], "has no effect here"),
+        (["--target", "math=math.jsonl", "--with", "center=[1"], "is no YAML"),
+        (["--target", "math={path: x"], "is no YAML"),
+        (["--target", "math=math.jsonl", "--sample", "0"], "--sample"),
         (["--target", "math=math.jsonl", "--model", "no/such/folder"], "no/such/folder"),
     ],
 )
@@ -283,14 +291,88 @@ def test_passes_that_differ_are_not_shared(place, change):
     assert stage_of(version, "nait")["memo"]["computed"] == 8
 
 
-def test_a_guest_that_fails_does_not_fail_its_host(place):
-    write(place / "math.jsonl", MATH)
-    with (place / "pool.jsonl").open("a") as file:
-        file.write(json.dumps({"instruction": "", "output": ""}) + "\n")
-    stage = nait(targets=targets("math"))
-    allowed = {**EMBED, "on_failure": {"set_aside": 1}}
-    version = curate.run(recipe(allowed, stage))  # BERT's special tokens make tokens of nothing
-    assert version.manifest["books"]["kept"] == 9
+@pytest.mark.parametrize("fault", [ValueError, CurateError])
+def test_a_guest_that_fails_does_not_fail_its_host(place, monkeypatch, fault):
+    from curate_nait.stages import Alignment
+
+    honest = Alignment.columns
+
+    def breaking(self, values, ctx):
+        raise fault("not now")
+
+    monkeypatch.setattr(Alignment, "columns", breaking)
+    with pytest.raises(CurateError, match="not now"):
+        curate.run(recipe(EMBED, nait(targets=targets("math"))))
+    memo = place / "home/memo/embed.sentence"
+    parts = [pl.read_parquet(part) for part in memo.glob("embedding-*/part-*.parquet")]
+    assert pl.concat(parts)["id"].n_unique() == 8  # the host went on alone
+    monkeypatch.setattr(Alignment, "columns", honest)
+    version = curate.run(recipe(EMBED, nait(targets=targets("math"))))
+    assert stage_of(version, "embed")["memo"]["hits"] == 8
+    assert stage_of(version, "nait")["memo"]["computed"] == 8
+
+
+def test_one_pass_is_shared_among_workers_too(place):
+    write(
+        place / "pool.jsonl", [f"Say {n}.\n{n} it is, {'very ' * (n % 7)}well." for n in range(150)]
+    )
+    stages = (EMBED, nait(targets=targets("math", "code"), keep_layers=True))
+    one = curate.run(recipe(*stages))
+    os.environ["CURATE_HOME"] = str(place / "fresh")
+    two = curate.run(recipe(*stages, name="two"), workers=2)
+    assert two.scores.equals(one.scores)
+    assert stage_of(two, "embed")["counts"]["pass.rows"] == 150
+    assert stage_of(two, "nait")["memo"] == {"distinct": 150, "hits": 150, "computed": 0}
+    assert stage_of(two, "nait")["counts"]["pass.shared"] == 150
+
+
+def test_targets_that_are_cut_are_counted(place, capsys):
+    write(place / "math.jsonl", [*MATH, "Count.\n" + "one two three " * 200])
+    version = curate.run(recipe(nait(targets=targets("math"))))
+    assert stage_of(version, "nait")["counts"]["target.truncated"] == 1
+    assert extract("--target", "math=math.jsonl", "--with", "text=instruction", "--out", "f") == 0
+    assert "cut" not in capsys.readouterr().err
+    given = ("--with", "max_length=8", "--out", "g")
+    assert extract("--target", "math=math.jsonl", *given) == 0
+    assert "6 texts were cut" in capsys.readouterr().err
+
+
+def test_a_feature_that_changes_while_it_is_read_is_not_remembered(place, monkeypatch):
+    from curate_nait import stages
+
+    both()
+    honest = stages.Alignment.fit
+
+    def swapping(self, part, rows, ctx):
+        found = honest(self, part, rows, ctx)
+        path = place / "features/math.safetensors"
+        path.write_bytes(path.read_bytes() + b" ")
+        return found
+
+    monkeypatch.setattr(stages.Alignment, "fit", swapping)
+    with pytest.raises(CurateError, match="changed while it was read"):
+        curate.run(recipe(nait(features=features("math"))))
+    assert not list((place / "home/memo").glob("nait.alignment/fit-math-*/arrays.npz"))[1:]
+
+
+def test_an_up_to_date_run_with_features_imports_no_numpy(place):
+    both()
+    (place / "r.yaml").write_text(json.dumps(recipe(nait(features=features("math")))))
+    assert call(["run", "r.yaml"]) == 0
+    code = "import sys; from curate.commands import call; code = call(['run', 'r.yaml']); "
+    code += "print(code, sorted({'numpy', 'polars', 'torch', 'safetensors'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "up to date" in done.stdout
+    assert done.stdout.endswith("0 []\n")
+
+
+def test_a_cut_behind_combined_scores_may_be_close(place):
+    combine = {"score": "nait.combine", "id": "c", "with": {"columns": ["nait_math", "nait_code"]}}
+    top = {"filter": "core.top", "with": {"by": "c_combined", "count": 3}}
+    version = curate.run(recipe(nait(targets=targets("math", "code")), combine, top))
+    (margin,) = stage_of(version, "core_top")["margins"]
+    assert margin["tolerance"] is None
+    assert margin["close"]
 
 
 def test_a_further_capability_costs_itself_alone(place):
@@ -368,7 +450,7 @@ def test_a_grown_pool_and_another_cut(place):
     for id in ("embed", "nait"):
         assert stage_of(grown, id)["memo"]["hits"] == (8 if id == "embed" else 11)
     assert stage_of(grown, "embed")["counts"]["pass.rows"] == 3
-    assert stage_of(grown, "nait")["counts"] == {}
+    assert stage_of(grown, "nait")["counts"] == {"pass.shared": 3}
     cut = {**top, "with": {"by": "nait_code", "fraction": 0.3}}
     again = curate.run(recipe(EMBED, nait(targets=three), cut))
     assert [stage_of(again, id)["memo"]["computed"] for id in ("embed", "nait")] == [0, 0]

@@ -116,20 +116,12 @@ def test_a_model_without_chat_template_is_refused_before_any_work(without_chat, 
 
 
 def test_neurons_that_cannot_be_found_are_refused_but_blocks_are_read(tmp_path, tiny, lab):
-    from transformers import AutoTokenizer, MixtralConfig, MixtralForCausalLM
+    from transformers import AutoTokenizer, MambaConfig, MambaForCausalLM
 
-    config = MixtralConfig(
-        vocab_size=48,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        num_local_experts=2,
-    )
-    MixtralForCausalLM(config).save_pretrained(tmp_path)
+    config = MambaConfig(vocab_size=48, hidden_size=16, num_hidden_layers=2, state_size=4)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny["gpt2"]).save_pretrained(tmp_path)
-    with pytest.raises(CurateError, match=r"neurons .* cannot be found.*mixture of experts"):
+    with pytest.raises(CurateError, match=r"neurons .* cannot be found.*no attention"):
         lab.fit(tmp_path, lab.stage(), lab.rows(PAIRS))
     found = lab.fit(tmp_path, lab.stage(hook="block_output"), lab.rows(PAIRS))
     assert found["directions"].shape == (2, 1, 16)

@@ -58,7 +58,7 @@ def test_the_recipes(place):
 
 
 def test_every_parameter_is_in_the_table():
-    rows = re.findall(r"^\| ([^|]+) \| ([^|]*) \|", README, flags=re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]+) \|([^|]*)\|", README, flags=re.MULTILINE)
     named = {name: default for cell, default in rows for name in re.findall(r"`(\w+)`", cell)}
     for name, field in AlignmentParams.model_fields.items():
         assert name in named, f"`{name}` is not in the README"
