@@ -30,7 +30,7 @@ CURATE_API = 1
 made = []
 
 class Made:
-    def __init__(self):
+    def __init__(self, workers=1):
         made.append(self)
 
 @hookimpl
