@@ -58,12 +58,14 @@ def calls(monkeypatch, tmp_path, make_outcome):
 
 
 def test_run_hands_over_what_it_is_given_and_opens_the_version(calls):
-    version = curate.run("r.yaml", set={"seed": 7, "a.with.by": "x y", "b.where": None}, limit=5)
+    version = curate.run(
+        "r.yaml", set={"seed": 7, "a.with.by": "x y", "b.where": None}, limit=5, workers=3
+    )
     assert (version.name, version.version) == ("toy", "v1")
     (call,) = calls
     assert call[0] == "r.yaml"
     assert call[1] == ["seed=7", 'a.with.by="x y"', "b.where=null"]
-    assert call[2] == {"out": Path("curated"), "limit": 5, "engine": "local"}
+    assert call[2] == {"out": Path("curated"), "limit": 5, "engine": "local", "workers": 3}
 
 
 def test_a_recipe_may_be_a_mapping_or_a_model(calls):
