@@ -48,13 +48,13 @@ class Host(Protocol):
         """
         ...
 
-    def score(self, stage: str, params: Mapping[str, Any], pool: str) -> pl.DataFrame:
+    def score(self, stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.DataFrame:
         """Score the rows of a file, through the memo.
 
         Args:
             stage: The name of a score stage.
             params: As under `with:` in a recipe.
-            pool: The path of the file, as in a source.
+            pool: The file as in a source: `path`, and `columns` or `format` where needed.
 
         Returns:
             `id` and the stage's outputs by name.

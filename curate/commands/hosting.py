@@ -20,7 +20,7 @@ class PluginHost:
 
         return apart.fit(stage, params, seed=seed)
 
-    def score(self, stage: str, params: Mapping[str, Any], pool: str) -> pl.DataFrame:
+    def score(self, stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.DataFrame:
         """See `curate.host.Host.score`."""
         from curate.run import apart
 

@@ -116,8 +116,17 @@ def _happened(step: Step) -> str:
         if step.taken:
             parts.append(f"{step.taken:,} in the pass of {step.shared}")
     elif step.distinct:
-        parts.append(f"{step.distinct:,} computed")
+        parts.append(_computed(step))
+    if step.distinct and step.auto:
+        parts.append(" ".join(step.auto))
     return ", ".join(parts)
+
+
+def _computed(step: Step) -> str:
+    if step.recalled:
+        return f"{step.recalled:,} made of what was kept"
+    besides = [name for name in step.known if name != "truncated"]
+    return f"{step.distinct:,} computed" + (f" ({', '.join(besides)} known)" if besides else "")
 
 
 def _time(seconds: float) -> str:

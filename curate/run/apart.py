@@ -44,9 +44,9 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
     return Apart(resolved.step.stage, resolved.models, fitted.arrays, ids, facts.counts)
 
 
-def score(stage: str, params: Mapping[str, Any], pool: str) -> pl.DataFrame:
+def score(stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.DataFrame:
     """See `curate.host.Host.score`."""
-    execution = _execution(get_registry(), stage, params, {"path": pool}, 0)
+    execution = _execution(get_registry(), stage, params, pool, 0)
     kept = execution.run()
     (resolved,) = execution.resolved.steps
     frame = execution.arena.frame(kept, resolved.step.adds)

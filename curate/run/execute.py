@@ -356,6 +356,7 @@ class Execution:
             "verb": step.spec.verb,
             "stage": step.spec.stage,
             "version": step.stage.version,
+            "auto": dict(resolved.automatic),
             "plugin": {"name": plugin.name, "version": plugin.version},
             "inputs": list(step.inputs),
             "where": shown.get("where"),

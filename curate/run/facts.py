@@ -18,6 +18,7 @@ class StageFacts:
     untouched: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     memo: dict[str, int] | None = None
+    remembered: dict[str, int] = field(default_factory=dict)
     fits: dict[str, str] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
     flags_by_source: dict[str, dict[str, int]] = field(default_factory=dict)

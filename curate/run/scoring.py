@@ -136,6 +136,7 @@ class _Scoring:
         todo = int(missing.select(pl.any_horizontal(pl.all())).to_series().sum())
         memo = {"distinct": len(distinct), "hits": len(distinct) - todo, "computed": 0}
         self.facts.memo = memo
+        self.facts.remembered = {output: len(known) for output, known in found.items()}
         times, first = _occurrences(contents, self.asked)
 
         def fail(id: str, error: str) -> None:
@@ -160,6 +161,8 @@ class _Scoring:
             if not recalled:
                 taken = [seat.take(part["id"]) for seat in seats]
                 work = replace(work, guests=[guest for guest in taken if guest is not None])
+            else:
+                self.facts.count("recalled", len(part))
             given = reduce(lambda rows, known: rows.join(known, on="id"), recalled, part)
             compute(self.tools.engine, work, given, some, keep, fail)
         values = contents.to_frame()

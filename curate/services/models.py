@@ -152,7 +152,7 @@ def _from_hub(repo: str, revision: str | None, *, download: bool) -> tuple[Path,
             f"There is no model '{repo}' on the Hub, or it is private.",
             f"{_FORMS} For a private one: hf auth login",
         ) from error
-    except (errors.HfHubHTTPError, OSError) as error:
+    except Exception as error:  # what a network raises differs from one client library to the next
         said = " ".join(str(error).split())
         raise CurateError(
             f"The model '{repo}' could not be fetched from the Hub: {said}",

@@ -17,6 +17,9 @@ class Step:
         remembered: How many of them the memo held.
         shared: The stage in whose forward pass some of them were computed, if it was another's.
         taken: How many these were.
+        recalled: How many were made of other outputs that were remembered.
+        known: Outputs that were remembered for every content, where others were not.
+        auto: What was left to the machine, and what it came to.
     """
 
     id: str
@@ -31,6 +34,9 @@ class Step:
     remembered: int
     shared: str | None = None
     taken: int = 0
+    recalled: int = 0
+    known: tuple[str, ...] = ()
+    auto: tuple[str, ...] = ()
 
     def why(self) -> str:
         """Rows that came and went, in words: `12 duplicate, 3 failed`."""
@@ -59,6 +65,13 @@ def _step(stage: Mapping[str, Any]) -> Step:
         distinct=memo["distinct"],
         remembered=memo["hits"],
         shared=stage.get("shares_pass_of"),
+        recalled=stage.get("counts", {}).get("recalled", 0),
+        known=tuple(
+            output
+            for output, count in stage.get("remembered", {}).items()
+            if memo["hits"] < memo["distinct"] == count
+        ),
+        auto=tuple(str(value) for value in stage.get("auto", {}).values()),
         taken=min(stage.get("counts", {}).get("pass.shared", 0), memo["hits"]),
     )
 
@@ -119,9 +132,11 @@ def _warnings_of(stage: Mapping[str, Any]) -> list[str]:
         found.append(f"Stage {id}: no row fits its `where: {stage['where']}`.")
     for margin in stage["margins"]:
         if margin["close"]:
-            why = "was close" if margin["tolerance"] is not None else "may be close"
+            tolerance = margin["tolerance"]
+            why = "may be close" if tolerance is None else "was close"
+            may = "" if tolerance is None else f", where values may move by {tolerance:.2g}"
             found.append(
                 f"Stage {id}: the cut {margin['cut']} {why} ({margin['distance']:.2g} from the "
-                "nearest row); another machine may decide that row differently."
+                f"nearest row{may}); another machine may decide that row differently."
             )
     return found

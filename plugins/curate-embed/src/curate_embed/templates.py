@@ -31,15 +31,15 @@ def fingerprints(wanted: Pass) -> dict[str, str]:
     tokenizer = wanted.model.path / "tokenizer.json"
     template = {"plain": "{text}", "alpaca": _ALPACA}.get(wanted.template)
     if template is None:
-        template = chat_template(wanted.model.path)
+        template = chat_template(wanted.model.path, wanted.model.name)
     return {
         "tokenizer": _sha256(tokenizer.read_bytes() if tokenizer.is_file() else b""),
         "template": _sha256(template.encode()),
     }
 
 
-def chat_template(folder: Path) -> str:
-    """The chat template of the tokenizer in a folder.
+def chat_template(folder: Path, name: str) -> str:
+    """The chat template of the tokenizer in a model's folder.
 
     Raises:
         CurateError: It has none, or several without one that is the default.
@@ -54,7 +54,7 @@ def chat_template(folder: Path) -> str:
     if isinstance(given, str):
         return given
     raise CurateError(
-        f"The tokenizer in {folder.name} has no chat template.",
+        f"The tokenizer of the model {name} has no chat template.",
         "Use `template: plain` or `template: alpaca`, or a model that was tuned for chat.",
     )
 
@@ -76,7 +76,8 @@ def renderer(wanted: Pass, tokenizer: Any) -> tuple[Render, bool]:
         return lambda row: _ALPACA.format(
             instruction=row[0], response=row[1] if len(row) > 1 else ""
         ), True
-    template, both = chat_template(wanted.model.path), wanted.text == "both"
+    template = chat_template(wanted.model.path, wanted.model.name)
+    both = wanted.text == "both"
 
     def chat(row: Sequence[Any]) -> str:
         turns = said(row[0], both=both)

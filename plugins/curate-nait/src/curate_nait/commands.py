@@ -53,11 +53,11 @@ def _options(texts: tuple[str, ...], known: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def _table(text: str) -> dict[str, Any]:
-    """A target as a recipe would write it: a path, or a mapping in braces."""
-    table = _value(text, "--target") if text.startswith("{") else {"path": text}
+def _table(text: str, option: str) -> dict[str, Any]:
+    """A table as a recipe would write it: a path, or a mapping in braces."""
+    table = _value(text, option) if text.startswith("{") else {"path": text}
     if not isinstance(table, dict):
-        raise click.BadParameter(f"'{text}' is neither a path nor a mapping", param_hint="--target")
+        raise click.BadParameter(f"'{text}' is neither a path nor a mapping", param_hint=option)
     return table
 
 
@@ -101,9 +101,11 @@ def extract(
     Recipes use them as `features: {NAME: FOLDER/NAME.safetensors}`.
     """
     from curate_nait.features import Feature, write
-    from curate_nait.stages import FIT, Alignment, fit_options
+    from curate_nait.stages import FEW, FIT, Alignment, fit_options
 
-    references = {name: _table(text) for name, text in _pairs(targets, "--target").items()}
+    references = {
+        name: _table(text, "--target") for name, text in _pairs(targets, "--target").items()
+    }
     if sample is not None:
         references = {name: {**table, "sample": sample} for name, table in references.items()}
     known = {*FIT, "preset", "batch_size"} - {"model"}
@@ -128,6 +130,10 @@ def extract(
             f"{path}: {len(feature.samples)} examples, {len(explained)} layers, first component "
             f"explains {explained.min():.0%} to {explained.max():.0%}"
         )
+        if len(feature.samples) < FEW:
+            click.echo(
+                f"{name}: {len(feature.samples)} examples are few: take {FEW} or more", err=True
+            )
     if apart.counts.get("target.truncated"):
         click.echo(f"{apart.counts['target.truncated']:,} texts were cut", err=True)
 
@@ -165,6 +171,13 @@ def compare(
     reading = _options(options, (*READING, "batch_size") if pool else ())
     check_comparable(features)
     names = [feature.capability for feature in features]
+    if len(set(names)) < len(names):  # one capability, extracted several times
+        if pool:
+            raise click.BadParameter(
+                "two of the features are of one capability: scores need names of their own",
+                param_hint="--pool",
+            )
+        names = [f"{path.parent.name}/{path.stem}" for path in files]
     found: dict[str, Any] = {"capabilities": names, **cosines(features)}
     if pool:
         params = {
@@ -173,11 +186,13 @@ def compare(
             "model": features[0].model["name"],
             "features": {name: str(path) for name, path in zip(names, files, strict=True)},
         }
-        scores = host.score("nait.alignment", params, pool)
+        scores = host.score("nait.alignment", params, _table(pool, "--pool"))
         fields = AlignmentParams.model_fields
         used = {name: reading.get(name, fields[name].default) for name in READING}
         found |= {"pool": pool, "rows": len(scores), "scores": used} | correlations(scores, names)
     if png:
+        if png.suffix != ".png":
+            raise click.BadParameter(f"'{png}' does not end in .png", param_hint="--png")
         from curate_nait.heatmap import draw
 
         draw(found, png)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from curate.api import (
     PASS,
@@ -39,6 +39,9 @@ CURATE_API = 1
 
 LAYERS = "_layers"
 """What follows a capability's name in the column of its projections by layer."""
+
+FEW = 16
+"""Examples below which a capability has few."""
 
 FIT = (*PASS, "hook", "pool", "baseline", "center", "sign", "components")
 """Parameters on which directions depend: what a feature is checked against."""
@@ -101,7 +104,9 @@ class AlignmentParams(PassParams):
     ] = Field(default_factory=dict)
     features: Annotated[
         dict[str, Artifact],
-        Field(description="Capability: a file that `curate nait extract` made, instead of target."),
+        Field(
+            description="Capability: a file that `curate nait extract` made, instead of targets."
+        ),
     ] = Field(default_factory=dict)
     hook: Annotated[
         Literal["mlp_neurons", "block_output"],
@@ -136,7 +141,7 @@ class AlignmentParams(PassParams):
         int, Field(ge=1, description="Principal components whose projections are added up.")
     ] = 1
     layers: Annotated[
-        Annotated[str, Field(pattern=r"^(all|\d+\.\.\d+)$")] | list[int],
+        str | list[int],
         Field(description="Blocks that count: all, a range 2..6, or numbers from 1 (-1: last)."),
     ] = "all"
     layer_scale: Annotated[
@@ -152,6 +157,22 @@ class AlignmentParams(PassParams):
             "`layer_scale` then need no pass."
         ),
     ] = False
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _chosen(cls, layers: object) -> object:
+        if isinstance(layers, list) and layers and all(type(each) is int for each in layers):
+            if 0 not in layers and len(set(layers)) == len(layers):
+                return layers
+        elif layers == "all":
+            return layers
+        elif isinstance(layers, str) and (ends := re.fullmatch(r"(\d+)\.\.(\d+)", layers)):
+            if 1 <= int(ends[1]) <= int(ends[2]):
+                return layers
+        raise ValueError(
+            f"'{layers}' chooses no layers: write all, a range such as 2..6, or a list of numbers "
+            "from 1 (or from -1 backwards), each once, such as [1, -1]"
+        )
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -285,7 +306,7 @@ class Alignment(ForwardStage):
         except ValueError as error:
             raise CurateError(
                 f"The target '{part}' gives no direction: {error}.",
-                "Give it examples that have text and differ from one another, 16 or more.",
+                f"Give it examples that have text and differ from one another, {FEW} or more.",
             ) from error
 
     def _samples(

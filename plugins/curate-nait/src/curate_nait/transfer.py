@@ -15,13 +15,9 @@ if TYPE_CHECKING:
 
 
 def check_comparable(features: Sequence[Feature]) -> None:
-    """Raise CurateError unless features were made alike and have names of their own."""
-    names = [feature.capability for feature in features]
+    """Raise CurateError unless there are several features, all made alike."""
     if len(features) < 2:
         raise CurateError("One feature has nothing to be compared with.", "Name two files or more.")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise CurateError(f"Two of the features are called '{twice[0]}'.", "Name each once.")
     first = features[0]
     for other in features[1:]:
         differs = differences(other, first.model, first.fingerprints, first.options)
@@ -40,7 +36,7 @@ def cosines(features: Sequence[Feature]) -> dict[str, Any]:
         `cosine` [n][n], the mean over layers, and `cosine_by_layer` [layers][n][n].
     """
     first = np.stack([f.arrays["directions"][:, 0].astype(np.float64) for f in features], axis=1)
-    by_layer = first @ first.swapaxes(1, 2)
+    by_layer = np.clip(first @ first.swapaxes(1, 2), -1, 1)
     return {"cosine": by_layer.mean(axis=0).tolist(), "cosine_by_layer": by_layer.tolist()}
 
 
