@@ -99,7 +99,8 @@ def _explain(
         name, words = _BOUNDS[kind]
         yield Finding(path, f"{words} {context[name]}, got {say(_get(shown, path))}")
     elif kind == "too_short":
-        yield Finding(path, f"must hold at least {context['min_length']}, and holds none")
+        holds = context["actual_length"] or "none"
+        yield Finding(path, f"must hold at least {context['min_length']}, and holds {holds}")
     elif kind == "string_too_short":
         yield Finding(path, "must not be empty")
     else:

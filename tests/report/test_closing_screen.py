@@ -90,7 +90,7 @@ def test_every_warning_is_shown(make_version):
     text = screen(version, 120)
     assert "! 2 rows failed and were set aside" in text
     assert "! Stage nait: truncated in 3 rows." in text
-    assert "! Stage top: the cut math 0.2 was close (1e-09 from the nearest row)" in text
+    assert "! Stage top: the cut math 0.2 was close (1e-09 from the nearest row, where" in text
 
 
 def test_many_sources_fit_on_the_screen(make_version):

@@ -130,16 +130,16 @@ def test_fingerprints_tell_tokenizers_and_templates_apart(tiny, tmp_path):
 def test_where_a_chat_template_stands(tiny, tmp_path):
     config = tmp_path / "tokenizer_config.json"
     with pytest.raises(CurateError, match="has no chat template"):
-        chat_template(tmp_path)
+        chat_template(tmp_path, "a model")
     config.write_text(json.dumps({"chat_template": "one"}))
-    assert chat_template(tmp_path) == "one"
+    assert chat_template(tmp_path, "a model") == "one"
     named = [{"name": "tools", "template": "two"}, {"name": "default", "template": "three"}]
     config.write_text(json.dumps({"chat_template": named}))
-    assert chat_template(tmp_path) == "three"
+    assert chat_template(tmp_path, "a model") == "three"
     config.write_text(json.dumps({"chat_template": named[:1]}))
     with pytest.raises(CurateError, match="has no chat template"):
-        chat_template(tmp_path)
+        chat_template(tmp_path, "a model")
     (tmp_path / "chat_template.jinja").write_text("four")
-    assert chat_template(tmp_path) == "four"
+    assert chat_template(tmp_path, "a model") == "four"
     with pytest.raises(CurateError, match="has no chat template"):
         ForwardService().fingerprints(wanted(tiny["gpt2"], template="chat"))

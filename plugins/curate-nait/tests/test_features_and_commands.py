@@ -170,6 +170,8 @@ def test_a_feature_of_another_model_is_refused(place, tmp_path):
 
 
 def test_a_file_that_is_no_feature_is_refused(place):
+    with pytest.raises(CurateError, match="chooses no layers"):
+        curate.check(recipe(nait(targets=targets("math"), layers="5..2")))
     with pytest.raises(CurateError, match="no such file"):
         curate.check(recipe(nait(features={"math": "features/math.safetensors"})))
     with pytest.raises(CurateError, match="cannot be read as a feature"):
@@ -217,7 +219,9 @@ def test_targets_with_columns_of_their_own_and_a_sample(place, capsys):
     (place / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     table = "{path: own.jsonl, columns: {instruction: question, output: answer}}"
     assert extract("--target", f"sums={table}", "--sample", "12", "--out", "features") == 0
-    assert "12 examples" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "12 examples" in said.out
+    assert "12 examples are few: take 16 or more" in said.err
 
 
 def test_compare_as_table_json_and_picture(place, capsys):
@@ -251,9 +255,17 @@ def test_what_cannot_be_compared(place, capsys):
     said = capsys.readouterr().err
     assert "two files or more" in said
     assert 'hook: "block_output", not "mlp_neurons"' in said
-    files = ["features/math.safetensors", "paper/math.safetensors"]
-    assert call(["nait", "compare", *files]) == 1
-    assert "called 'math'" in capsys.readouterr().err
+    write(place / "math.jsonl", MATH[1:])
+    both("later")
+    capsys.readouterr()
+    files = ["features/math.safetensors", "later/math.safetensors"]
+    assert call(["nait", "compare", *files]) == 0
+    assert "features/math and later/math" in capsys.readouterr().out
+    assert call(["nait", "compare", *files, "--pool", "pool.jsonl"]) == 2
+    assert call(["nait", "compare", *files, "--png", "map.jpeg"]) == 2
+    said = capsys.readouterr().err
+    assert "names of their own" in said
+    assert "does not end in .png" in said
 
 
 EMBED = {"score": "embed.sentence", "id": "embed"}
@@ -381,6 +393,7 @@ def test_a_further_capability_costs_itself_alone(place):
     stage = stage_of(version, "nait")
     assert stage["fits"] == {"math": "memo", "code": "computed"}
     assert stage["memo"]["computed"] == 8
+    assert stage["remembered"] == {"math": 8, "code": 0, "truncated": 8}
     memo = place / "home/memo/nait.alignment"
     for folder in memo.glob("math-*"):
         ids = pl.concat([pl.read_parquet(part)["id"] for part in folder.glob("part-*.parquet")])
@@ -396,7 +409,7 @@ def test_kept_layers_serve_other_layers_without_a_pass(place):
     for stage in [*later, nait(**kept, layer_scale="none")]:
         version = curate.run(recipe(stage))
         found = stage_of(version, "nait")
-        assert "pass.rows" not in found["counts"]
+        assert found["counts"] == {"recalled": 8}
         assert found["fits"] == {"math": "memo"}
         assert not version.scores["nait_math"].equals(first.scores["nait_math"])
         plain = nait(targets=targets("math"), **{

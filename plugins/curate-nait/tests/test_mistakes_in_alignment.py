@@ -92,7 +92,13 @@ def test_a_row_without_a_token_comes_last_as_an_error(tiny, lab):
     assert sorted(pl.concat(found)["id"]) == ["001", "002", "003"]
 
 
-@pytest.mark.parametrize("layers", ["2..4", "0..2", "3..2", [4], [0], [-4], [1, 1], [3, -1], []])
+@pytest.mark.parametrize("layers", ["0..2", "3..2", "abc", [0], [1, 1], [], -1, [1, "2"]])
+def test_layers_that_make_no_sense_are_refused_at_check(lab, layers):
+    with pytest.raises(ValidationError, match="chooses no layers"):
+        lab.stage(layers=layers)
+
+
+@pytest.mark.parametrize("layers", ["2..4", [4], [-4], [3, -1]])
 def test_layers_outside_the_model_are_refused(tiny, lab, layers):
     stage = lab.stage(layers=layers)
     fits = {"pets": lab.fit(tiny["gpt2"], stage, lab.rows(PAIRS))}

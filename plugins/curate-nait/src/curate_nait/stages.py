@@ -161,14 +161,13 @@ class AlignmentParams(PassParams):
     @field_validator("layers", mode="before")
     @classmethod
     def _chosen(cls, layers: object) -> object:
-        if isinstance(layers, list) and layers and all(type(each) is int for each in layers):
-            if 0 not in layers and len(set(layers)) == len(layers):
-                return layers
-        elif layers == "all":
+        if isinstance(layers, list) and all(type(each) is int for each in layers):
+            right = bool(layers) and 0 not in layers and len(set(layers)) == len(layers)
+        else:
+            ends = re.fullmatch(r"(\d+)\.\.(\d+)", str(layers))
+            right = layers == "all" or (ends is not None and 1 <= int(ends[1]) <= int(ends[2]))
+        if right:
             return layers
-        elif isinstance(layers, str) and (ends := re.fullmatch(r"(\d+)\.\.(\d+)", layers)):
-            if 1 <= int(ends[1]) <= int(ends[2]):
-                return layers
         raise ValueError(
             f"'{layers}' chooses no layers: write all, a range such as 2..6, or a list of numbers "
             "from 1 (or from -1 backwards), each once, such as [1, -1]"
