@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from curate.commands.options import sets_option
+
 
 @click.command(name="check")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a value.")
+@sets_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(recipe: Path, sets: tuple[str, ...], as_json: bool) -> None:
     """Find every mistake in RECIPE without loading a model or the network."""

@@ -6,23 +6,13 @@ from pathlib import Path
 
 import click
 
+from curate.commands.options import out_option, sets_option
+
 
 @click.command(name="plan")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a value: nait.with.model=..., sources.gpt4.path=..., seed=7.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("curated"),
-    show_default=True,
-    help="Where versions live.",
-)
+@sets_option
+@out_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Plan for N rows a source.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(

@@ -6,23 +6,13 @@ from pathlib import Path
 
 import click
 
+from curate.commands.options import out_option, sets_option
+
 
 @click.command(name="run")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a value: nait.with.model=..., sources.gpt4.path=..., seed=7.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("curated"),
-    show_default=True,
-    help="Where versions live.",
-)
+@sets_option
+@out_option
 @click.option("--engine", default="local", show_default=True, help="Where the work is done.")
 @click.option(
     "--workers",

@@ -6,16 +6,12 @@ from pathlib import Path
 
 import click
 
+from curate.commands.options import out_option
+
 
 @click.command(name="show")
 @click.argument("name", metavar="NAME[@VERSION]")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("curated"),
-    show_default=True,
-    help="Where versions live.",
-)
+@out_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(name: str, out: Path, as_json: bool) -> None:
     """Show a version: its funnel, its shares, and examples around the last cut.

@@ -7,16 +7,12 @@ from typing import Any
 
 import click
 
+from curate.commands.options import out_option
+
 
 @click.command(name="versions")
 @click.argument("name")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("curated"),
-    show_default=True,
-    help="Where versions live.",
-)
+@out_option
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def command(name: str, out: Path, as_json: bool) -> None:
     """List the versions of the dataset NAME, oldest first."""

@@ -32,7 +32,7 @@ class Loaded:
 
     Args:
         name: Its folder, for messages.
-        model: The transformer without a head, in float32, set to evaluation.
+        model: The transformer without a head, in the dtype asked, set to evaluation.
         tokenizer: Its fast tokenizer.
         blocks: How many transformer blocks it has.
         watch: Shows readers what passes through it.

@@ -257,7 +257,10 @@ class Alignment(ForwardStage):
         """Refuse a feature that was made with another model, template or option."""
         from curate_nait.features import differences, read_header
 
-        super().prepare(models, service)
+        if not self.params.features:
+            super().prepare(models, service)
+            return
+        # refuses a missing template, too
         fingerprints = service("forward").fingerprints(self.passing(models))
         model = models["model"]
         facts = {"name": model.name, "digest": model.digest}
