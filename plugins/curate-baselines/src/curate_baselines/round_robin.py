@@ -50,7 +50,9 @@ def _scaled(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """At length 1, in float64; zero stays zero."""
     wide = vectors.astype(np.float64)
     lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
-    return np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
+    scaled = np.zeros_like(wide)
+    np.divide(wide, lengths, out=scaled, where=lengths > 0)
+    return scaled
 
 
 def nearest(vectors: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[np.float64]:

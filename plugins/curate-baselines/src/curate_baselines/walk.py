@@ -133,5 +133,6 @@ class _Walk:
     def _units(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         wide = self.vectors[rows].astype(np.float64)
         lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
-        scaled = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
-        return scaled.astype(np.float32)
+        units = np.zeros_like(wide)
+        np.divide(wide, lengths, out=units, where=lengths > 0)
+        return units.astype(np.float32)
