@@ -53,21 +53,22 @@ class RDS(ScoreStage):
     """The order in which RDS+ takes rows, and each row's cosine to the nearest sample of a target.
 
     RDS+ (Ivison et al., arXiv 2503.01807) embeds pool and samples by the position-weighted mean of
-    a model's last hidden states (`embed.sentence` with `pooling: weighted`), compares them by
-    cosine, and lets those who look for rows take turns until there are enough. As its authors'
-    code does (hamishivi/automated-instruction-selection):
+    a model's last hidden states (its appendix G.2; `embed.sentence` with `pooling: weighted`),
+    compares them by cosine, and goes round until there are enough rows (section 3.1):
 
-    - One target: each of its samples takes turns (`get_top_influences`, method `max`).
-    - Several: the targets take turns, each by the highest cosine to any of its samples
-      (`get_top_aggregated_influences`, method `max`, aggregation `minmax`).
+    - One target: its samples take turns (algorithm 1).
+    - Several: the targets take turns, each by S'[t, d], the highest cosine of row d to any sample
+      of t (algorithm 1 over S').
     - Who has a turn takes the row that stands highest for it of those that it has not taken itself.
-      Where another took that row before, the turn is lost.
+      Where another took that row before, the turn is lost: rows count once, and in the paper's
+      algorithm a row is struck off the list of its taker only (so does the authors' code,
+      hamishivi/automated-instruction-selection, `get_top_influences`).
 
     `score` is 1 for the row taken first, 1 - 1/n for the next and 1/n for the last of n rows, so
     that `core.top` by it takes the rows that RDS+ takes, for every size. `<target>` is the cosine.
 
     Targets take turns in the order of their names, samples in that of their ids, ties go to the
-    smaller id; the code has them as they stand in files.
+    smaller id; the paper has them as they stand in files.
     """
 
     name = "baselines.rds"
