@@ -58,7 +58,7 @@ def star(order, fixed, near, equal):
     return survivor
 
 
-def chain(order, fixed, near, _equal):
+def chain(order, fixed, near, equal):
     parts = []
     for i in order:
         touched = [part for part in parts if any(near(i, j) for j in part)]
@@ -67,7 +67,9 @@ def chain(order, fixed, near, _equal):
     survivor = {}
     for part in parts:
         first = min(part, key=order.index)
-        survivor |= {i: None if i == first or fixed[i] else first for i in part}
+        for i in part:
+            like = [j for j in order if fixed[j] and equal(i, j)]  # its like before others
+            survivor[i] = None if i == first or fixed[i] else [*like, first][0]
     return survivor
 
 

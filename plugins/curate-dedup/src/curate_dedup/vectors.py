@@ -187,7 +187,8 @@ class PartitionFinder(VectorFinder):
 
     def _sampled(self) -> tuple[Indices, Indices]:
         """All near pairs of some vectors with earlier ones."""
-        rows = np.unique(np.linspace(0, max(self.count - 1, 0), _SAMPLE).astype(np.int64))
+        rows = np.unique(np.linspace(0, self.count - 1, _SAMPLE).astype(np.int64))
+        rows = rows[rows >= 0]  # of no vectors, none
         parts = []
         for at in range(0, self.count, _CHUNK):
             products = self._units[rows] @ self._units[at : at + _CHUNK].T
@@ -198,6 +199,8 @@ class PartitionFinder(VectorFinder):
 
 
 def _centres(units: Vectors, cells: int) -> Vectors:
+    if not len(units):
+        return np.zeros((cells, units.shape[1]), dtype=np.float32)
     with warnings.catch_warnings():
         # k-means warns of cells that no vector is nearest to: they cost nothing here
         warnings.simplefilter("ignore", UserWarning)
