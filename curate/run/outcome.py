@@ -68,7 +68,7 @@ def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
 
 
 def load_sources(resolved: Resolved, limit: int | None) -> dict[str, Loaded]:
-    """Load every source from the files that were hashed.
+    """Load every source from the files that were hashed, or take what the check read of them.
 
     Raises:
         CurateError: A source cannot be read, or a file changed since it was hashed.
@@ -76,7 +76,10 @@ def load_sources(resolved: Resolved, limit: int | None) -> dict[str, Loaded]:
     loaded = {}
     for name, source in resolved.checked.recipe.sources.items():
         files = resolved.files[name]
-        loaded[name] = load(name, source, files=files, limit=limit, beside=resolved.beside)
+        known = resolved.checked.loaded.pop(name, None)
+        if known is None or known.files != files or limit is not None:
+            known = load(name, source, files=files, limit=limit, beside=resolved.beside)
+        loaded[name] = known
         check_unchanged(files)
     return loaded
 
