@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -190,15 +190,13 @@ def _shares(arena: Arena, kept: Positions) -> dict[str, Any]:
     after = arena.frame(kept, SHARED)
     return {
         column: {
-            "before": _counts(before[column].fill_null("").to_list()),
-            "after": _counts(after[column].fill_null("").to_list()),
+            "before": _counts(before[column]),
+            "after": _counts(after[column]),
         }
         for column in SHARED
     }
 
 
-def _counts(values: Sequence[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    return dict(sorted(counts.items()))
+def _counts(values: pl.Series) -> dict[str, int]:
+    counts = values.fill_null("").alias("value").value_counts(name="rows")
+    return dict(counts.sort("value").iter_rows())
