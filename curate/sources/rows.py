@@ -92,7 +92,7 @@ class RowReader:
         if self.format is None and columns:
             spec = self._spec
             self.format = choose_format(file.shown, spec.format, columns, spec.columns)
-        if len(rows) == len(batch.rows) and (limit is None or len(rows) <= limit):
+        if columns and len(rows) == len(batch.rows) and (limit is None or len(rows) <= limit):
             good = self._read_together(rows, columns)
             if good is not None:
                 return good

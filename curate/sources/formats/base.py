@@ -66,6 +66,8 @@ class Format:
     ) -> Sequence[tuple[str, pl.Series]] | None:
         """The conversations of many rows that hold nothing but text, all at once.
 
+        A format that changes `read` of another changes this too.
+
         Args:
             texts: Strings (or nulls) by the format's field names; what the file lacks is absent.
 
