@@ -63,7 +63,7 @@ def _execution(
         "pipeline": [{"score": stage, "id": _ID, "with": dict(params)}],
     }
     try:
-        checked = check(recipe, (), registry)
+        checked = check(recipe, (), registry, keep_rows=True)
     except RecipeError as error:
         raise RecipeError(_as_parameters(error.problems)) from error
     resolved = resolve(checked, registry)
