@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from curate.api import CurateError
@@ -103,7 +103,8 @@ class Head:
         other = first.clone()
         other[:, half:] = first[:, :half]
         whole = self._model(input_ids=first).logits.float()
-        apart = self._logits(self.transformer(input_ids=first).last_hidden_state, first).float()
+        # what is said of the first must come from its hidden states alone, so the ids are others
+        apart = self._logits(self.transformer(input_ids=first).last_hidden_state, other).float()
         near = float(whole.abs().max()) * 0.01  # rounding is far smaller, a mistake far larger
         if apart.shape != whole.shape or float((apart - whole).abs().max()) > near:
             raise CurateError(
@@ -124,8 +125,8 @@ class Head:
 def _standing_in(transformer: Any, hidden: torch.Tensor) -> Iterator[None]:
     """Let the transformer give these hidden states, whatever it is asked."""
 
-    def known(*_asked: Any, **_options: Any) -> BaseModelOutputWithPast:
-        return BaseModelOutputWithPast(last_hidden_state=hidden)
+    def known(*_asked: Any, **_options: Any) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        return BaseModelOutputWithPoolingAndCrossAttentions(last_hidden_state=hidden)
 
     transformer.forward = known
     try:
