@@ -1,0 +1,1 @@
+"""Published baselines for curate: scores and filters to compare a selector with."""
