@@ -43,7 +43,7 @@ PROMPT = (
     "### Instruction:\n{}\n\n### Response:\n"
 )
 HEADING = "### Response:\n"
-REACH, VOCABULARY = 1024, 2_000
+REACH, VOCABULARY = 1024, 1_000
 GOAL, NEAR = 3.0, 1e-5
 CHECKED = 50  # rows that are computed in float64 too
 
@@ -87,7 +87,7 @@ def make_model(folder: Path, rows: pl.DataFrame) -> None:
         vocab_size=VOCABULARY,
         hidden_size=32,
         num_hidden_layers=2,
-        num_attention_heads=2,
+        num_attention_heads=1,
         intermediate_size=64,
         max_position_embeddings=REACH,
         initializer_range=0.2,

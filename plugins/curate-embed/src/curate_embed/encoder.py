@@ -220,7 +220,9 @@ class Encoder:
             reader.start(mask)
         watch = self._loaded.watch
         with watch.shown_to(readers):
-            output = self._loaded.model(input_ids=ids, attention_mask=mask.long())
+            # what predicts never looks at what follows: padding behind a text needs no mask there
+            seen = mask.long() if self._loaded.head is None else None
+            output = self._loaded.model(input_ids=ids, attention_mask=seen)
             watch.final(output.last_hidden_state)
             if self._loaded.head is not None:
                 likelihoods = self._loaded.head.likelihoods
