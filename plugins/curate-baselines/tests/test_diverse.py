@@ -5,13 +5,13 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from curate_baselines.diverse import Diverse, DiverseParams
-from curate_baselines.walk import walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.api import Context, CurateError
 from curate.versions.make import run_recipe
+from curate_baselines.diverse import Diverse, DiverseParams
+from curate_baselines.walk import walk
 
 CONTEXT = Context(0, {}, {}, (), lambda name: name)
 

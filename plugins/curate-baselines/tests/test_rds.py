@@ -5,12 +5,12 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from curate_baselines.rds import RDS, RDSParams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.api import Context, CurateError
 from curate.versions.make import run_recipe
+from curate_baselines.rds import RDS, RDSParams
 
 
 def cosine(a, b):

@@ -38,7 +38,9 @@ class ForwardService:
         from curate_embed.loading import load
 
         model: ModelFiles = wanted.model
-        loaded = load(model.path, model.digest, wanted.dtype, wanted.compile)
+        loaded = load(
+            model.path, model.digest, wanted.dtype, wanted.compile, wanted.predicts is not None
+        )
         return Encoder(loaded, wanted, count)
 
 
