@@ -18,7 +18,6 @@ from curate.run.resolve import ResolvedStep, check_unchanged
 from curate.run.tools import Tools
 from curate.sources.files import SourceFile
 
-
 Pool = Callable[[tuple[str, ...]], pl.DataFrame]
 """Gives `id` and columns of the pool."""
 Table = Callable[[Reference, tuple[str, ...]], pl.DataFrame]
