@@ -26,7 +26,7 @@ from curate.contract import (
 from curate.errors import CurateError
 from curate.examples import FRAMEWORK
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
-from curate.memo.keys import key_of
+from curate.memo.keys import contents_of, key_of
 from curate.passes import ForwardStage
 from curate.prefer import columns_of, numbers_of
 from curate.run.arena import Arena
@@ -338,7 +338,8 @@ class Execution:
         seed = self.tools.seed
         keys: dict[str, str] = {}
         for part, table in rows:
-            keys[part] = key_of(fit_components(resolved, part, table, seed, keys))
+            contents = contents_of(table, resolved.step.stage.fit_inputs(part))
+            keys[part] = key_of(fit_components(resolved, part, contents, seed, keys))
         return Fitted({}, keys, seed)
 
     def reference_rows(

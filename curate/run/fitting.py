@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,18 @@ class Fitted:
 
 
 def fit_components(
-    resolved: ResolvedStep, part: str, rows: pl.DataFrame, seed: int, fitted: Mapping[str, str]
+    resolved: ResolvedStep,
+    part: str,
+    contents: Sequence[str],
+    seed: int,
+    fitted: Mapping[str, str],
 ) -> dict[str, Any]:
     """The components of a fit's key: a hash of what the fit reads, never of its floats.
 
     Args:
         resolved: The step.
         part: The part.
-        rows: What it is fitted on.
+        contents: The content of each row that it is fitted on.
         seed: Of the recipe.
         fitted: The keys of the parts that were fitted before.
     """
@@ -53,7 +57,7 @@ def fit_components(
         (file,) = _files(resolved, target)
         parts["artifact"] = file.sha256
     else:
-        parts["table"] = content_of_table(contents_of(rows, stage.fit_inputs(part)))
+        parts["table"] = content_of_table(contents)
     needed = stage.fit_needs(part)
     if needed:
         parts["fits"] = {name: fitted[name] for name in needed}
@@ -102,7 +106,8 @@ def fit(
     arrays: dict[str, Mapping[str, NDArray[Any]]] = {}
     keys: dict[str, str] = {}
     for part, rows in fit_rows(resolved, pool, reference):
-        components = fit_components(resolved, part, rows, tools.seed, keys)
+        contents = contents_of(rows, stage.fit_inputs(part))
+        components = fit_components(resolved, part, contents, tools.seed, keys)
         stored = tools.memo.fit(stage.name, part, components)
         found = stored.load()
         facts.fits[part] = "memo" if found is not None else "computed"
@@ -111,7 +116,7 @@ def fit(
             needed = {name: arrays[name] for name in stage.fit_needs(part)}
             context = Context(tools.seed, resolved.models, needed, (), service, facts.count)
             # by content, as in the key: equal tables give equal fits whatever the ids
-            order = pl.Series(contents_of(rows, stage.fit_inputs(part))).arg_sort()
+            order = pl.Series(contents).arg_sort()
             fitted = stage.fit(part, rows[order], context)
             for name, array in fitted.items():
                 if not isinstance(array, np.ndarray) or array.dtype.hasobject:
