@@ -28,8 +28,8 @@ sources:
   pool: {path: rows.jsonl}
 pipeline:
   - filter: dedup.exact
-#  - filter: dedup.minhash
-#    with: {normalize: [case], size: 3, permutations: 128, threshold: 0.7, linking: chain}
+  - filter: dedup.minhash
+    with: {normalize: [case], size: 3, permutations: 128, threshold: 0.7, linking: chain}
 """
 
 
