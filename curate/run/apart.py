@@ -36,7 +36,7 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
     facts = StageFacts()
     fitted = execution.fit(resolved, [], nobody, facts)
     rows = {
-        part: execution.reference_rows(resolved, target, [])["id"].to_list()
+        part: execution.reference_rows(resolved, target, [], ())["id"].to_list()
         for part, target in resolved.step.stage.fits().items()
         if isinstance(target, Reference)
     }
