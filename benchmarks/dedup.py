@@ -26,7 +26,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dedup_corpus import Planted, grown, planted, read, write
@@ -41,7 +41,7 @@ from dedup_peers import (
     plain_texts,
     run_curate,
 )
-from dedup_process import ProgramError, Spent
+from dedup_process import ProgramError
 from dedup_truth import Truth, jaccard
 
 SEED = 13
@@ -79,7 +79,7 @@ class Line:
 def median(runs: Sequence[Outcome]) -> Outcome:
     """The run with the median of seconds, of two the slower, and the most memory of all."""
     at = sorted(runs, key=lambda one: one.spent.seconds)[len(runs) // 2]
-    return Outcome(Spent(at.spent.seconds, max(one.spent.peak for one in runs)), at.kept)
+    return Outcome(replace(at.spent, peak=max(one.spent.peak for one in runs)), at.kept)
 
 
 def repeated(work: Callable[[], Outcome], times: int) -> Outcome:
@@ -90,15 +90,15 @@ def repeated(work: Callable[[], Outcome], times: int) -> Outcome:
 def table(lines: Sequence[Line], absent: dict[str, str], near: int) -> str:
     """Tools with seconds, ratio to the first line, rows, errors and memory."""
     ours = lines[0].outcome.spent.seconds
-    head = f"{'tool':12}{'version':>9}{'seconds':>9}{'ratio':>8}{'rows out':>10}"
+    head = f"{'tool':12}{'version':>9}{'seconds':>9}{'ratio':>8}{'cpu s':>9}{'rows out':>10}"
     head += f"{'planted':>9}{'missed':>8}{'wrong':>7}{'peak MiB':>10}  note"
     shown = [head]
     for line in lines:
         spent = line.outcome.spent
         shown.append(
             f"{line.tool:12}{line.version:>9}{spent.seconds:9.2f}{spent.seconds / ours:8.2f}"
-            f"{len(line.outcome.kept):10,}{line.found / max(near, 1):9.1%}{line.errors.missed:8,}"
-            f"{line.errors.wrong:7,}{spent.peak / MEBIBYTE:10,.0f}  {line.note}".rstrip()
+            f"{spent.busy:9.2f}{len(line.outcome.kept):10,}{line.found / max(near, 1):9.1%}"
+            f"{line.errors.missed:8,}{line.errors.wrong:7,}{spent.peak / MEBIBYTE:10,.0f}  {line.note}".rstrip()
         )
     shown += [f"{tool:12} not run: {why}" for tool, why in absent.items()]
     return "\n".join(shown)
@@ -213,7 +213,10 @@ def judged(
 def grow(given: argparse.Namespace) -> bool:
     """Curate alone on tables that grow; returns whether seconds and memory grow as they should."""
     real = read(given.data)
-    print(f"{'rows':>10}{'seconds':>9}{'us/n ln n':>11}{'peak MiB':>10}{'B/n ln n':>10}{'out':>10}")
+    head = (
+        f"{'rows':>10}{'seconds':>9}{'cpu s':>9}{'us/n ln n':>11}{'peak MiB':>10}{'B/n ln n':>10}"
+    )
+    print(f"{head}{'out':>10}")
     shares = []
     for rows in given.growth:
         file = given.work / f"grown-{rows}-{SEED}.jsonl"
@@ -227,7 +230,7 @@ def grow(given: argparse.Namespace) -> bool:
         spent, unit = outcome.spent, rows * math.log(rows)
         shares.append((spent.seconds / unit, spent.peak / unit))
         print(
-            f"{rows:10,}{spent.seconds:9.1f}{1e6 * spent.seconds / unit:11.3f}"
+            f"{rows:10,}{spent.seconds:9.1f}{spent.busy:9.1f}{1e6 * spent.seconds / unit:11.3f}"
             f"{spent.peak / MEBIBYTE:10,.0f}{spent.peak / unit:10.1f}{len(outcome.kept):10,}",
             flush=True,
         )

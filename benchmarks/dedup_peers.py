@@ -102,7 +102,8 @@ class Peer:
             ProgramError: It ended with an error.
         """
         folder = emptied(work / "runs" / self.stem)
-        caches = {name: str(folder / name.lower()) for name in ("HF_HOME", "CACHE_HOME")}
+        names = ("HF_HOME", "HF_DATASETS_CACHE", "CACHE_HOME", "DATA_JUICER_CACHE_HOME")
+        caches = {name: str(folder / name.lower()) for name in names}
         command = self.command(self.environment(work) / "bin", corpus, folder)
         spent = run(command, folder, {**caches, "HF_HUB_OFFLINE": "1"})
         return Outcome(spent, _rows_of_lines(folder / "kept"))

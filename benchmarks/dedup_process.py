@@ -1,4 +1,4 @@
-"""A program run as a process of its own: its seconds, and the peak memory of all its processes."""
+"""A program run as a process of its own: its seconds, and the memory of all its processes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class Spent:
 
     Args:
         seconds: From its start to its end.
+        busy: Seconds of processors, of all its processes: those of a busy machine mislead less.
         peak: Bytes: of its processes together, pages that they share counted once, as often as
             looked; at least what the largest of them had at any time.
     """
 
     seconds: float
+    busy: float
     peak: int
 
 
@@ -79,7 +81,7 @@ def run(
         last = lines[-1] if lines else f"exit code {process.returncode}"
         raise ProgramError(f"{last} (see {log})")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Spent(seconds, max(found[0], used.ru_maxrss * unit))
+    return Spent(seconds, used.ru_utime + used.ru_stime, max(found[0], used.ru_maxrss * unit))
 
 
 def _watch(process: int, found: list[int], done: threading.Event) -> None:

@@ -304,13 +304,21 @@ def test_a_program_that_fails_says_its_last_line(tmp_path):
 
 def test_the_run_with_the_median_of_seconds():
     runs = [
-        Outcome(Spent(seconds, 9 - at), frozenset([at])) for at, seconds in enumerate([3, 1, 2])
+        Outcome(Spent(seconds, 5, 9 - at), frozenset([at])) for at, seconds in enumerate([3, 1, 2])
     ]
-    assert dedup.median(runs) == Outcome(Spent(2, 9), frozenset([2]))
+    assert dedup.median(runs) == Outcome(Spent(2, 5, 9), frozenset([2]))
 
 
 def line(tool, seconds):
-    return dedup.Line(tool, "1", Outcome(Spent(seconds, 0), frozenset()), Errors(0, 0), 0, "")
+    return dedup.Line(tool, "1", Outcome(Spent(seconds, 0, 0), frozenset()), Errors(0, 0), 0, "")
+
+
+def test_a_peer_that_did_not_run_has_a_line_that_says_why():
+    lines = [line("curate", 2.0), line("rensa", 3.0)]
+    shown = dedup.table(lines, {"datatrove": "ValueError: x"}, 1).splitlines()
+    assert [words.split()[0] for words in shown] == ["tool", "curate", "rensa", "datatrove"]
+    assert "1.50" in shown[2]
+    assert shown[3].split(maxsplit=1)[1] == "not run: ValueError: x"
 
 
 def test_goals(capsys):
