@@ -27,6 +27,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from dedup_corpus import Planted, grown, planted, read, write
@@ -98,7 +99,8 @@ def table(lines: Sequence[Line], absent: dict[str, str], near: int) -> str:
         shown.append(
             f"{line.tool:12}{line.version:>9}{spent.seconds:9.2f}{spent.seconds / ours:8.2f}"
             f"{spent.busy:9.2f}{len(line.outcome.kept):10,}{line.found / max(near, 1):9.1%}"
-            f"{line.errors.missed:8,}{line.errors.wrong:7,}{spent.peak / MEBIBYTE:10,.0f}  {line.note}".rstrip()
+            f"{line.errors.missed:8,}{line.errors.wrong:7,}{spent.peak / MEBIBYTE:10,.0f}"
+            f"  {line.note}"
         )
     shown += [f"{tool:12} not run: {why}" for tool, why in absent.items()]
     return "\n".join(shown)
@@ -151,7 +153,7 @@ def compare(given: argparse.Namespace) -> bool:
         times = given.repeat or (1 if peer.slow else 3)
         try:
             version = peer.installed(given.work)
-            outcome = repeated(lambda peer=peer: peer.run(given.work, corpus), times)  # type: ignore[misc]
+            outcome = repeated(partial(peer.run, given.work, corpus), times)
         except ProgramError as error:
             absent[peer.name] = str(error)
         else:
@@ -213,20 +215,15 @@ def judged(
 def grow(given: argparse.Namespace) -> bool:
     """Curate alone on tables that grow; returns whether seconds and memory grow as they should."""
     real = read(given.data)
-    head = (
-        f"{'rows':>10}{'seconds':>9}{'cpu s':>9}{'us/n ln n':>11}{'peak MiB':>10}{'B/n ln n':>10}"
-    )
-    print(f"{head}{'out':>10}")
+    head = f"{'rows':>10}{'seconds':>9}{'cpu s':>9}{'us/n ln n':>11}{'peak MiB':>10}"
+    print(f"{head}{'B/n ln n':>10}{'out':>10}")
     shares = []
     for rows in given.growth:
         file = given.work / f"grown-{rows}-{SEED}.jsonl"
-        if not file.is_file():
-            part = file.with_suffix(".part")
-            with part.open("w", encoding="utf-8") as out:
-                for at, row in enumerate(grown(real, rows, SEED)):
-                    out.write(json.dumps({"row": at, **row}) + "\n")
-            part.rename(file)
-        outcome = repeated(lambda file=file: run_curate(given.work, file), given.repeat or 1)  # type: ignore[misc]
+        with file.open("w", encoding="utf-8") as out:
+            for at, row in enumerate(grown(real, rows, SEED)):
+                out.write(json.dumps({"row": at, **row}) + "\n")
+        outcome = repeated(partial(run_curate, given.work, file), given.repeat or 1)
         spent, unit = outcome.spent, rows * math.log(rows)
         shares.append((spent.seconds / unit, spent.peak / unit))
         print(

@@ -160,13 +160,10 @@ def _datatrove(program: Path, corpus: Path, folder: Path) -> Sequence[str | Path
 
 
 def _words_of_spacy(corpus: Path, environment: Path) -> list[list[str]]:
-    """What datatrove has spaCy cut, done by itself and kept beside the corpus."""
+    """What datatrove has spaCy cut, done once more by itself."""
     words = corpus / "words_of_datatrove.jsonl"
-    if not words.is_file():
-        command = [environment / "bin" / "python", HERE / "words_of_datatrove.py"]
-        part = words.with_suffix(".part")
-        run([*command, corpus / "texts.jsonl", part], corpus, {}, corpus / "words.log")
-        part.rename(words)
+    command = [environment / "bin" / "python", HERE / "words_of_datatrove.py"]
+    run([*command, corpus / "texts.jsonl", words], corpus, {})
     with words.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
