@@ -26,7 +26,7 @@ class Spent:
 
     Args:
         seconds: From its start to its end.
-        busy: Seconds of processors, of all its processes: those of a busy machine mislead less.
+        busy: Seconds of processors, of all its processes: a busy machine changes them less.
         peak: Bytes: of its processes together, pages that they share counted once, as often as
             looked; at least what the largest of them had at any time.
     """
@@ -52,8 +52,7 @@ def run(
     """
     log = log or folder.with_suffix(".log")
     given = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = threading.Event()
-    found = [0]
+    watch = Watch()
     with log.open("wb") as out:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -64,7 +63,7 @@ def run(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that all its processes can be ended at once
         )
-        watcher = threading.Thread(target=_watch, args=(process.pid, found, done))
+        watcher = threading.Thread(target=watch.look_at, args=(process.pid,))
         watcher.start()
         try:
             _, status, used = os.wait4(process.pid, 0)
@@ -73,7 +72,7 @@ def run(
             raise
         finally:
             seconds = time.perf_counter() - started
-            done.set()
+            watch.done.set()
             watcher.join()
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -81,16 +80,34 @@ def run(
         last = lines[-1] if lines else f"exit code {process.returncode}"
         raise ProgramError(f"{last} (see {log})")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Spent(seconds, used.ru_utime + used.ru_stime, max(found[0], used.ru_maxrss * unit))
+    busy = max(sum(watch.busy.values()), used.ru_utime + used.ru_stime)
+    return Spent(seconds, busy, max(watch.peak, used.ru_maxrss * unit))
 
 
-def _watch(process: int, found: list[int], done: threading.Event) -> None:
-    """Keep the largest sum of memory in `found`, until done; where /proc tells it."""
-    pause = PAUSE
-    while not done.wait(pause):
-        started = time.perf_counter()
-        found[0] = max(found[0], sum(map(_memory, _tree(process))))
-        pause = max(PAUSE, 20 * (time.perf_counter() - started))
+class Watch:
+    """Looks at the processes of a program from time to time, where /proc tells of them.
+
+    Attributes:
+        peak: The most memory that they had together, in bytes.
+        busy: Process > seconds of processors when last seen; also of those that nobody waits for.
+        done: Set it to end looking.
+    """
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self.busy: dict[int, float] = {}
+        self.done = threading.Event()
+
+    def look_at(self, program: int) -> None:
+        """Look until done."""
+        pause = PAUSE
+        while not self.done.wait(pause):
+            started = time.perf_counter()
+            processes = list(_tree(program))
+            self.peak = max(self.peak, sum(map(_memory, processes)))
+            for process in processes:
+                self.busy[process] = max(_busy(process), self.busy.get(process, 0.0))
+            pause = max(PAUSE, 20 * (time.perf_counter() - started))
 
 
 def _tree(process: int) -> Iterator[int]:
@@ -112,3 +129,12 @@ def _memory(process: int) -> int:
     except OSError:  # it has ended meanwhile, or this system does not tell
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _busy(process: int) -> float:
+    """Seconds of processors of a process, without its children."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # as above
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

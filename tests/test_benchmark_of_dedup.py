@@ -295,6 +295,15 @@ def test_memory_is_that_of_all_processes_together(tmp_path):
         assert run(python(f"{both}{part}; p.wait()"), tmp_path, {}).peak > 200e6
 
 
+def test_a_process_that_nobody_waits_for_counts(tmp_path):
+    if not Path("/proc/self/stat").is_file():
+        pytest.skip("this system does not tell of processes in /proc")
+    work = "import time\nwhile time.process_time() < 0.6: pass\nprint(flush=True); time.sleep(2)"
+    both = f"import os, subprocess as s, sys, time; p = s.Popen([sys.executable, '-c', {work!r}], "
+    both += "stdout=s.PIPE); p.stdout.readline(); time.sleep(1); os._exit(0)"
+    assert run(python(both), tmp_path, {}).busy >= 0.6
+
+
 def test_a_program_that_fails_says_its_last_line(tmp_path):
     with pytest.raises(ProgramError, match=r"ValueError: no such thing .see .*log"):
         run(python("print(1); raise ValueError('no such thing')"), tmp_path, {})

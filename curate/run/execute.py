@@ -48,6 +48,10 @@ class Execution:
         resolved: The recipe with everything found.
         arena: The rows of the sources.
         tools: The means of the run.
+
+    Attributes:
+        judged: The rows that the latest stage could drop: those inside its `where:` that have what
+            it reads. None where it is no filter and no fuse.
     """
 
     def __init__(self, resolved: Resolved, arena: Arena, tools: Tools) -> None:
@@ -58,6 +62,7 @@ class Execution:
         self.tolerances: dict[str, float | None] = {}
         self.fitted: dict[str, Fitted] = {}
         self.ahead: dict[str, Guest] = {}
+        self.judged: Positions = np.empty(0, dtype=np.int64)
 
     def run(self) -> Positions:
         """Run all stages; returns the positions of kept rows, in order.
@@ -84,6 +89,7 @@ class Execution:
             {"id": step.id, "verb": step.spec.verb, "stage": step.spec.stage, "rows": len(rows)},
         )
         asked, rows = self._asked(resolved, rows, facts)
+        self.judged = asked if isinstance(step.stage, FilterStage | FuseStage) else asked[:0]
         out = self._verb(resolved, earlier, tables, rows, asked, facts)
         arena.tables[step.result] = arena.ordered(out)
         self._close(resolved, facts, len(out))

@@ -17,13 +17,11 @@ import xxhash
 from curate.ledger import Positions
 from curate.memo.keys import canonical
 from curate.run.arena import Arena
+from curate.run.baselines import SHARED, baselines
 from curate.run.execute import Execution
 from curate.run.resolve import Resolved, check_unchanged, package_versions
 from curate.run.tools import Tools
 from curate.sources.load import Loaded, load
-
-SHARED = ("source", "origin", "generator", "ability")
-"""Columns whose shares before and after are recorded."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +133,7 @@ def _outcome(
             for name, kind in r.step.adds.items()
         ],
         "shares": _shares(arena, kept),
+        "baselines": baselines(arena, execution.judged, kept, recipe.seed),
         "environment": {
             "python": ".".join(map(str, sys.version_info[:3])),
             "platform": f"{platform.system()} {platform.machine()}",
