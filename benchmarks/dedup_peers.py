@@ -96,7 +96,7 @@ class Peer:
         return done.stdout.strip()
 
     def run(self, work: Path, corpus: Path) -> Outcome:
-        """Run it once, with empty caches.
+        """Run it once, with empty caches; it may install nothing while it runs.
 
         Raises:
             ProgramError: It ended with an error.
@@ -105,7 +105,8 @@ class Peer:
         names = ("HF_HOME", "HF_DATASETS_CACHE", "CACHE_HOME", "DATA_JUICER_CACHE_HOME")
         caches = {name: str(folder / name.lower()) for name in names}
         command = self.command(self.environment(work) / "bin", corpus, folder)
-        spent = run(command, folder, {**caches, "HF_HUB_OFFLINE": "1"})
+        nothing_more = {"HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1", "UV_OFFLINE": "1"}
+        spent = run(command, folder, {**caches, **nothing_more})
         return Outcome(spent, _rows_of_lines(folder / "kept"))
 
 

@@ -17,7 +17,7 @@ PAUSE = 0.1
 
 
 class ProgramError(Exception):
-    """A program ended with an error, of which this is the last line."""
+    """A program ended with an error, of which this is the last line that names one."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def run(
     if process.returncode:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = lines[-1] if lines else f"exit code {process.returncode}"
+        last = next((line for line in reversed(lines) if "Error" in line), last)
         raise ProgramError(f"{last} (see {log})")
     unit = 1 if sys.platform == "darwin" else 1024
     busy = max(sum(watch.busy.values()), used.ru_utime + used.ru_stime)
