@@ -28,7 +28,7 @@ _PROBE = 8  # tokens of the text on which a head is tried
 _REMEDY = "Use a decoder that was trained to predict the next token, such as GPT-2, Llama or Qwen."
 
 
-def check_saved_with_head(path: Path, name: str) -> None:
+def check_saved_with_head(path: Path) -> None:
     """Refuse a folder whose configuration says that its model was saved without such a head.
 
     Where input and output embeddings are shared, the weights alone would not tell.
@@ -39,7 +39,7 @@ def check_saved_with_head(path: Path, name: str) -> None:
     saved = json.loads((path / "config.json").read_text("utf-8")).get("architectures") or []
     if saved and not set(saved) & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()):
         raise CurateError(
-            f"The model {name} has no language-model head: it was saved as {', '.join(saved)}.",
+            f"The model in {path} has no language-model head: it was saved as {', '.join(saved)}.",
             _REMEDY,
         )
 
@@ -51,16 +51,16 @@ class Head:
 
     Args:
         model: The model with its head, in evaluation, on its device.
-        name: Its name, for messages.
+        path: Its folder, for messages.
 
     Raises:
         CurateError: The head cannot be told from the transformer, or the model looks ahead.
     """
 
-    def __init__(self, model: Any, name: str) -> None:
+    def __init__(self, model: Any, path: Path) -> None:
         self._model = model
         self.transformer = model.get_decoder()
-        self._check(name)
+        self._check(path)
 
     @torch.inference_mode()
     def likelihoods(
@@ -95,7 +95,7 @@ class Head:
         return logits
 
     @torch.inference_mode()
-    def _check(self, name: str) -> None:
+    def _check(self, path: Path) -> None:
         """Try the head on two short texts with the same beginning."""
         device, half = next(self._model.parameters()).device, _PROBE // 2
         first = torch.arange(_PROBE, device=device).unsqueeze(0)
@@ -107,14 +107,14 @@ class Head:
         near = float(whole.abs().max()) * 0.01  # rounding is far smaller, a mistake far larger
         if apart.shape != whole.shape or float((apart - whole).abs().max()) > near:
             raise CurateError(
-                f"The language-model head of {name} ({type(self._model).__name__}) cannot be told "
+                f"The language-model head of the model in {path} ({type(self._model).__name__}) cannot be told "
                 "from its transformer.",
                 _REMEDY,
             )
         ahead = self._model(input_ids=other).logits.float() - whole
         if float(ahead[:, :half].abs().max()) > near:
             raise CurateError(
-                f"The model {name} ({type(self._model).__name__}) is an encoder: it reads what "
+                f"The model in {path} ({type(self._model).__name__}) is an encoder: it reads what "
                 "comes after a token, and so cannot predict it.",
                 _REMEDY,
             )
