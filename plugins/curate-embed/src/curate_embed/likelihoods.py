@@ -107,8 +107,8 @@ class Head:
         near = float(whole.abs().max()) * 0.01  # rounding is far smaller, a mistake far larger
         if apart.shape != whole.shape or float((apart - whole).abs().max()) > near:
             raise CurateError(
-                f"The language-model head of the model in {path} ({type(self._model).__name__}) cannot be told "
-                "from its transformer.",
+                f"The language-model head of the model in {path} ({type(self._model).__name__}) "
+                "cannot be told from its transformer.",
                 _REMEDY,
             )
         ahead = self._model(input_ids=other).logits.float() - whole
