@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from curate.api import CurateError
 from curate_embed import likelihoods
-from curate_embed.likelihoods import _parts
 
 REACH = 96
 KINDS = ("llama", "qwen2", "gpt2", "gemma2")
@@ -124,6 +123,16 @@ class Kept:
         (values,) = self.found
         missing = REACH - values.shape[1]
         return torch.nn.functional.pad(values, (0, missing), value=torch.nan)
+
+
+class Counting(Kept):
+    """The same, and how many batches there were."""
+
+    batches = 0
+
+    def start(self, mask):
+        super().start(mask)
+        self.batches += 1
 
 
 class Ends(Kept):
@@ -267,7 +276,7 @@ def test_bits_depend_on_the_row_alone(speakers, passing, collect, kind, dtype, p
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tokens", [8, 100, 100_000])
-def test_parts_of_another_size_differ_by_rounding_only(
+def test_heads_of_another_shape_differ_by_rounding_only(
     speakers, passing, collect, monkeypatch, tokens, dtype
 ):
     model, rows = passing(speakers["qwen2"], predicts="text", dtype=dtype), frame(drawn(40, 5))
@@ -278,16 +287,23 @@ def test_parts_of_another_size_differ_by_rounding_only(
     np.testing.assert_allclose(other, usual, rtol=near, atol=near)
 
 
-@pytest.mark.parametrize(("rows", "length"), [(256, 8), (16, 120), (8, 256), (8, 600), (12, 90)])
-def test_parts_cover_a_batch_once_and_stay_small(rows, length):
-    seen = np.zeros((rows, length), dtype=int)
-    shapes = set()
-    for place in _parts(rows, length):
-        seen[place] += 1
-        shapes.add(seen[place].shape)
-        assert seen[place].size <= 256
-    assert (seen == 1).all()
-    assert len(shapes) == 1 + (length > 256 and length % 256 > 0)
+@pytest.mark.parametrize("predicts", ["text", "response"])
+def test_the_head_sees_one_shape_only_and_no_more_than_is_predicted(
+    speakers, passing, collect, monkeypatch, predicts
+):
+    seen, model = [], passing(speakers["gpt2"], predicts=predicts)
+    usual = likelihoods.Head._logits
+
+    def watched(self, hidden, ids):
+        seen.append((tuple(hidden.shape), tuple(ids.shape)))
+        return usual(self, hidden, ids)
+
+    monkeypatch.setattr(likelihoods.Head, "_logits", watched)
+    reader = Counting()
+    (found,), _ = collect(model, frame(drawn(300, 6)), reader)
+    assert set(seen) == {((1, 256, 32), (1, 256))}
+    # of every batch one part may not be full
+    assert len(seen) <= (~np.isnan(found)).sum() / 256 + reader.batches
 
 
 def test_a_guest_that_reads_no_likelihoods_shares_the_pass(speakers, passing, collect):

@@ -201,7 +201,7 @@ class Encoder:
             text = texts[min(row, len(texts) - 1)]
             ids[row, : len(text.ids)] = text.ids
             mask[row, : len(text.ids)] = True
-            if text.predicted is not None:
+            if text.predicted is not None and row < len(texts):
                 chosen[row, : len(text.ids)] = text.predicted
         with torch.inference_mode():
             device = self._loaded.device

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOKENS = 256
-"""Tokens whose logits stand in memory at once, roughly: as many times the vocabulary."""
+"""Tokens that go through the head together, always as many: logits never take more memory."""
 
 _PROBE = 8  # tokens of the text on which a head is tried
 _REMEDY = "Use a decoder that was trained to predict the next token, such as GPT-2, Llama or Qwen."
 
 
-def check_saved_with_head(path: Path, name: str) -> None:
+def check_saved_with_head(path: Path) -> None:
     """Refuse a folder whose configuration says that its model was saved without such a head.
 
     Where input and output embeddings are shared, the weights alone would not tell.
@@ -39,26 +39,28 @@ def check_saved_with_head(path: Path, name: str) -> None:
     saved = json.loads((path / "config.json").read_text("utf-8")).get("architectures") or []
     if saved and not set(saved) & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()):
         raise CurateError(
-            f"The model {name} has no language-model head: it was saved as {', '.join(saved)}.",
+            f"The model in {path} has no language-model head: it was saved as {', '.join(saved)}.",
             _REMEDY,
         )
 
 
 class Head:
-    """From final hidden states to log-probabilities, a part of the batch at a time.
+    """From final hidden states to log-probabilities of the tokens that are predicted.
+
+    They go through the head in a constant shape, whatever the batch, filled up with repeats.
 
     Args:
         model: The model with its head, in evaluation, on its device.
-        name: Its name, for messages.
+        path: Its folder, for messages.
 
     Raises:
         CurateError: The head cannot be told from the transformer, or the model looks ahead.
     """
 
-    def __init__(self, model: Any, name: str) -> None:
+    def __init__(self, model: Any, path: Path) -> None:
         self._model = model
         self.transformer = model.get_decoder()
-        self._check(name)
+        self._check(path)
 
     @torch.inference_mode()
     def likelihoods(
@@ -74,20 +76,17 @@ class Head:
         Returns:
             float32 [rows, tokens], NaN where a token is not predicted.
         """
-        rows, length = ids.shape
-        following = ids.roll(-1, dims=1)
-        wanted = np.roll(predicted, -1, axis=1)
-        found = torch.full((rows, length), torch.nan, device=ids.device)
-        for place in _parts(rows, length):
-            if wanted[place].any():
-                # a copy begins where any other tensor does; bits may depend on that
-                logits = self._logits(hidden[place].clone(), ids[place]).float()
-                losses = torch.nn.functional.cross_entropy(
-                    logits.flatten(0, 1), following[place].flatten(), reduction="none"
-                )
-                found[place] = -losses.view(following[place].shape)
-        kept = torch.from_numpy(predicted).to(ids.device)
-        return found.roll(1, dims=1).masked_fill(~kept, torch.nan)
+        found = torch.full((ids.numel(),), torch.nan, device=ids.device)
+        states, tokens = hidden.flatten(0, 1), ids.flatten()
+        places = np.flatnonzero(predicted)
+        for start in range(0, len(places), TOKENS):
+            some = places[start : start + TOKENS]
+            at = torch.from_numpy(np.pad(some, (0, TOKENS - len(some)), "edge")).to(ids.device)
+            before = (at - 1).unsqueeze(0)  # what stands before a token says how probable it is
+            logits = self._logits(states[before], tokens[before]).float()
+            losses = torch.nn.functional.cross_entropy(logits[0], tokens[at], reduction="none")
+            found[at[: len(some)]] = -losses[: len(some)]
+        return found.view(ids.shape)
 
     def _logits(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """What the model itself makes of hidden states: head, scaling, capping and all."""
@@ -96,7 +95,7 @@ class Head:
         return logits
 
     @torch.inference_mode()
-    def _check(self, name: str) -> None:
+    def _check(self, path: Path) -> None:
         """Try the head on two short texts with the same beginning."""
         device, half = next(self._model.parameters()).device, _PROBE // 2
         first = torch.arange(_PROBE, device=device).unsqueeze(0)
@@ -108,14 +107,14 @@ class Head:
         near = float(whole.abs().max()) * 0.01  # rounding is far smaller, a mistake far larger
         if apart.shape != whole.shape or float((apart - whole).abs().max()) > near:
             raise CurateError(
-                f"The language-model head of {name} ({type(self._model).__name__}) cannot be told "
-                "from its transformer.",
+                f"The language-model head of the model in {path} ({type(self._model).__name__}) "
+                "cannot be told from its transformer.",
                 _REMEDY,
             )
         ahead = self._model(input_ids=other).logits.float() - whole
         if float(ahead[:, :half].abs().max()) > near:
             raise CurateError(
-                f"The model {name} ({type(self._model).__name__}) is an encoder: it reads what "
+                f"The model in {path} ({type(self._model).__name__}) is an encoder: it reads what "
                 "comes after a token, and so cannot predict it.",
                 _REMEDY,
             )
@@ -133,18 +132,3 @@ def _standing_in(transformer: Any, hidden: torch.Tensor) -> Iterator[None]:
         yield
     finally:
         del transformer.forward  # what is left is the method of its class
-
-
-def _parts(rows: int, length: int) -> Iterator[tuple[slice, slice]]:
-    """Places of a batch, each of at most `TOKENS` tokens: whole rows, or pieces of one row.
-
-    Which piece a token is in, and the form of that piece, depends on the form of the batch and on
-    the token's place in its row only.
-    """
-    together = max(
-        (some for some in range(1, rows + 1) if rows % some == 0 and some * length <= TOKENS),
-        default=1,
-    )
-    for row in range(0, rows, together):
-        for start in range(0, length, TOKENS):
-            yield slice(row, row + together), slice(start, min(start + TOKENS, length))

@@ -85,7 +85,7 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, headed: bool) -> L
                 path, local_files_only=True, trust_remote_code=False
             )
             if headed:
-                check_saved_with_head(path, path.name)
+                check_saved_with_head(path)
             model, report = (AutoModelForCausalLM if headed else AutoModel).from_pretrained(
                 path,
                 local_files_only=True,
@@ -108,7 +108,7 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, headed: bool) -> L
         )
     model.eval().requires_grad_(False).to(device)
     model.config.use_cache = False
-    head = Head(model, path.name) if headed else None
+    head = Head(model, path) if headed else None
     model = head.transformer if head else model
     pad = next(
         token
