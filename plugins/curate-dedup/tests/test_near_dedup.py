@@ -68,7 +68,9 @@ def chain(order, fixed, near, equal):
     for part in parts:
         first = min(part, key=order.index)
         for i in part:
-            like = [j for j in order if fixed[j] and equal(i, j)]  # its like before others
+            like = [
+                j for j in order if fixed[j] and equal(i, j) and near(i, j)
+            ]  # its like before others
             survivor[i] = None if i == first or fixed[i] else [*like, first][0]
     return survivor
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from curate_dedup.pairs import Finder, Indices, Pairs, joined
 
@@ -67,13 +65,13 @@ def chain(finder: Finder, fixed: NDArray[np.bool_]) -> Indices:
 
 
 def _merged(first: Indices, pairs: Pairs) -> Indices:
-    ends = np.stack([first[pairs.late], first[pairs.early]])
-    named, places = np.unique(ends, return_inverse=True)
-    late, early = places.reshape(2, -1)
-    links = coo_array((np.ones(len(pairs), dtype=np.bool_), (late, early)), (len(named),) * 2)
-    components, label = connected_components(links, directed=False)
-    least = np.full(components, len(first))
-    np.minimum.at(least, label, named)
-    renamed = np.arange(len(first))
-    renamed[named] = least[label]
-    return renamed[first]
+    """What each is joined with first when pairs are joined too."""
+    one, other = first[pairs.late], first[pairs.early]
+    while not np.array_equal(one, other):
+        least = np.minimum(one, other)
+        np.minimum.at(first, one, least)
+        np.minimum.at(first, other, least)
+        while not np.array_equal(first, first[first]):
+            first = first[first]
+        one, other = first[one], first[other]
+    return first

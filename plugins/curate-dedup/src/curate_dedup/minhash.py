@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from rensa import RMinHash, RMinHashLSH
-from scipy.sparse import csr_array
 
 from curate_dedup.pairs import Indices, Pairs, Wanted
 from curate_dedup.shingles import Shingles
@@ -19,7 +19,8 @@ from curate_dedup.shingles import Shingles
 _SEED = 1
 _MISSED = 0.01
 _ROWS = 20_000  # signatures read at once, as Python integers
-_CANDIDATES = 2_000_000  # pairs looked at closely at once
+_CANDIDATES = 2_000_000  # pairs looked at together
+_PAIRS = 100_000  # of them compared at once
 
 
 @dataclass(frozen=True)
@@ -136,29 +137,26 @@ class _Buckets:
         return (late << 32) | early
 
 
-def sets_of(shingles: Shingles) -> csr_array:
-    """Texts as rows of a matrix that holds a 1 for each shingle: int32 [n, distinct shingles]."""
-    distinct, columns = np.unique(shingles.hashes, return_inverse=True)
-    ones = np.ones(len(columns), dtype=np.int32)
-    ends = shingles.ends.copy()  # the matrix takes it over, and changes it
-    matrix = csr_array((ones, columns, ends), shape=(len(shingles), len(distinct)), dtype=np.int32)
-    matrix.sum_duplicates()
-    matrix.data[:] = 1
-    return matrix
+def sets_of(shingles: Shingles) -> pl.Series:
+    """The distinct shingles of each text: list of uint64 [n]."""
+    text = np.repeat(np.arange(len(shingles)), shingles.lengths)
+    held = pl.DataFrame({"text": text, "set": shingles.hashes})
+    sets = held.group_by("text").agg(pl.col("set").unique())
+    texts = pl.DataFrame({"text": np.arange(len(shingles))})
+    found = texts.join(sets, on="text", how="left", maintain_order="left")["set"]
+    return found.fill_null(pl.Series([[]], dtype=found.dtype))
 
 
-def jaccard(sets: csr_array, left: Indices, right: Indices) -> NDArray[np.float64]:
+def jaccard(sets: pl.Series, left: Indices, right: Indices) -> NDArray[np.float64]:
     """Shared shingles by all shingles of pairs of texts, 0 where neither has any: float64 [p]."""
-    sizes = np.diff(sets.indptr).astype(np.float64)
-    shared = np.concatenate(
-        [
-            np.asarray(sets[left[some]].multiply(sets[right[some]]).sum(axis=1), dtype=np.float64)
-            for some in _parts(len(left))
-        ]
-        or [np.empty(0)]
-    )
-    union = sizes[left] + sizes[right] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+    found = np.zeros(len(left))
+    for at in range(0, len(left), _PAIRS):
+        part = slice(at, at + _PAIRS)
+        one, other = sets.gather(left[part]), sets.gather(right[part])
+        shared = one.list.set_intersection(other).list.len().to_numpy().astype(np.float64)
+        union = (one.list.len() + other.list.len()).to_numpy() - shared
+        np.divide(shared, union, out=found[part], where=union > 0)
+    return found
 
 
 def _flagged(shingles: Shingles, values: int, bands: int) -> Indices:
@@ -208,8 +206,3 @@ def _slices(counts: Indices) -> Iterator[tuple[int, int]]:
         last = max(last, first + 1)
         yield first, last
         first = last
-
-
-def _parts(count: int, size: int = 200_000) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, start + size)

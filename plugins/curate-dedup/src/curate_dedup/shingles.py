@@ -99,20 +99,24 @@ def _counts(marks: NDArray[np.bool_], lengths: Indices) -> Indices:
 
 def _rolled(tokens: NDArray[np.uint64], lengths: Indices, size: int) -> Shingles:
     """Hashes of runs of tokens: of `size` tokens, or of all where there are fewer."""
-    starts = _ends(lengths)[:-1]
-    made = np.where(lengths >= size, lengths - size + 1, np.minimum(lengths, 1))
-    ends = _ends(made)
-    at = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], made)
-    run = np.repeat(np.minimum(lengths, size), made)
-    rolled = tokens[at]
-    short = bool((lengths < size).any())
+    runs = max(len(tokens) - size + 1, 0)
+    rolled = tokens[:runs].copy()  # at each token, whether or not its run ends in the same text
     for step in range(1, size):
-        if not short:
-            rolled = rolled * _MIX + tokens[at + step]
-            continue
-        inside = run > step
-        rolled[inside] = rolled[inside] * _MIX + tokens[at[inside] + step]
-    return Shingles(rolled, ends)
+        rolled = rolled * _MIX + tokens[step : step + runs]
+    starts = _ends(lengths)[:-1]
+    ends = _ends(np.where(lengths >= size, lengths - size + 1, np.minimum(lengths, 1)))
+    made = np.diff(ends)
+    at = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], made)
+    whole = at < runs
+    hashes = np.empty(len(at), dtype=np.uint64)
+    hashes[whole] = rolled[at[whole]]
+    for length in range(1, size):
+        texts = np.flatnonzero(lengths == length)
+        short = tokens[starts[texts]]
+        for step in range(1, length):
+            short = short * _MIX + tokens[starts[texts] + step]
+        hashes[ends[texts]] = short
+    return Shingles(hashes, ends)
 
 
 def _ends(lengths: Indices) -> Indices:
