@@ -56,6 +56,7 @@ class Encoder:
         self.width = loaded.width
         self.max_length = min(loaded.reach, wanted.max_length or loaded.own_length)
         self._tokenizer = _cutting(loaded.tokenizer, self.max_length)
+        self.prompt_length = self._length(wanted.prompt)
         self._tokens = TOKENS.get(loaded.device.type, TOKENS["cuda"])
 
     @property
@@ -69,8 +70,14 @@ class Encoder:
         Raises:
             ValueError: After all results, where rows are left that the template does not take or
                 of which the tokenizer makes no token.
-            CurateError: One row does not fit into the device's memory.
+            CurateError: One row does not fit into the device's memory, or a reader asks for what
+                the backend does not show.
         """
+        backend = self._wanted.backend
+        if backend != "torch" and any(reader.sites - {"final"} for reader in readers):
+            raise CurateError(
+                f"`backend: {backend}` shows the final hidden state alone.", "Use `backend: torch`."
+            )
         lost = ""
         waiting: list[_Result] = []
         for batch, problem in self._batches(rows_of(self._wanted, rows)):
@@ -85,6 +92,12 @@ class Encoder:
             yield _joined(waiting)
         if lost:
             raise ValueError(lost)
+
+    def _length(self, prompt: str) -> int:
+        """Tokens of a prompt at the start of a text, as sentence-transformers counts them."""
+        ids = self._tokenizer.encode(prompt).ids if prompt else []
+        closed = bool(ids) and ids[-1] in self._loaded.tokenizer.all_special_ids
+        return len(ids) - closed
 
     def _batches(
         self, rows: Sequence[tuple[Any, ...]]
