@@ -220,3 +220,45 @@ def test_files_that_are_broken_are_named(made, name, content, message):
     (folder / name).write_text(content)
     with pytest.raises(CurateError, match=message):
         sentence_folder(folder)
+
+
+def test_what_auto_came_to_stands_in_manifest_and_lock_and_keys_know_the_prompt(
+    made, tmp_path, monkeypatch
+):
+    import yaml
+
+    import curate
+
+    monkeypatch.setenv("CURATE_HOME", str(tmp_path / "home"))
+    prompts = {"prompts": {"doc": "the red house ", "query": "a tree "}}
+    folder = made(
+        pooling={"embedding_dimension": 16, "pooling_mode": "lasttoken"},
+        sentences={**prompts, "default_prompt_name": "doc"},
+    )
+    rows = [{"instruction": text, "output": "dog"} for text in TEXTS]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def run(**params):
+        stage = {"score": "embed.sentence", "with": {"model": str(folder), **params}}
+        recipe = {
+            "name": "told",
+            "sources": {"rows": {"path": str(tmp_path / "rows.jsonl"), "format": "alpaca"}},
+            "pipeline": [stage],
+            "output": {"vectors": True},
+        }
+        return curate.run(recipe, out=tmp_path / "curated")
+
+    def computed(version):
+        (stage,) = version.manifest["stages"]
+        return stage["memo"]["computed"]
+
+    told = run(dtype="float32", normalize="auto")
+    expected = {"prompt": "doc", "pooling": "last", "normalize": False}
+    assert told.manifest["stages"][0]["auto"] == expected
+    lock = yaml.safe_load((told.path / "recipe.lock.yaml").read_text())
+    assert lock["stages"]["embed_sentence"]["auto"] == expected
+    assert computed(told) == len(TEXTS)
+    named = run(dtype="float32", normalize=False, prompt="doc", pooling="last")
+    assert named.path == told.path or computed(named) == 0
+    assert computed(run(dtype="float32", prompt="query")) == len(TEXTS)
+    assert computed(run(dtype="float32", prompt="")) == len(TEXTS)
