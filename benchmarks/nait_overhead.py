@@ -66,7 +66,7 @@ def batches(encoder: Encoder, rows: list[str]) -> list[tuple[torch.Tensor, torch
     """The batches that the stage makes of rows: token ids and mask."""
     found = []
 
-    def keep(ids: torch.Tensor, mask: torch.Tensor, _readers: Any) -> None:
+    def keep(ids: torch.Tensor, mask: torch.Tensor, *_others: Any) -> None:
         found.append((ids.clone(), mask.clone()))
 
     encoder._read = keep  # type: ignore[method-assign, assignment]  # stands in for the pass

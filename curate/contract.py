@@ -390,8 +390,29 @@ class Stage:
         """What must be fitted before the work: part name > what it is fitted on."""
         return {}
 
+    def fit_inputs(self, part: str) -> tuple[str, ...]:  # noqa: ARG002 - for overriders
+        """Columns that a part of the fit receives besides `id`; by default all inputs.
+
+        A part that is fitted on a reference table may have `@line`, the line of its file, too.
+        """
+        return self.inputs()
+
+    def fit_needs(self, part: str) -> tuple[str, ...]:  # noqa: ARG002 - for overriders
+        """Parts that are fitted before this one, and which it finds in `ctx.fits`."""
+        return ()
+
     def fit(self, part: str, rows: pl.DataFrame, ctx: Context) -> Mapping[str, NDArray[Any]]:
-        """Fit one part on `rows` (`id` and the inputs). Returns arrays by name, no pickles."""
+        """Fit one part.
+
+        Args:
+            part: Its name.
+            rows: `id` and the columns of `fit_inputs`; of the pool the rows that the stage is
+                asked about, or, if it is a filter that sees all, all of them.
+            ctx: Seed, models, and the parts that it needs.
+
+        Returns:
+            Arrays by name, no pickles.
+        """
         raise NotImplementedError
 
     def fit_depends(self, part: str) -> tuple[str, ...] | None:  # noqa: ARG002 - for overriders

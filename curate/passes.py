@@ -35,9 +35,11 @@ TRUNCATED = "truncated"
 """The output of every stage of this kind that says whether the text was cut."""
 
 Template = Literal["plain", "alpaca", "chat"]
-Site = Literal["blocks", "neurons", "final"]
+Predicts = Literal["text", "response"]
+Site = Literal["blocks", "neurons", "final", "likelihoods"]
 """Where activations are read: the output of each transformer block, the neurons of each block's
-MLP (what its down-projection is given), or the model's final hidden state, after its last norm."""
+MLP (what its down-projection is given), the model's final hidden state, after its last norm, or
+the log-probabilities of the tokens, where the pass predicts them."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,14 @@ class Pass:
     Args:
         model: Its files.
         template: What the model reads of an example; see `PassParams`.
-        text: `instruction`, `response` or `both`.
+        text: `instruction`, `response` or `both`. Of templates other than `plain`, the response
+            alone is the heading that the template puts before an answer, and the response.
         max_length: Tokens after which a text is cut, never more than the model reaches; None: as
             many as its sentence settings say, or else as it reaches.
         dtype: `float32` or `bfloat16`.
         compile: Run its blocks through `torch.compile`.
+        predicts: Load the model with its language-model head, and tell the probability of each
+            token of the text, or of its response alone; None: without the head.
         batch_size: Constant shapes computed between two results.
         prompt: A text that is put before every text.
         backend: What computes it: `torch`, or another that gives the final hidden state alone.
@@ -63,6 +68,7 @@ class Pass:
     max_length: int | None = None
     dtype: str = "float32"
     compile: bool = False
+    predicts: Predicts | None = None
     batch_size: int = field(default=8, compare=False)
     prompt: str = ""
     backend: str = "torch"
@@ -86,7 +92,13 @@ class Reader(Protocol):
         ...
 
     def see(self, site: Site, layer: int, values: Any) -> None:
-        """Take one layer's activations (layers from 0): torch [rows, tokens, width]."""
+        """Take one layer's activations (layers from 0): torch [rows, tokens, width].
+
+        At the site `likelihoods` (layer 0) it is torch float32 [rows, tokens]: the natural
+        logarithm of each token's probability given all tokens before it, NaN where a token is not
+        predicted: the first one, those that the tokenizer adds, padding, and what stands outside
+        the response where the pass predicts only that.
+        """
         ...
 
     def finish(self) -> Any:
@@ -134,7 +146,9 @@ class LoadedModel(Protocol):
             bit.
 
         Raises:
-            ValueError: After all results, where rows are left that cannot be put into tokens.
+            ValueError: After all results, where rows are left that cannot be put into tokens, or
+                of which no token can be predicted where the pass predicts.
+            CurateError: A reader asks for `likelihoods`, and the pass predicts nothing.
         """
         ...
 
@@ -176,23 +190,23 @@ class Forward(Protocol):
         ...
 
 
-def columns_of(template: Template, text: str) -> tuple[str, ...]:
-    """The columns that a template reads."""
+def columns_of(template: Template, text: str, predicts: Predicts | None = None) -> tuple[str, ...]:
+    """The columns that a template reads; where only the response is predicted, both parts."""
     if template == "chat":
         return ("messages",)
-    if template == "plain":
-        return (f"@{text}",)
-    return ("@instruction", "@response") if text == "both" else ("@instruction",)
+    if text == "both" and (template == "alpaca" or predicts == "response"):
+        return ("@instruction", "@response")
+    return (f"@{text}",)
 
 
-class PassParams(Params):
-    """Parameters of stages that read a forward pass: what the model is given, and how it runs."""
+class ModelParams(Params):
+    """Parameters of stages that pass examples through a model: which model, and how it runs."""
 
     model: Annotated[
         str,
         ModelName(),
         Field(description="An encoder or decoder: an alias, a folder, or owner/name[@revision]."),
-    ] = "builtin:minilm"
+    ]
     template: Annotated[
         Template,
         Field(
@@ -200,7 +214,6 @@ class PassParams(Params):
             "template of the model's tokenizer."
         ),
     ] = "plain"
-    text: Annotated[TextChoice, Field(description="Which text of an example is read.")] = "both"
     max_length: Annotated[
         int | None,
         Field(
@@ -217,6 +230,17 @@ class PassParams(Params):
     compile: Annotated[bool, Field(description="Run the model's blocks through torch.compile.")] = (
         False
     )
+
+
+class PassParams(ModelParams):
+    """Parameters of stages that read one forward pass, which others may share."""
+
+    model: Annotated[
+        str,
+        ModelName(),
+        Field(description="An encoder or decoder: an alias, a folder, or owner/name[@revision]."),
+    ] = "builtin:minilm"
+    text: Annotated[TextChoice, Field(description="Which text of an example is read.")] = "both"
     batch_size: Annotated[
         int,
         Neutral(),
@@ -240,14 +264,18 @@ class ForwardStage(ScoreStage):
     """A score stage that reads a forward pass of one model, which others may share.
 
     Besides its own outputs it has `truncated`: whether the text was cut.
+
+    Class attributes:
+        predicts: What of the text the pass predicts; see `Pass`.
     """
 
     services: ClassVar[tuple[str, ...]] = ("forward",)
+    predicts: ClassVar[Predicts | None] = None
     params: PassParams
 
     def inputs(self) -> tuple[str, ...]:
         """The columns that the template reads."""
-        return columns_of(self.params.template, self.params.text)
+        return columns_of(self.params.template, self.params.text, self.predicts)
 
     def outputs(self) -> Mapping[str, Output]:
         """Whether the text was cut; to be merged with the stage's own outputs."""
@@ -273,6 +301,7 @@ class ForwardStage(ScoreStage):
             given.max_length,
             given.dtype,
             given.compile,
+            self.predicts,
             given.batch_size,
         )
 

@@ -73,6 +73,10 @@ class RowIds:
         """The id of the next row."""
         return self._numbered(_hashed(self._source, b"\n", canonical(row)))
 
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The ids of the next rows."""
+        return [self.row(row) for row in rows]
+
     def raw(self, content: bytes) -> str:
         """The id of the next row, where it could not be parsed: of its bytes."""
         return self._numbered(_hashed(self._source, b"\n!", content))

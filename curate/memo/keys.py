@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -65,12 +64,17 @@ def content_of_table(contents: Sequence[str]) -> str:
 
 def _encode(series: pl.Series) -> Sequence[bytes | None]:
     """Each value with a mark of its type, from that value alone."""
+    import numpy as np
     import polars as pl
 
+    if isinstance(series.dtype, pl.Array):
+        known = series.is_not_null().to_list()
+        vectors = np.ascontiguousarray(series.to_numpy(), dtype="<f8")
+        return [
+            b"v" + row.tobytes() if there else None
+            for row, there in zip(vectors, known, strict=True)
+        ]
     values = series.to_list()
     if series.dtype == pl.String:
         return [None if value is None else b"s" + value.encode() for value in values]
-    if isinstance(series.dtype, pl.Array):
-        pack = Struct(f"<{series.dtype.size}d").pack
-        return [None if value is None else b"v" + pack(*value) for value in values]
     return [None if value is None else b"j" + canonical(value) for value in values]

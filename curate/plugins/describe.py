@@ -93,7 +93,7 @@ def _parameter(params: type[Params], name: str) -> dict[str, Any]:
     marks = [text for kind, text in _MEANS.items() if marker(params, name, kind)]
     default: Any = "required"
     if field.default_factory is not None:
-        default = "empty"
+        default = ", ".join(field.get_default(call_default_factory=True)) or "empty"
     elif field.default is not PydanticUndefined:
         default = str(field.default) if isinstance(field.default, Decimal) else field.default
     return {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from typing import Literal as OneOf
 
-from curate.recipe.sql import Call, Column, Literal, Term, WhereError
+from curate.recipe.terms import Call, Column, Literal, Term, WhereError
 
 if TYPE_CHECKING:
     from curate.contract import Kind

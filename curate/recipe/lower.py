@@ -12,7 +12,7 @@ from functools import partial
 
 import polars as pl
 
-from curate.recipe.sql import Call, Column, Literal, Term
+from curate.recipe.terms import Call, Column, Literal, Term
 
 
 def lower(term: Term) -> pl.Expr:

@@ -1,18 +1,19 @@
 """SQL conditions as a small tree of what is allowed in them, and nothing else.
 
 sqlglot parses; every node of its tree is then either on the list below, with all its arguments,
-or refused by name. Only this module knows sqlglot.
+or refused by name. Only this module knows sqlglot; it is imported where there is a condition.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from sqlglot import exp, parse_one
 from sqlglot.errors import ParseError, TokenError
+
+from curate.recipe.terms import Call, Column, Literal, Term, WhereError
 
 MAX_LENGTH = 10_000
 MAX_DEPTH = 32
@@ -22,50 +23,6 @@ ALLOWED = (
     "upper."
 )
 
-
-class WhereError(ValueError):
-    """What is wrong with a condition.
-
-    Attributes:
-        message: In one sentence.
-        offset: 0-based position in the condition.
-        remedy: What to do about it.
-    """
-
-    def __init__(self, message: str, offset: int = 0, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.offset = offset
-        self.remedy = remedy
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column by name; `quoted` if it stood in double quotes."""
-
-    name: str
-    quoted: bool
-    offset: int
-
-
-@dataclass(frozen=True)
-class Literal:
-    """A text, a number or a boolean."""
-
-    value: str | int | float | bool
-    offset: int
-
-
-@dataclass(frozen=True)
-class Call:
-    """An operation on other terms; its name is the operator or function in lower case."""
-
-    name: str
-    args: tuple[Term, ...]
-    offset: int
-
-
-Term = Column | Literal | Call
 
 _CALLS: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     exp.Not: ("not", ("this",)),

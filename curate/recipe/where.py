@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from curate.recipe.sql import Call, Column, Term, WhereError, parse
+from curate.recipe.terms import Call, Column, Term, WhereError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,6 +56,8 @@ def parse_where(text: str) -> Where:
     Raises:
         WhereError: It is no SQL condition, holds what is not allowed, or reads no column.
     """
+    from curate.recipe.sql import parse
+
     root = parse(text)
     named: dict[str, Column] = {}
     stack = [root]

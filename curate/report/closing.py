@@ -13,6 +13,7 @@ from rich.text import Text
 from curate.report.facts import Cut, Example, last_cut
 from curate.versions.funnel import Share, Step, funnel, shares, warnings
 from curate.versions.open import Version
+from curate.versions.overlap import overlap
 from curate.versions.runs import PREVIEW
 from curate.versions.text import one_line
 
@@ -42,7 +43,7 @@ def render(version: Version, console: Console) -> None:
 
 
 def show(version: Version, console: Console) -> None:
-    """Print what a version is: its funnel, shares, examples around the last cut, warnings."""
+    """Print what a version is: its funnel, shares, baselines, examples around the last cut."""
     manifest = version.manifest
     books = manifest["books"]
     title = Text.assemble((f"{version.name}@{version.version}", "bold"), "  ")
@@ -59,6 +60,10 @@ def show(version: Version, console: Console) -> None:
         if column == "origin" or len(found) > 1:
             console.print()
             console.print(_shares(column, found, console))
+    overlapping = overlap(manifest)
+    if overlapping is not None:
+        console.print()
+        console.print(Text.assemble(("baselines ", "bold"), overlapping.sentence()))
     cut = last_cut(version)
     if cut is not None:
         console.print()

@@ -36,7 +36,7 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
     facts = StageFacts()
     fitted = execution.fit(resolved, [], nobody, facts)
     rows = {
-        part: execution.reference_rows(resolved, target, [])["id"].to_list()
+        part: execution.reference_rows(resolved, target, [], ())["id"].to_list()
         for part, target in resolved.step.stage.fits().items()
         if isinstance(target, Reference)
     }
@@ -63,7 +63,7 @@ def _execution(
         "pipeline": [{"score": stage, "id": _ID, "with": dict(params)}],
     }
     try:
-        checked = check(recipe, (), registry)
+        checked = check(recipe, (), registry, keep_rows=True)
     except RecipeError as error:
         raise RecipeError(_as_parameters(error.problems)) from error
     resolved = resolve(checked, registry)

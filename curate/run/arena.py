@@ -81,16 +81,20 @@ class Arena:
         ]
         return frame.with_columns(added).select(list(wanted))
 
-    def stage_frame(self, step: Step, positions: Positions) -> pl.DataFrame:
-        """`id` and what a stage reads of some rows, its conditions evaluated.
+    def stage_frame(
+        self, step: Step, positions: Positions, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """`id` and what a stage reads of some rows (or some of it), its conditions evaluated.
 
         Raises:
             CurateError: A column is not there, or holds another type than a condition needs.
         """
         conditions = {f"@{name}": where for name, where in step.conditions.items()}
-        inputs = step.stage.inputs()
+        inputs = step.stage.inputs() if columns is None else columns
         frame = self.frame(positions, [name for name in inputs if name not in conditions])
         for name, where in conditions.items():
+            if name not in inputs:
+                continue
             self.check_types(step.id, where)
             read = self.frame(positions, where.columns)
             frame = frame.with_columns(read.select(where.expr().alias(name)).to_series())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -15,7 +15,7 @@ from curate.errors import CurateError, PluginError, RecipeError, nearest
 from curate.plugins.registry import Registry
 from curate.recipe.document import Document, KeyPath
 from curate.recipe.load import Draft, Problems, draft_recipe
-from curate.recipe.model import Recipe, Source, StageSpec
+from curate.recipe.model import Recipe, StageSpec
 from curate.recipe.where import Where
 from curate.recipe.wiring import Link, Wired
 from curate.run.flow import KINDS, NOTHING, ORIGINALS, Table, join
@@ -29,7 +29,10 @@ from curate.run.parameters import (
     validate,
     with_vector,
 )
-from curate.sources.schema import Schema, inspect
+from curate.sources.schema import Schema, inspect, inspect_rows
+
+if TYPE_CHECKING:
+    from curate.sources.load import Loaded
 
 _Answer = TypeVar("_Answer")
 
@@ -74,18 +77,23 @@ class Checked:
         document: Its text and places.
         steps: The stages in order.
         schemas: What the sources hold, by name.
+        loaded: The rows of sources that had to be read for that, where the caller wants them;
+            `load_sources` takes each out of here, once.
     """
 
     recipe: Recipe
     document: Document
     steps: tuple[Step, ...]
     schemas: Mapping[str, Schema]
+    loaded: dict[str, Loaded] = field(default_factory=dict, repr=False)
 
 
 def check(
     source: str | Path | Mapping[str, Any] | Recipe,
     sets: Sequence[str] | Mapping[str, Any],
     registry: Registry,
+    *,
+    keep_rows: bool = False,
 ) -> Checked:
     """Check a recipe: its keys and values, plugins, files, columns. Loads no model.
 
@@ -93,12 +101,13 @@ def check(
         source: A file, a mapping or a model.
         sets: Assignments `address=value`, or values by address.
         registry: Where stages are found.
+        keep_rows: Keep the rows of sources that have to be read, for a run that follows.
 
     Raises:
         RecipeError: All problems at once.
     """
     beside = None if isinstance(source, Mapping | Recipe) else Path(source).parent
-    walk = _Walk(draft_recipe(source, sets), registry, beside)
+    walk = _Walk(draft_recipe(source, sets), registry, beside, keep_rows)
     walk.requirements()
     walk.sources()
     for wired, link in zip(walk.draft.wired, walk.draft.links, strict=True):
@@ -107,19 +116,23 @@ def check(
     recipe, problems = walk.draft.recipe, walk.problems.found
     if problems or recipe is None:
         raise RecipeError(problems)
-    return Checked(recipe, walk.draft.document, tuple(walk.steps), walk.schemas)
+    return Checked(recipe, walk.draft.document, tuple(walk.steps), walk.schemas, walk.loaded)
 
 
 class _Walk:
     """The state of one check: tables as they are made, and what was found."""
 
-    def __init__(self, draft: Draft, registry: Registry, beside: Path | None) -> None:
+    def __init__(
+        self, draft: Draft, registry: Registry, beside: Path | None, keep_rows: bool
+    ) -> None:
         self.draft = draft
         self.problems: Problems = draft.problems
         self.registry = registry
         self.beside = beside
         self.tables: dict[str, Table] = {}
+        self.keep_rows = keep_rows
         self.schemas: dict[str, Schema] = {}
+        self.loaded: dict[str, Loaded] = {}
         self.steps: list[Step] = []
         self.missing: list[Missing] = []
         self.makers: dict[str, str] = {}  # score columns by the stage that writes them
@@ -152,19 +165,21 @@ class _Walk:
             if source is None or bool(source.path) == bool(source.dataset):
                 continue
             try:
-                schema = self.inspect(source)
+                schema, loaded = inspect_rows(name, source, self.beside)
             except CurateError as error:
                 path = ("sources", name, "path" if source.path else "dataset")
                 self.problems.add(path, error.message, error.remedy)
                 continue
             self.schemas[name] = schema
+            if self.keep_rows and loaded is not None:
+                self.loaded[name] = loaded
             columns = {**ORIGINALS, **schema.columns}
             nulls = frozenset(schema.nulls) - ORIGINALS.keys()
             self.tables[name] = Table(columns, open=not schema.complete, nulls=nulls)
 
-    def inspect(self, source: Source | Reference) -> Schema:
-        """What a source or a reference holds."""
-        return inspect(source, beside=self.beside)
+    def inspect(self, reference: Reference) -> Schema:
+        """What a reference holds."""
+        return inspect(reference, beside=self.beside)
 
     def stage(self, wired: Wired, link: Link) -> None:
         """Check one stage, and follow its tables to its result."""

@@ -26,7 +26,7 @@ from curate.contract import (
 from curate.errors import CurateError
 from curate.examples import FRAMEWORK
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
-from curate.memo.keys import key_of
+from curate.memo.keys import contents_of, key_of
 from curate.passes import ForwardStage
 from curate.prefer import columns_of, numbers_of
 from curate.run.arena import Arena
@@ -48,6 +48,10 @@ class Execution:
         resolved: The recipe with everything found.
         arena: The rows of the sources.
         tools: The means of the run.
+
+    Attributes:
+        judged: The rows that the latest stage could drop: those inside its `where:` that have what
+            it reads. None where it is no filter and no fuse.
     """
 
     def __init__(self, resolved: Resolved, arena: Arena, tools: Tools) -> None:
@@ -58,6 +62,7 @@ class Execution:
         self.tolerances: dict[str, float | None] = {}
         self.fitted: dict[str, Fitted] = {}
         self.ahead: dict[str, Guest] = {}
+        self.judged: Positions = np.empty(0, dtype=np.int64)
 
     def run(self) -> Positions:
         """Run all stages; returns the positions of kept rows, in order.
@@ -84,6 +89,7 @@ class Execution:
             {"id": step.id, "verb": step.spec.verb, "stage": step.spec.stage, "rows": len(rows)},
         )
         asked, rows = self._asked(resolved, rows, facts)
+        self.judged = asked if isinstance(step.stage, FilterStage | FuseStage) else asked[:0]
         out = self._verb(resolved, earlier, tables, rows, asked, facts)
         arena.tables[step.result] = arena.ordered(out)
         self._close(resolved, facts, len(out))
@@ -175,7 +181,8 @@ class Execution:
         rule = step.spec.on_failure
         allowed = rule.allowed(len(asked)) if rule else 0
         ahead = self.ahead.get(step.id)
-        fitted = ahead.fitted if ahead else self.fit(resolved, earlier, asked, facts)
+        seen = self._seen(resolved, rows, asked)
+        fitted = ahead.fitted if ahead else self.fit(resolved, earlier, seen, facts)
         self.fitted[step.id] = fitted
         if isinstance(stage, ScoreStage):
             for name in stage.outputs():
@@ -190,23 +197,31 @@ class Execution:
         service = self.tools.registry.service
         context = Context(self.tools.seed, resolved.models, fitted.arrays, (), service, facts.count)
         if isinstance(stage, FilterStage):
-            return self._filter(resolved, stage, rows, asked, context, facts)
+            return self._filter(resolved, stage, rows, seen, asked, context, facts)
         assert isinstance(stage, FuseStage)
         return self._fuse(resolved, stage, tables, rows, asked, context, facts)
+
+    def _seen(self, resolved: ResolvedStep, rows: Positions, asked: Positions) -> Positions:
+        """The rows that the stage receives: those asked, or all for a filter that sees all."""
+        stage = resolved.step.stage
+        if not (isinstance(stage, FilterStage) and stage.sees_all):
+            return asked
+        nullable = strict_columns(resolved.step)
+        if not nullable:
+            return rows
+        # what is not asked and has no value is not seen either
+        return rows[~self._missing(rows, nullable) | np.isin(rows, asked)]
 
     def _filter(
         self,
         resolved: ResolvedStep,
         stage: FilterStage,
         rows: Positions,
+        seen: Positions,
         asked: Positions,
         context: Context,
         facts: StageFacts,
     ) -> Positions:
-        seen = rows if stage.sees_all else asked
-        nullable = strict_columns(resolved.step)
-        if stage.sees_all and nullable:  # what is not asked and has no value is not seen either
-            seen = seen[~self._missing(seen, nullable) | np.isin(seen, asked)]
         frame = self.arena.stage_frame(resolved.step, seen)
         if stage.sees_all:
             frame = frame.with_columns(pl.Series(ASKED, np.isin(seen, asked)))
@@ -290,7 +305,7 @@ class Execution:
         self,
         resolved: ResolvedStep,
         earlier: Sequence[ResolvedStep],
-        asked: Positions,
+        pool: Positions,
         facts: StageFacts,
     ) -> Fitted:
         """Fit a step, or take what is remembered of it.
@@ -298,13 +313,13 @@ class Execution:
         Args:
             resolved: The step.
             earlier: The steps before it.
-            asked: The rows that a fit on the pool reads.
+            pool: The rows that a fit on the pool reads.
             facts: Told what was computed.
         """
         return fit(
             resolved,
-            lambda: self.arena.stage_frame(resolved.step, asked),
-            lambda reference: self.reference_rows(resolved, reference, earlier),
+            lambda columns: self.arena.stage_frame(resolved.step, pool, columns),
+            lambda reference, columns: self.reference_rows(resolved, reference, earlier, columns),
             self.tools,
             facts,
         )
@@ -312,18 +327,29 @@ class Execution:
     def fit_keys(self, resolved: ResolvedStep, earlier: Sequence[ResolvedStep]) -> Fitted:
         """The keys of what a step fits on reference tables, without fitting."""
 
-        def none() -> pl.DataFrame:
+        def none(_columns: Sequence[str]) -> pl.DataFrame:
             raise AssertionError("a fit on the pool has no key before the pool is known")
 
-        rows = fit_rows(resolved, none, lambda r: self.reference_rows(resolved, r, earlier))
+        rows = fit_rows(
+            resolved,
+            none,
+            lambda reference, columns: self.reference_rows(resolved, reference, earlier, columns),
+        )
         seed = self.tools.seed
-        keys = {part: key_of(fit_components(resolved, part, table, seed)) for part, table in rows}
+        keys: dict[str, str] = {}
+        for part, table in rows:
+            contents = contents_of(table, resolved.step.stage.fit_inputs(part))
+            keys[part] = key_of(fit_components(resolved, part, contents, seed, keys))
         return Fitted({}, keys, seed)
 
     def reference_rows(
-        self, resolved: ResolvedStep, reference: Reference, earlier: Sequence[ResolvedStep]
+        self,
+        resolved: ResolvedStep,
+        reference: Reference,
+        earlier: Sequence[ResolvedStep],
+        columns: Sequence[str],
     ) -> pl.DataFrame:
-        """A reference table as the stage reads it.
+        """`id` and columns of a reference table, as the stage reads it.
 
         The recipe's earlier row-scoped stages run on it too, without their `where:`: expansions in
         place always, scores where this stage (or one that must run for it) reads their columns.
@@ -334,7 +360,7 @@ class Execution:
         check_unchanged(files)
         arena = Arena({"reference": loaded})
         inner = Execution(self.resolved, arena, self.tools)
-        for before in _needed(resolved.step, earlier):
+        for before in _needed(resolved.step, columns, earlier):
             positions = next(iter(arena.tables.values()))
             facts = StageFacts()
             # the very fit of the pool; before the pool was fitted (in a plan) only reference fits
@@ -346,7 +372,7 @@ class Execution:
             else:
                 made, gone = expand(arena, before, positions, fitted, self.tools, 0, facts)
                 arena.tables["reference"] = np.concatenate([np.setdiff1d(positions, gone), made])
-        return arena.stage_frame(resolved.step, arena.tables["reference"])
+        return arena.stage_frame(resolved.step, arena.tables["reference"], columns)
 
     def _head(self, resolved: ResolvedStep) -> dict[str, Any]:
         step, plugin = resolved.step, resolved.plugin
@@ -382,9 +408,9 @@ def strict_columns(step: Step) -> list[str]:
     return [name for name in step.stage.inputs() if name not in lenient]
 
 
-def _needed(step: Step, earlier: Sequence[ResolvedStep]) -> list[ResolvedStep]:
-    """The stages before `step` that run on its reference tables, in order."""
-    tables, columns = set(step.inputs), set(step.stage.inputs())
+def _needed(step: Step, read: Sequence[str], earlier: Sequence[ResolvedStep]) -> list[ResolvedStep]:
+    """The stages before `step` that run on a reference table, for columns to be read, in order."""
+    tables, columns = set(step.inputs), set(read)
     chosen = []
     for resolved in reversed(earlier):
         if resolved.step.result not in tables:

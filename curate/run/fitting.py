@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,11 @@ from curate.run.resolve import ResolvedStep, check_unchanged
 from curate.run.tools import Tools
 from curate.sources.files import SourceFile
 
+Pool = Callable[[tuple[str, ...]], pl.DataFrame]
+"""Gives `id` and columns of the pool."""
+Table = Callable[[Reference, tuple[str, ...]], pl.DataFrame]
+"""Gives `id` and columns of a reference table."""
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -29,9 +34,21 @@ class Fitted:
 
 
 def fit_components(
-    resolved: ResolvedStep, part: str, rows: pl.DataFrame, seed: int
+    resolved: ResolvedStep,
+    part: str,
+    contents: Sequence[str],
+    seed: int,
+    fitted: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The components of a fit's key: a hash of what the fit reads, never of its floats."""
+    """The components of a fit's key: a hash of what the fit reads, never of its floats.
+
+    Args:
+        resolved: The step.
+        part: The part.
+        contents: The content of each row that it is fitted on.
+        seed: Of the recipe.
+        fitted: The keys of the parts that were fitted before.
+    """
     stage = resolved.step.stage
     parts = resolved.components(stage.fit_depends(part))
     parts["part"] = part
@@ -40,7 +57,10 @@ def fit_components(
         (file,) = _files(resolved, target)
         parts["artifact"] = file.sha256
     else:
-        parts["table"] = content_of_table(contents_of(rows, stage.inputs()))
+        parts["table"] = content_of_table(contents)
+    needed = stage.fit_needs(part)
+    if needed:
+        parts["fits"] = {name: fitted[name] for name in needed}
     if stage.uses_seed:
         parts["seed"] = seed
     return parts
@@ -52,22 +72,24 @@ def _files(resolved: ResolvedStep, target: Artifact) -> tuple[SourceFile, ...]:
 
 def fit_rows(
     resolved: ResolvedStep,
-    pool: Callable[[], pl.DataFrame],
-    reference: Callable[[Reference], pl.DataFrame],
+    pool: Pool,
+    reference: Table,
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Each part with the rows (`id` and the stage's inputs) that it is fitted on."""
+    """Each part with the rows (`id` and the columns that it reads) that it is fitted on."""
     for part, target in resolved.step.stage.fits().items():
+        columns = resolved.step.stage.fit_inputs(part)
         if isinstance(target, Artifact):
-            columns = ["id", *resolved.step.stage.inputs()]
-            yield part, pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+            yield part, pl.DataFrame(schema=dict.fromkeys(["id", *columns], pl.String))
+        elif isinstance(target, Reference):
+            yield part, reference(target, columns)
         else:
-            yield part, reference(target) if isinstance(target, Reference) else pool()
+            yield part, pool(columns)
 
 
 def fit(
     resolved: ResolvedStep,
-    pool: Callable[[], pl.DataFrame],
-    reference: Callable[[Reference], pl.DataFrame],
+    pool: Pool,
+    reference: Table,
     tools: Tools,
     facts: StageFacts,
 ) -> Fitted:
@@ -75,8 +97,8 @@ def fit(
 
     Args:
         resolved: The step.
-        pool: Gives the rows that the stage is asked about: `id` and its inputs.
-        reference: Gives the rows of a reference table likewise.
+        pool: Gives columns of the rows that the stage is fitted on.
+        reference: Gives those of a reference table.
         tools: The means of the run.
         facts: Notes for each part whether it came from the memo.
     """
@@ -84,15 +106,17 @@ def fit(
     arrays: dict[str, Mapping[str, NDArray[Any]]] = {}
     keys: dict[str, str] = {}
     for part, rows in fit_rows(resolved, pool, reference):
-        components = fit_components(resolved, part, rows, tools.seed)
+        contents = contents_of(rows, stage.fit_inputs(part))
+        components = fit_components(resolved, part, contents, tools.seed, keys)
         stored = tools.memo.fit(stage.name, part, components)
         found = stored.load()
         facts.fits[part] = "memo" if found is not None else "computed"
         if found is None:
             service = tools.registry.service
-            context = Context(tools.seed, resolved.models, {}, (), service, facts.count)
+            needed = {name: arrays[name] for name in stage.fit_needs(part)}
+            context = Context(tools.seed, resolved.models, needed, (), service, facts.count)
             # by content, as in the key: equal tables give equal fits whatever the ids
-            order = pl.Series(contents_of(rows, stage.inputs())).arg_sort()
+            order = pl.Series(contents).arg_sort()
             fitted = stage.fit(part, rows[order], context)
             for name, array in fitted.items():
                 if not isinstance(array, np.ndarray) or array.dtype.hasobject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,13 +17,11 @@ import xxhash
 from curate.ledger import Positions
 from curate.memo.keys import canonical
 from curate.run.arena import Arena
+from curate.run.baselines import SHARED, baselines
 from curate.run.execute import Execution
 from curate.run.resolve import Resolved, check_unchanged, package_versions
 from curate.run.tools import Tools
 from curate.sources.load import Loaded, load
-
-SHARED = ("source", "origin", "generator", "ability")
-"""Columns whose shares before and after are recorded."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
 
 
 def load_sources(resolved: Resolved, limit: int | None) -> dict[str, Loaded]:
-    """Load every source from the files that were hashed.
+    """Load every source from the files that were hashed, or take what the check read of them.
 
     Raises:
         CurateError: A source cannot be read, or a file changed since it was hashed.
@@ -76,7 +74,10 @@ def load_sources(resolved: Resolved, limit: int | None) -> dict[str, Loaded]:
     loaded = {}
     for name, source in resolved.checked.recipe.sources.items():
         files = resolved.files[name]
-        loaded[name] = load(name, source, files=files, limit=limit, beside=resolved.beside)
+        known = resolved.checked.loaded.pop(name, None)
+        if known is None or known.files != files or limit is not None:
+            known = load(name, source, files=files, limit=limit, beside=resolved.beside)
+        loaded[name] = known
         check_unchanged(files)
     return loaded
 
@@ -135,6 +136,7 @@ def _outcome(
             for name, kind in r.step.adds.items()
         ],
         "shares": _shares(arena, kept),
+        "baselines": baselines(arena, execution.judged, kept, recipe.seed),
         "environment": {
             "python": ".".join(map(str, sys.version_info[:3])),
             "platform": f"{platform.system()} {platform.machine()}",
@@ -187,15 +189,13 @@ def _shares(arena: Arena, kept: Positions) -> dict[str, Any]:
     after = arena.frame(kept, SHARED)
     return {
         column: {
-            "before": _counts(before[column].fill_null("").to_list()),
-            "after": _counts(after[column].fill_null("").to_list()),
+            "before": _counts(before[column]),
+            "after": _counts(after[column]),
         }
         for column in SHARED
     }
 
 
-def _counts(values: Sequence[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    return dict(sorted(counts.items()))
+def _counts(values: pl.Series) -> dict[str, int]:
+    counts = values.fill_null("").alias("value").value_counts(name="rows")
+    return dict(counts.sort("value").iter_rows())

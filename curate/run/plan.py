@@ -72,7 +72,7 @@ def plan(
     """
     registry = get_registry()
     beside = Path(source).parent if isinstance(source, str | Path) else None
-    checked = check(source, sets, registry)
+    checked = check(source, sets, registry, keep_rows=limit is None)
     resolved = resolve(checked, registry, beside=beside, download=False)
 
     loaded = load_sources(resolved, limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -137,9 +137,10 @@ class _Scoring:
         memo = {"distinct": len(distinct), "hits": len(distinct) - todo, "computed": 0}
         self.facts.memo = memo
         self.facts.remembered = {output: len(known) for output, known in found.items()}
-        times, first = _occurrences(contents, self.asked)
+        occurrences = cache(lambda: _occurrences(contents, self.asked))  # only failures need them
 
         def fail(id: str, error: str) -> None:
+            times, first = occurrences()
             self.errors[id] = error
             self.failures.add(self.arena.place(first[id]), error, times[id])
 

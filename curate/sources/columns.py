@@ -19,6 +19,13 @@ Place = Callable[[int], str]
 """From a row's position to its file and line."""
 
 _INT64 = 2**63
+_SCALARS = {
+    pa.null(): pl.Null,
+    pa.large_string(): pl.String,
+    pa.bool_(): pl.Boolean,
+    pa.int64(): pl.Int64,
+    pa.float64(): pl.Float64,
+}
 _SORTED = orjson.OPT_SORT_KEYS
 
 
@@ -41,16 +48,14 @@ def typed(name: str, values: Sequence[Any], place: Place) -> pl.Series:
     if {dict, list} & set(map(type, values)):
         values = [_without_empty(value) for value in values]
     dtype = _infer((name,), values, range(len(values)), place)
-    return _series(name, pa.array(values, dtype))
+    if dtype in _SCALARS:  # without pyarrow, which imports pandas to look at a list
+        return pl.Series(name, values, dtype=_SCALARS[dtype], strict=False)
+    return from_arrow(name, pa.array(values, dtype))
 
 
-def from_arrow(name: str, column: pa.ChunkedArray) -> pl.Series:
+def from_arrow(name: str, column: pa.Array | pa.ChunkedArray) -> pl.Series:
     """Make a column of one that has its type already."""
-    return _series(name, column)
-
-
-def _series(name: str, array: pa.Array | pa.ChunkedArray) -> pl.Series:
-    made = pl.from_arrow(array)
+    made = pl.from_arrow(column)
     assert isinstance(made, pl.Series), "an array becomes a series"
     return made.alias(name)
 

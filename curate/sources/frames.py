@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import polars as pl
@@ -15,8 +16,6 @@ from curate.sources.files import SourceFile
 from curate.sources.kinds.batch import Batch
 from curate.sources.rows import Readable
 from curate.sources.spec import ROW_FACTS, Spec
-
-_TURNS = pa.large_list(pa.struct([("role", pa.large_string()), ("content", pa.large_string())]))
 
 
 def frame_of(name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readable) -> pl.DataFrame:
@@ -34,8 +33,7 @@ def frame_of(name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readab
     """
     lines = [batch.lines[at] for at in good.positions]
     count = len(lines)
-    turns = pa.chunked_array([pa.array(good.turns, _TURNS)])
-    messages = from_arrow("messages", turns)
+    messages = _messages(good.turns) if good.messages is None else good.messages
     originals, facts = _columns(spec, file, batch, good, lines)
     columns = {
         "id": pl.Series(good.ids, dtype=pl.String),
@@ -49,6 +47,14 @@ def frame_of(name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readab
     }
     columns["origin"] = columns["origin"].fill_null("unknown")
     return pl.DataFrame(columns).with_columns(texts_of(messages))
+
+
+def _messages(turns: Sequence[Sequence[Mapping[str, str]]]) -> pl.Series:
+    flat = [turn for row in turns for turn in row]
+    fields = {name: [turn[name] for turn in flat] for name in ("role", "content")}
+    items = pl.DataFrame(fields, schema=dict.fromkeys(fields, pl.String)).to_struct()
+    ends = pl.Series(accumulate(map(len, turns), initial=0), dtype=pl.Int64)
+    return from_arrow("messages", pa.LargeListArray.from_arrays(ends.to_arrow(), items.to_arrow()))
 
 
 def clash(name: str, file: SourceFile) -> CurateError:
@@ -100,6 +106,8 @@ def _column(name: str, spec: Spec, batch: Batch, good: Readable, place: Place) -
         return from_arrow(
             name, column if whole else column.take(pa.array(good.positions, pa.int64()))
         )
+    if name in good.texts:
+        return good.texts[name]
     values = [row.get(name) for row in good.rows]
     return typed(name, as_json(values) if spec.types.get(name) == "json" else values, place)
 

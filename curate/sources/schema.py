@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 import xxhash
@@ -20,6 +21,9 @@ from curate.recipe.model import Source
 from curate.sources.files import SourceFile, is_remote, resolve_files, suffix_of
 from curate.sources.hashes import home, write_atomic
 from curate.sources.spec import spec_of
+
+if TYPE_CHECKING:
+    from curate.sources.load import Loaded
 
 _VERSION = 1
 """Raise it when what is remembered changes its meaning."""
@@ -56,16 +60,33 @@ def inspect(source: Source | Reference, beside: Path | None = None) -> Schema:
     Raises:
         CurateError: As `load` does.
     """
+    return inspect_rows("source", source, beside)[0]
+
+
+def inspect_rows(
+    name: str, source: Source | Reference, beside: Path | None = None
+) -> tuple[Schema, Loaded | None]:
+    """As `inspect`, together with the rows where they had to be read.
+
+    Args:
+        name: The source's name; part of the ids of its rows.
+        source: What the recipe says.
+        beside: Folder of the recipe, for a hint where a file is missing.
+
+    Raises:
+        CurateError: As `load` does.
+    """
     if is_remote(source):
-        return Schema({}, complete=False, rows=None, format=source.format)
+        return Schema({}, complete=False, rows=None, format=source.format), None
     files = resolve_files(source, beside)
     entry = home() / "schemas" / f"{_key(source, files)}.json"
     try:
-        return Schema(**json.loads(entry.read_bytes()))
+        return Schema(**json.loads(entry.read_bytes())), None
     except (FileNotFoundError, ValueError, TypeError):
-        schema = _read(source, files)
+        loaded = _load(name, source, files)
+    schema = _schema_of(loaded)
     write_atomic(entry, orjson.dumps(asdict(schema)))
-    return schema
+    return schema, loaded
 
 
 def _key(source: Source | Reference, files: Sequence[SourceFile]) -> str:
@@ -79,16 +100,19 @@ def _key(source: Source | Reference, files: Sequence[SourceFile]) -> str:
     return xxhash.xxh3_128_hexdigest(orjson.dumps(known, option=orjson.OPT_SORT_KEYS))
 
 
-def _read(source: Source | Reference, files: Sequence[SourceFile]) -> Schema:
-    import polars as pl
-
-    from curate.examples import FRAMEWORK, HIDDEN, kind_of
+def _load(name: str, source: Source | Reference, files: Sequence[SourceFile]) -> Loaded:
     from curate.sources.load import load, load_reference
 
     if isinstance(source, Reference):
-        loaded = load_reference("reference", source, seed=0, files=files)
-    else:
-        loaded = load("source", source, files=files)
+        return load_reference(name, source, seed=0, files=files)
+    return load(name, source, files=files)
+
+
+def _schema_of(loaded: Loaded) -> Schema:
+    import polars as pl
+
+    from curate.examples import FRAMEWORK, HIDDEN, kind_of
+
     own = {n: t for n, t in loaded.rows.schema.items() if n not in FRAMEWORK and n not in HIDDEN}
     return Schema(
         columns={name: kind_of(dtype) for name, dtype in own.items()},

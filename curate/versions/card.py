@@ -10,6 +10,7 @@ import orjson
 import yaml
 
 from curate.versions.funnel import funnel, shares, warnings
+from curate.versions.overlap import overlap
 from curate.versions.text import fenced, markdown, printable
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def render(manifest: Mapping[str, Any], data: pl.DataFrame, *, values: int, stor
         _rights(licenses),
         _shares(manifest),
         _cuts(manifest),
+        _baselines(manifest),
         _loading(manifest),
         _reproducing(manifest),
         _limits(manifest),
@@ -160,6 +162,33 @@ def _cuts(manifest: Mapping[str, Any]) -> str:
     return (
         "## Cuts\n\nHow far the nearest row stood from each cut. Another machine decides the same "
         "wherever a cut was not close.\n\n" + _table(("stage", "cut", "distance", "close"), rows)
+    )
+
+
+def _baselines(manifest: Mapping[str, Any]) -> str:
+    found = overlap(manifest)
+    if found is None:
+        return ""
+    compared = manifest["baselines"]
+    picks = {
+        "the selection": compared["selection"],
+        **{f"at random, {pick['pick']}": pick for pick in compared["random"]},
+        "the longest": compared["length"],
+    }
+    rows = [
+        (
+            name,
+            pick["overlap"],
+            *(f"{pick['characters'][key]:,.0f}" for key in ("q1", "median", "mean", "q3")),
+        )
+        for name, pick in picks.items()
+    ]
+    head = ("rows", "shared", "q1", "median", "mean", "q3")
+    return (
+        "## Baselines\n\n"
+        f"{found.sentence()}. Below, what picks of equal size from the same rows share with the "
+        "selection, and the characters of their examples; `manifest.json` has more.\n\n"
+        + _table(head, rows)
     )
 
 

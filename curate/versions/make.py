@@ -64,7 +64,7 @@ def run_recipe(
     """
     registry = get_registry()
     beside = Path(source).parent if isinstance(source, str | Path) else None
-    checked = check(source, sets, registry)
+    checked = check(source, sets, registry, keep_rows=limit is None)
     resolved = resolve(checked, registry, beside=beside)
     name = checked.recipe.name
     registry.point("curate.engines", engine)

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +54,9 @@ def publish(outcome: Outcome, root: Path) -> Published:
     Raises:
         CurateError: Nothing was kept.
     """
-    digest = _digest(outcome)
     folder = root / outcome.name
-    published = _existing(folder, digest)
-    if published is None:
-        with _aside(folder) as partial:
-            card = _write_tables(outcome, partial)
-            published = _number(outcome, partial, folder, digest, card)
+    with _written(outcome, folder) as (partial, digest, card):
+        published = _number(outcome, partial, folder, digest, card)
     record_run(root, outcome.name, outcome.manifest["run_key"], published.version, published.digest)
     return published
 
@@ -70,11 +67,9 @@ def publish_preview(outcome: Outcome, root: Path) -> Published:
     Raises:
         CurateError: Nothing was kept.
     """
-    digest = _digest(outcome)
     folder = root / outcome.name
     preview = folder / PREVIEW
-    with _aside(folder) as partial, _aside(folder) as bin_:
-        card = _write_tables(outcome, partial)
+    with _written(outcome, folder) as (partial, digest, card), _aside(folder) as bin_:
         _label(outcome, partial, digest, PREVIEW, None, card)
         while not _rename(partial, preview):
             try:
@@ -85,11 +80,25 @@ def publish_preview(outcome: Outcome, root: Path) -> Published:
     return Published(preview, PREVIEW, digest, new=True)
 
 
+@contextmanager
+def _written(outcome: Outcome, folder: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    """The tables in a folder aside, the digest, which is taken meanwhile, and facts for the card.
+
+    Raises:
+        NothingKeptError: There are no rows.
+    """
+    if outcome.data.is_empty():
+        raise _nothing_kept(outcome.manifest)
+    with _aside(folder) as partial:
+        with ThreadPoolExecutor(1) as beside:
+            digest = beside.submit(_digest, outcome)
+            card = _write_tables(outcome, partial)
+        yield partial, digest.result(), card
+
+
 def _digest(outcome: Outcome) -> str:
     from curate.versions.digest import digest
 
-    if outcome.data.is_empty():
-        raise _nothing_kept(outcome.manifest)
     files = {
         file["file"]: file["sha256"]
         for source in outcome.manifest["sources"].values()

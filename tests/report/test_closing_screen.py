@@ -47,6 +47,43 @@ def test_what_was_computed_is_said_where_nothing_was_remembered(make_version):
     assert "32 computed" in screen(make_version(stages={"nait": fresh}))
 
 
+def compared(longest, random):
+    """Baselines of a manifest: 12 rows of 32, and how many of them the picks share."""
+    characters = dict.fromkeys(("min", "q1", "median", "q3", "p90", "max", "mean"), 1234.5)
+    return {
+        "pool": 32,
+        "expected": {"share": 0.375, "rows": 4.5},
+        "selection": {"size": 12, "overlap": 12, "characters": characters},
+        "random": [
+            {"pick": pick, "size": 12, "overlap": overlap, "characters": characters}
+            for pick, overlap in enumerate(random, 1)
+        ],
+        "length": {"size": 12, "overlap": longest, "characters": characters},
+    }
+
+
+@pytest.mark.parametrize(("random", "drawn"), [([4, 6, 3, 5, 4], "3 to 6"), ([4] * 5, "4")])
+def test_a_selection_is_held_against_random_picks_and_length(make_version, random, drawn):
+    version = make_version(baselines=compared(7, random))
+    said = (
+        "7 of 12 rows are also among the 12 longest of 32 "
+        f"(a random pick shares 4.5; 5 drawn share {drawn})"
+    )
+    assert f"baselines {said}\n" in screen(version, 120)
+    card = (version.path / "README.md").read_text()
+    assert f"## Baselines\n\n{said}." in card
+    assert "| the selection | 12 | 1,234 | 1,234 | 1,234 | 1,234 |" in card
+    assert f"| at random, 2 | {random[1]} |" in card
+    assert "| the longest | 7 |" in card
+
+
+@pytest.mark.parametrize("manifest", [{}, {"baselines": None}], ids=["earlier release", "none"])
+def test_nothing_is_said_where_there_are_no_baselines(make_version, manifest):
+    version = make_version(**manifest)
+    assert "baselines" not in screen(version)
+    assert "Baselines" not in (version.path / "README.md").read_text()
+
+
 def test_commands_name_where_the_version_lives(make_version):
     version = make_version()
     assert f"curate show toy@v1 --out {version.path.parent.parent}\n" in screen(version)

@@ -4,6 +4,8 @@ import polars as pl
 import pytest
 
 from curate.errors import CurateError
+from curate.recipe.model import Source
+from curate.sources.schema import inspect
 
 COUNT = {"score": "toys.count"}
 
@@ -120,10 +122,43 @@ def test_an_input_that_changes_while_it_is_read_is_noticed(bench, monkeypatch):
         bench.pool.write_text(bench.pool.read_text().replace("3", "4"))
         return loaded
 
+    inspect(Source(path=str(bench.pool)))  # so that it is the run that reads the rows
     monkeypatch.setattr(outcome, "load", slow)
     with pytest.raises(CurateError, match="changed while"):
         bench.run(COUNT)
     assert not list(bench.folder.glob("curated/bench/v*"))
+
+
+def test_the_rows_that_the_check_has_read_are_not_read_again(bench, monkeypatch):
+    from curate.sources import load
+
+    read, seen = load.read_file, []
+
+    def counted(file):
+        seen.append(file.shown)
+        return read(file)
+
+    monkeypatch.setattr(load, "read_file", counted)
+    assert bench.manifest(bench.run(COUNT))["books"]["kept"] == 20
+    assert seen == [str(bench.pool)]
+    bench.run(COUNT, sets=["seed=1"])  # its columns are known: only the run reads it
+    assert seen == [str(bench.pool)] * 2
+
+
+def test_rows_of_a_file_that_changed_after_the_check_are_read_again(bench, monkeypatch):
+    from curate.versions import make
+
+    resolve = make.resolve
+
+    def late(*args, **kwargs):
+        bench.pool.write_text(bench.pool.read_text().replace("number 3", "number three"))
+        return resolve(*args, **kwargs)
+
+    monkeypatch.setattr(make, "resolve", late)
+    result = bench.run(COUNT)
+    asked = pl.read_parquet(result.path / "data" / "*.parquet")["instruction"].to_list()
+    assert "Say the number three." in asked
+    assert "Say the number 3." not in asked
 
 
 def test_a_condition_that_no_row_fits_is_said(bench):

@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.recipe.model import Source
 from curate.sources.detect import FormatError
 from curate.sources.formats.alpaca import Alpaca
+from curate.sources.formats.base import Format
 from curate.sources.formats.messages import ROLES, Messages
 from curate.sources.load import load
 
@@ -34,6 +35,44 @@ def test_alpaca_joins_instruction_and_input(loaded):
         [("system", "s"), ("user", "q"), ("assistant", "r"), ("user", "i"), ("assistant", "o")],
     ]
     assert made.format.name == "alpaca"
+
+
+TEXT = st.text(max_size=3) | st.sampled_from(["", "\n", '"', "\x00", "\U0001f600"])
+ASKED = st.fixed_dictionaries(
+    {"instruction": TEXT, "output": TEXT},
+    optional={"input": TEXT | st.none(), "extra": TEXT | st.none(), "n": st.integers(0, 9)},
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(ASKED, min_size=1, max_size=5))
+def test_rows_read_column_by_column_are_those_read_one_by_one(folder, rows, monkeypatch):
+    path = folder / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    together = load("s", Source(path="a.jsonl"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Alpaca, "read_texts", Format.read_texts)
+        alone = load("s", Source(path="a.jsonl"))
+    assert together.rows.schema == alone.rows.schema
+    assert together.rows.equals(alone.rows)
+    assert together.facts == alone.facts
+    assert turns_of(together) == [
+        [(turn["role"], turn["content"]) for turn in Alpaca().read(row)] for row in rows
+    ]
+
+
+def test_a_row_that_cannot_be_read_is_found_among_rows_of_text(loaded, refused):
+    good = '{"instruction": "a", "input": "x", "output": "b"}\n'
+    for bad, what in (
+        ('{"instruction": "a", "output": null}\n', "output is null"),
+        ('{"instruction": "a"}\n', "output is missing"),
+        ('{"instruction": "a", "output": "b", "input": 3}\n', "input is a number, not text"),
+        ('{"instruction": "a", "output": "b", "origin": "me"}\n', "origin is 'me'"),
+    ):
+        assert f"a.jsonl:3: {what}" in refused("a.jsonl", good * 2 + bad + good)
+        made = loaded("a.jsonl", good * 2 + bad + good, on_failure={"set_aside": 1})
+        assert made.rows["@line"].to_list() == [1, 2, 4]
+        assert len(set(made.rows["id"])) == 3
 
 
 @pytest.mark.parametrize("history", ["x", [["q"]], [["q", None]], {"q": "r"}])

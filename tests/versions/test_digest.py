@@ -1,6 +1,10 @@
+import hashlib
+import json
+import math
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+import orjson
 import polars as pl
 import pytest
 from hypothesis import given
@@ -116,3 +120,79 @@ def test_equal_rows_and_only_those_have_equal_digests(rows, data):
     other = data.draw(st.permutations(rows))
     a, b = (pl.DataFrame({"t": list(x)}, schema={"t": pl.String}) for x in (rows, other))
     assert (of(a) == of(b)) == (list(rows) == list(other))
+
+
+def plainly(value):
+    """The canonical form, value by value."""
+    if isinstance(value, dict):
+        made = {k: plainly(v) for k, v in value.items() if v is not None}
+        return {k: v for k, v in made.items() if v != {}}
+    if isinstance(value, list):
+        return [plainly(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return value
+
+
+def longhand(data, ledger, files, identity):
+    """The digest as it is defined, row by row."""
+
+    def rows_of(frame):
+        sha = hashlib.sha256()
+        for row in frame.iter_rows(named=True):
+            if row.get("file") is not None and frame is not data:
+                row["file"] = files[row["file"]]
+            sha.update(orjson.dumps(plainly(row), option=orjson.OPT_SORT_KEYS) + b"\n")
+        return sha.hexdigest()
+
+    parts = {
+        "data": rows_of(data),
+        "ledger": rows_of(ledger.drop("detail")),
+        "identity": identity,
+    }
+    return hashlib.sha256(
+        json.dumps(parts, separators=(",", ":"), sort_keys=True).encode()
+    ).hexdigest()
+
+
+text = st.text(max_size=8) | st.sampled_from(
+    ['"', "\\", "\x00\x1f\x7f\u2028", "{}", "\ud7ff\U0001f600"]
+)
+name = st.text(min_size=1, max_size=3) | st.sampled_from(['"', "\n", "a.b", "schema", "eager"])
+scalar_types = st.sampled_from(
+    [pl.String(), pl.Boolean(), pl.Int8(), pl.UInt64(), pl.Int64(), pl.Float64(), pl.Categorical()]
+)
+objects = st.dictionaries(name, scalar_types, min_size=1, max_size=3).map(pl.Struct)
+types = st.recursive(
+    scalar_types | objects, lambda inner: inner.map(pl.List) | objects, max_leaves=3
+)
+
+
+def values_of(dtype):
+    """Values of a type, nulls among them."""
+    if isinstance(dtype, pl.List):
+        some = st.lists(values_of(dtype.inner), max_size=3)
+    elif isinstance(dtype, pl.Struct):
+        some = st.fixed_dictionaries({f.name: values_of(f.dtype) for f in dtype.fields})
+    elif isinstance(dtype, pl.String | pl.Categorical):
+        some = text
+    elif isinstance(dtype, pl.Boolean):
+        some = st.booleans()
+    elif dtype.is_float():
+        some = st.floats() | st.integers(-3, 3).map(float)
+    else:
+        some = st.integers(0, 100) if dtype != pl.Int64 else st.integers(-(2**63), 2**63 - 1)
+    return some | st.none()
+
+
+@given(st.dictionaries(name, types, min_size=1, max_size=4), st.integers(0, 5), st.data())
+def test_the_digest_is_that_of_the_definition(schema, count, data):
+    frame = pl.DataFrame(
+        [
+            pl.Series(name, [data.draw(values_of(dtype)) for _ in range(count)], dtype=dtype)
+            for name, dtype in schema.items()
+        ]
+    )
+    assert of(frame) == longhand(frame, LEDGER, FILES, {"seed": 0})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curate.hookspecs import hookimpl
 from curate.sources.formats.base import Format, RowError, optional_text_of, text_of
+
+if TYPE_CHECKING:
+    import polars as pl
 
 CURATE_API = 1
 
@@ -33,6 +36,22 @@ class Alpaca(Format):
             turns = [*_history(row["history"]), *turns]
         system = optional_text_of(row, "system")
         return [{"role": "system", "content": system}, *turns] if system else turns
+
+    def read_texts(self, texts: Mapping[str, pl.Series]) -> Sequence[tuple[str, pl.Series]] | None:
+        """Question and answer, where the file has no more and every row has both."""
+        import polars as pl
+
+        asked, answered = texts.get("instruction"), texts.get("output")
+        if asked is None or answered is None or {"history", "system"} & texts.keys():
+            return None
+        if asked.null_count() or answered.null_count():
+            return None
+        if "input" in texts:
+            given = texts["input"]
+            joined = pl.concat_str(asked, pl.lit("\n"), given)
+            has_input = given.is_not_null() & (given != "")
+            asked = pl.select(pl.when(has_input).then(joined).otherwise(asked)).to_series()
+        return [("user", asked), ("assistant", answered)]
 
     def write(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
         """Pairs of user and assistant, after a system turn or none."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _SHORT = 40
 
@@ -56,6 +59,24 @@ class Format:
             RowError: The row cannot be read.
         """
         raise NotImplementedError
+
+    def read_texts(
+        self,
+        texts: Mapping[str, pl.Series],  # noqa: ARG002 - for subclasses
+    ) -> Sequence[tuple[str, pl.Series]] | None:
+        """The conversations of many rows that hold nothing but text, all at once.
+
+        A format that changes `read` of another changes this too.
+
+        Args:
+            texts: Strings (or nulls) by the format's field names; what the file lacks is absent.
+
+        Returns:
+            The turns as `read` would give them for each row: a role, and its content in every
+            row (strings without nulls). None where rows have to be read one by one: their turns
+            differ, or one of them cannot be read.
+        """
+        return None
 
     def write(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
         """The fields of a row that reads as this conversation; None if the shape cannot say it."""

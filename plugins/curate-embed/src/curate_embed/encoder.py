@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from curate.api import CurateError, Pass, Reader
+from curate_embed.answers import nothing_left, placed, predicted
 from curate_embed.loading import Loaded
 from curate_embed.shapes import Buckets, Shape
-from curate_embed.templates import renderer, rows_of
+from curate_embed.templates import rows_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,11 +37,12 @@ _Result = tuple[NDArray[np.int64], list[_Values], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class _Text:
-    """A tokenised text: its position, token ids and whether it was cut."""
+    """A tokenised text: its position, token ids, whether it was cut, which are predicted."""
 
     position: int
     ids: NDArray[np.int32]
     cut: bool
+    predicted: NDArray[np.bool_] | None
 
 
 class Encoder:
@@ -50,7 +52,7 @@ class Encoder:
         self._loaded = loaded
         self._batch_size = wanted.batch_size
         self._wanted = wanted
-        self._render, self._specials = renderer(wanted, loaded.tokenizer)
+        self._render, self._specials = placed(wanted, loaded.tokenizer)
         self._count = count
         self.blocks = loaded.blocks
         self.width = loaded.width
@@ -68,15 +70,20 @@ class Encoder:
         """See `curate.passes.LoadedModel`.
 
         Raises:
-            ValueError: After all results, where rows are left that the template does not take or
-                of which the tokenizer makes no token.
-            CurateError: One row does not fit into the device's memory, or a reader asks for what
-                the backend does not show.
+            ValueError: After all results, where rows are left that the template does not take, of
+                which the tokenizer makes no token, or no token can be predicted.
+            CurateError: One row does not fit into the device's memory, or a reader asks for
+                likelihoods in a pass without them, or for what the backend does not show.
         """
         backend = self._wanted.backend
         if backend != "torch" and any(reader.sites - {"final"} for reader in readers):
             raise CurateError(
                 f"`backend: {backend}` shows the final hidden state alone.", "Use `backend: torch`."
+            )
+        if self._loaded.head is None and any("likelihoods" in each.sites for each in readers):
+            raise CurateError(
+                "A stage asks for likelihoods of a pass that predicts nothing.",
+                "Its plugin must set `predicts` in its `Pass`.",
             )
         lost = ""
         waiting: list[_Result] = []
@@ -136,22 +143,31 @@ class Encoder:
 
     def _tokenise(self, rows: Sequence[tuple[Any, ...]], start: int) -> tuple[list[_Text], str]:
         """The texts of some rows, and what is wrong with the first that has none."""
-        texts, positions, problem = [], [], ""
+        texts, starts, positions, problem = [], [], [], ""
         for at, row in enumerate(rows, start):
             try:
-                texts.append(self._render(row))
-                positions.append(at)
+                text, begin = self._render(row)
             except Exception as error:  # a chat template is code of the model: it may refuse a row
                 problem = problem or f"the template does not take this row: {error}"
+                continue
+            texts.append(text)
+            starts.append(begin)
+            positions.append(at)
         if not texts:
             return [], problem
         found = []
-        # the fast tokenizer itself: what transformers adds (masks, offsets) is not needed
-        batch = self._tokenizer.encode_batch_fast(texts, add_special_tokens=self._specials)
-        for at, encoding in zip(positions, batch, strict=True):
-            ids = np.array(encoding.ids, dtype=np.int32)
-            if len(ids):
-                found.append(_Text(at, ids, bool(encoding.overflowing)))
+        # the fast tokenizer itself: what transformers adds is not needed, offsets only for answers
+        fast, predicts = self._tokenizer, self._wanted.predicts
+        encode = fast.encode_batch if any(starts) else fast.encode_batch_fast
+        batch = encode(texts, add_special_tokens=self._specials)
+        for at, begin, text, encoding in zip(positions, starts, texts, batch, strict=True):
+            ids, cut = np.array(encoding.ids, dtype=np.int32), bool(encoding.overflowing)
+            chosen = predicted(encoding, begin) if predicts else None
+            if chosen is not None and not chosen.any():
+                kept = self.max_length if cut else None
+                problem = problem or nothing_left(str(predicts), text, begin, kept)
+            elif len(ids):
+                found.append(_Text(at, ids, cut, chosen))
             else:
                 problem = problem or "the model's tokenizer makes no token of this text"
         return found, problem
@@ -192,22 +208,37 @@ class Encoder:
     ) -> list[_Values]:
         ids = np.full((shape.rows, shape.length), self._loaded.pad, dtype=np.int64)
         mask = np.zeros((shape.rows, shape.length), dtype=np.bool_)
+        chosen = np.zeros_like(mask)
         for row in range(shape.rows):
-            text = texts[min(row, len(texts) - 1)].ids
-            ids[row, : len(text)] = text
-            mask[row, : len(text)] = True
+            text = texts[min(row, len(texts) - 1)]
+            ids[row, : len(text.ids)] = text.ids
+            mask[row, : len(text.ids)] = True
+            if text.predicted is not None:
+                chosen[row, : len(text.ids)] = text.predicted
         with torch.inference_mode():
             device = self._loaded.device
-            self._read(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), readers)
+            given = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+            self._read(*given, chosen, readers)
             return [reader.finish()[: len(texts)].cpu().numpy() for reader in readers]
 
-    def _read(self, ids: torch.Tensor, mask: torch.Tensor, readers: Sequence[Reader]) -> None:
+    def _read(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        chosen: NDArray[np.bool_],
+        readers: Sequence[Reader],
+    ) -> None:
         for reader in readers:
             reader.start(mask)
         watch = self._loaded.watch
         with watch.shown_to(readers):
-            output = self._loaded.model(input_ids=ids, attention_mask=mask.long())
+            # what predicts never looks at what follows: padding behind a text needs no mask there
+            seen = mask.long() if self._loaded.head is None else None
+            output = self._loaded.model(input_ids=ids, attention_mask=seen)
             watch.final(output.last_hidden_state)
+            if self._loaded.head is not None:
+                likelihoods = self._loaded.head.likelihoods
+                watch.likelihoods(lambda: likelihoods(output.last_hidden_state, ids, chosen))
 
 
 def _cutting(tokenizer: Any, max_length: int) -> Any:

@@ -51,7 +51,10 @@ class ForwardService:
         from curate_embed.loading import load
 
         model: ModelFiles = wanted.model
-        loaded = load(model.path, model.digest, wanted.dtype, wanted.compile, wanted.backend)
+        headed = wanted.predicts is not None
+        loaded = load(
+            model.path, model.digest, wanted.dtype, wanted.compile, headed, wanted.backend
+        )
         return Encoder(loaded, wanted, count)
 
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 from tokenizers import normalizers
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from curate.api import CurateError
 from curate_embed.backends import graph_of
+from curate_embed.likelihoods import Head, check_saved_with_head
 from curate_embed.sentence_folder import lowers_case, max_length_of
 from curate_embed.structure import find_blocks, text_config
 from curate_embed.watching import Watch
@@ -44,6 +45,7 @@ class Loaded:
         own_length: Tokens that it was trained for as a sentence model, or else its reach.
         pad: Token id that fills rows up.
         device: Where it is.
+        head: Its language-model head, where that was asked for.
         smaller: Padded length > rows of a batch, where memory did not suffice for the usual shape.
     """
 
@@ -57,11 +59,19 @@ class Loaded:
     own_length: int
     pad: int
     device: torch.device
+    head: Head | None
     smaller: dict[int, int] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=2)
-def load(path: Path, digest: str, dtype: str, compiled: bool, backend: str = "torch") -> Loaded:  # noqa: ARG001 - the digest is for the cache
+def load(
+    path: Path,
+    digest: str,  # noqa: ARG001 - it is for the cache
+    dtype: str,
+    compiled: bool,
+    headed: bool,
+    backend: str = "torch",
+) -> Loaded:
     """Load a model; the last two stay in memory.
 
     Args:
@@ -69,10 +79,12 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, backend: str = "to
         digest: Of its files: another digest is another model.
         dtype: `float32` or `bfloat16`.
         compiled: Run its blocks through `torch.compile`.
-        backend: What computes it; others than `torch` do so on the processor.
+        headed: With its language-model head.
+        backend: What computes it; others than `torch` do so on the processor and have no head.
 
     Raises:
-        CurateError: It cannot be loaded, lacks weights, or has no blocks that can be found.
+        CurateError: It cannot be loaded, lacks weights, has no blocks that can be found, or no
+            language-model head where that is asked for.
     """
     device = torch.device("cpu")
     in_torch = backend == "torch"
@@ -84,7 +96,9 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, backend: str = "to
             tokenizer = AutoTokenizer.from_pretrained(
                 path, local_files_only=True, trust_remote_code=False
             )
-            model, report = AutoModel.from_pretrained(
+            if headed:
+                check_saved_with_head(path, path.name)
+            model, report = (AutoModelForCausalLM if headed else AutoModel).from_pretrained(
                 path,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -110,6 +124,8 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, backend: str = "to
         fast.normalizer = normalizers.Sequence(steps)
     model.eval().requires_grad_(False).to(device)
     model.config.use_cache = False
+    head = Head(model, path.name) if headed else None
+    model = head.transformer if head else model
     pad = next(
         token
         for token in (tokenizer.pad_token_id, text_config(model).pad_token_id, 0)
@@ -133,6 +149,7 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, backend: str = "to
         max_length_of(path) or reach,
         pad,
         device,
+        head,
     )
 
 

@@ -13,7 +13,7 @@ from curate.api import CurateError, Pass, columns_of
 if TYPE_CHECKING:
     import polars as pl
 
-_ALPACA = (
+ALPACA = (
     "Below is an instruction that describes a task. "
     "Write a response that appropriately completes the request.\n\n"
     "### Instruction:\n{instruction}\n\n### Response:\n{response}"
@@ -29,7 +29,7 @@ def fingerprints(wanted: Pass) -> dict[str, str]:
         CurateError: The tokenizer has no chat template.
     """
     tokenizer = wanted.model.path / "tokenizer.json"
-    template = {"plain": "{text}", "alpaca": _ALPACA}.get(wanted.template)
+    template = {"plain": "{text}", "alpaca": ALPACA}.get(wanted.template)
     if template is None:
         template = chat_template(wanted.model.path, wanted.model.name)
     return {
@@ -73,7 +73,7 @@ def renderer(wanted: Pass, tokenizer: Any) -> tuple[Render, bool]:
     if wanted.template == "plain":
         return lambda row: wanted.prompt + str(row[0]), True
     if wanted.template == "alpaca":
-        return lambda row: _ALPACA.format(
+        return lambda row: ALPACA.format(
             instruction=row[0], response=row[1] if len(row) > 1 else ""
         ), True
     template = chat_template(wanted.model.path, wanted.model.name)
@@ -103,7 +103,7 @@ def said(messages: Sequence[Mapping[str, str]], *, both: bool) -> list[Mapping[s
 
 def rows_of(wanted: Pass, rows: pl.DataFrame) -> list[tuple[Any, ...]]:
     """The values of each row that the renderer takes."""
-    return rows.select(columns_of(wanted.template, wanted.text)).rows()
+    return rows.select(columns_of(wanted.template, wanted.text, wanted.predicts)).rows()
 
 
 def _sha256(data: bytes) -> str:

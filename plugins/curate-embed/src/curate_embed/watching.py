@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -29,7 +29,7 @@ class Watch:
     def __init__(
         self, blocks: Sequence[torch.nn.Module], width: int, name: str, *, compiled: bool
     ) -> None:
-        self._readers: dict[Site, list[Reader]] = {"blocks": [], "neurons": [], "final": []}
+        self._readers: dict[Site, list[Reader]] = {site: [] for site in get_args(Site)}
         self._unknown: CurateError | None = None
         hide: Callable[[Any], Any] = torch.compiler.disable if compiled else _as_it_is
         for layer, block in enumerate(blocks):
@@ -75,6 +75,12 @@ class Watch:
         """Show the model's final hidden state."""
         for reader in self._readers["final"]:
             reader.see("final", 0, values)
+
+    def likelihoods(self, made: Callable[[], torch.Tensor]) -> None:
+        """Show the log-probabilities of the tokens; they are made only if somebody looks."""
+        values = made() if self._readers["likelihoods"] else None
+        for reader in self._readers["likelihoods"]:
+            reader.see("likelihoods", 0, values)
 
     def _after(self, site: Site, layer: int) -> Callable[..., None]:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:

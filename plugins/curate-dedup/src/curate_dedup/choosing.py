@@ -1,0 +1,248 @@
+"""Which rows of near ones survive, from what the search found. Imported when a stage works.
+
+Rows that are equal and of one group are one *item*; items are numbered in the order of preference
+of their best rows, those that may not be dropped first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.api import ASKED, CurateError
+from curate_dedup.linking import chain, star
+from curate_dedup.pairs import REMEMBERED, Finder, Grouped, Indices, Known, Pairs
+from curate_dedup.searching import CROWDED, Arrays
+from curate_dedup.texts import places
+
+if TYPE_CHECKING:
+    from curate_dedup.near import NearDedup
+
+
+class Choice:
+    """A choice in the making.
+
+    Args:
+        stage: The stage, with its parameters.
+        rows: In the order of preference, those that may not be dropped first.
+        fits: What was fitted.
+
+    Attributes:
+        reason: For each row why it is dropped, or an empty text.
+        ref: For each row the survivor or the row of a reference, or an empty text.
+        value: float64 [n], the similarity to that, NaN for rows that stay.
+        distance: How far from the threshold the nearest similarity stood.
+    """
+
+    def __init__(self, stage: NearDedup, rows: pl.DataFrame, fits: Mapping[str, Arrays]) -> None:
+        self.stage = stage
+        self.rows = rows
+        self.fits = fits
+        self.found = fits["pairs"]
+        self.asked: NDArray[np.bool_] = rows[ASKED].to_numpy()
+        self.keys = stage.keys(rows)
+        self.reason = np.full(len(rows), "", dtype=object)
+        self.ref = np.full(len(rows), "", dtype=object)
+        self.value = np.full(len(rows), np.nan)
+        self.against: dict[str, dict[str, int]] = {}
+        self.distance = np.inf
+
+    def drop_those_in_references(self) -> None:
+        """Drop rows that are near a row of a reference table."""
+        tables = {name: self.fits[f"against.{name}"] for name in self.stage.params.against}
+        if not tables:
+            return
+        near = self.fits["near"]
+        at = places(self.keys, near["key"])
+        similarity = np.where(at >= 0, _at(near["similarity"], at), -np.inf)
+        dropped = self.asked & (similarity >= self.stage.params.threshold)
+        labels = [f"{name}#{line}" for name, table in tables.items() for line in table["line"]]
+        reference = _at(near["reference"], at)
+        for row in np.flatnonzero(dropped):
+            self.ref[row] = labels[reference[row]]
+        self.reason[dropped] = "in_reference"
+        self.value[dropped] = similarity[dropped]
+        first = 0
+        for name, table in tables.items():
+            last = first + len(table["line"])
+            inside = dropped & (reference >= first) & (reference < last)
+            count = int(np.count_nonzero(inside))
+            self.against[name] = {"rows": last - first, "dropped": count}
+            first = last
+
+    @cached_property
+    def items(self) -> Items:
+        """The rows that are left, as items."""
+        left = np.flatnonzero(self.reason == "")
+        node = places(self.keys[left], self.found["key"])
+        per = self.stage.params.per
+        group = _groups(self.rows[per].gather(left)) if per else np.zeros(len(left), dtype=np.int64)
+        return Items(left, node, group)
+
+    @cached_property
+    def known(self) -> Known | None:
+        """The near pairs of items; None where they were too many to be kept."""
+        if CROWDED in self.found:
+            return None
+        return Known(self.items.pairs(self.found), len(self.items), float(self.found["gap"]))
+
+    def drop_duplicates(self, threshold: float) -> None:
+        """Drop rows that are near others."""
+        items = self.items
+        finder = self._finder(threshold)
+        survivor = self._linked(finder)
+        late = np.flatnonzero(survivor >= 0)
+        similarity = np.ones(len(items))
+        similarity[late] = self._similarities(late, survivor[late])
+        heir = np.where(survivor >= 0, survivor, np.arange(len(items)))[items.item]
+        best = items.best[heir]
+        dropped = self.asked[items.rows] & (best != items.rows)
+        rows = items.rows[dropped]
+        self.reason[rows] = "near_duplicate"
+        self.ref[rows] = self.rows["id"].gather(best[dropped]).to_numpy()
+        self.value[rows] = similarity[items.item[dropped]]
+        self.distance = self._distance(finder, threshold)
+
+    def threshold_for(self, count: int) -> float | None:
+        """The highest threshold at which at most `count` of the rows asked about stay.
+
+        Found by halving: with stars, a threshold in between may happen to leave fewer.
+
+        Returns:
+            One of the similarities found; infinity where it takes none; None where even the
+            lowest leaves more rows.
+
+        Raises:
+            CurateError: The pairs were too many to be kept.
+        """
+        if self.known is None:
+            raise CurateError(
+                f"Stage '{self.stage.id}': `keep` needs all pairs from `search` on, and there are "
+                f"more than {REMEMBERED:,}.",
+                "Give a higher `search`, or a `threshold` in place of `keep`.",
+            )
+        tried = np.append(np.unique(self.known.pairs.similarity), np.inf)
+        if self.staying(float(tried[0])) > count:
+            return None
+        low, high = 0, len(tried)  # at tried[low] few enough stay, at tried[high] too many
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.staying(float(tried[middle])) <= count:
+                low = middle
+            else:
+                high = middle
+        return float(tried[low])
+
+    def staying(self, threshold: float) -> int:
+        """How many of the rows asked about would stay."""
+        stay = self.items.best[self._linked(self._finder(threshold)) < 0]
+        return int(np.count_nonzero(self.asked[stay]))
+
+    def facts(self, threshold: float) -> dict[str, Any]:
+        """What the manifest says of the choice and of the search behind it."""
+        told = {
+            name.removeprefix("told."): number.item()
+            for name, number in self.found.items()
+            if name.startswith("told.")
+        }
+        facts: dict[str, Any] = {
+            "searched_from": self.stage.params.search,
+            "contents": len(self.found["key"]),
+            "pairs": None if self.known is None else len(self.known.pairs),
+            **told,
+        }
+        if self.stage.params.keep is not None:
+            facts["threshold"] = threshold if np.isfinite(threshold) else None
+        if self.against:
+            facts["against"] = self.against
+        return facts
+
+    def _finder(self, threshold: float) -> Finder:
+        if self.known is not None:
+            return self.known.at_least(threshold)
+        items = self.stage.items(self.rows[pl.Series(self.items.best)])
+        return Grouped(self.stage.finder(items, threshold), self.items.group)
+
+    def _linked(self, finder: Finder) -> Indices:
+        """For each item the one in favour of which it is dropped, -1 for those that stay."""
+        fixed = ~self.asked[self.items.best]
+        link = star if self.stage.params.linking == "star" else chain
+        return link(finder, fixed)
+
+    def _similarities(self, late: Indices, early: Indices) -> NDArray[np.float64]:
+        """Of pairs of items; those that are no near pairs are compared now."""
+        found = np.full(len(late), np.nan)
+        if self.known is not None:
+            found = self.known.similarity(late, early)
+        unknown = np.flatnonzero(np.isnan(found))
+        if len(unknown):
+            ends = np.concatenate([late[unknown], early[unknown]])
+            named, at = np.unique(ends, return_inverse=True)
+            items = self.stage.items(self.rows[pl.Series(self.items.best[named])])
+            left, right = at.reshape(2, -1)
+            found[unknown] = self.stage.similarities(items, left, right)
+        return found
+
+    def _distance(self, finder: Finder, threshold: float) -> float:
+        """How far from the threshold the nearest similarity stood."""
+        if self.known is None:
+            return finder.gap
+        away = np.abs(self.known.pairs.similarity - threshold).min(initial=np.inf)
+        return float(min(away, threshold - self.stage.params.search + self.known.gap))
+
+
+class Items:
+    """Rows of which equal ones of one group are one.
+
+    Args:
+        rows: int64 [r], rows in the order of preference.
+        node: int64 [r], the content of each; -1 where it equals nothing, not even its like.
+        group: int64 [r], the group of each.
+
+    Attributes:
+        item: int64 [r], the item of each row.
+        best: int64 [n], the best row of each item.
+        group: int64 [n], the group of each item.
+    """
+
+    def __init__(self, rows: Indices, node: Indices, group: Indices) -> None:
+        self.rows = rows
+        alone = -1 - np.arange(len(rows))
+        frame = pl.DataFrame({"node": np.where(node < 0, alone, node), "group": group})
+        first = frame.with_row_index("at").group_by("node", "group").agg(pl.col("at").min())
+        first = first.sort("at").with_row_index("item")
+        placed = frame.join(first, on=["node", "group"], how="left", maintain_order="left")
+        self.item: Indices = placed["item"].to_numpy().astype(np.int64)
+        self.best: Indices = rows[first["at"].to_numpy()]
+        self.group: Indices = first["group"].to_numpy()
+        self._nodes = first.select("node", "group", "item")
+
+    def __len__(self) -> int:
+        return len(self.best)
+
+    def pairs(self, found: Arrays) -> Pairs:
+        """Near pairs of contents as pairs of items of one group."""
+        pairs = pl.DataFrame({name: found[name] for name in ("late", "early", "similarity")})
+        pairs = pairs.with_columns(pl.col("late", "early").cast(pl.Int64))
+        both = pairs.join(self._nodes, left_on="late", right_on="node").join(
+            self._nodes, left_on=["early", "group"], right_on=["node", "group"], suffix="_early"
+        )
+        one, other = (both[name].to_numpy().astype(np.int64) for name in ("item", "item_early"))
+        return Pairs(np.maximum(one, other), np.minimum(one, other), both["similarity"].to_numpy())
+
+
+def _groups(values: pl.Series) -> Indices:
+    """A number for each value; null is a value too."""
+    return values.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+
+
+def _at(values: NDArray[Any], at: Indices) -> NDArray[Any]:
+    """The values at places; anything where a place is -1."""
+    if not len(values):
+        return np.zeros(len(at), dtype=values.dtype)
+    return values[at]

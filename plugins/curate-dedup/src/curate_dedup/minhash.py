@@ -1,0 +1,215 @@
+"""Near pairs of texts by MinHash and bands, each verified by its exact Jaccard similarity.
+
+MinHash and its bands: Broder 1997; Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rensa import RMinHash, RMinHashLSH
+from scipy.sparse import csr_array
+
+from curate_dedup.pairs import Indices, Pairs, Wanted
+from curate_dedup.shingles import Shingles
+
+_SEED = 1
+_MISSED = 0.01
+_ROWS = 20_000  # signatures read at once, as Python integers
+_CANDIDATES = 2_000_000  # pairs looked at closely at once
+
+
+@dataclass(frozen=True)
+class Bands:
+    """How signatures are cut: texts that agree in a whole band are candidates.
+
+    Args:
+        bands: How many there are.
+        rows: Values in each.
+    """
+
+    bands: int
+    rows: int
+
+    def chance(self, similarity: float) -> float:
+        """The probability that a pair of some Jaccard similarity becomes a candidate."""
+        return 1.0 - (1.0 - similarity**self.rows) ** self.bands
+
+
+def bands_for(similarity: float, permutations: int) -> Bands:
+    """The most selective bands that miss at most 1 in 100 pairs of exactly some similarity.
+
+    Args:
+        similarity: Jaccard similarity from which on pairs are to be found.
+        permutations: Values of a signature, at most.
+    """
+    found = Bands(permutations, 1)
+    for rows in range(2, permutations + 1):
+        bands = Bands(permutations // rows, rows)
+        if 1.0 - bands.chance(similarity) <= _MISSED:
+            found = bands
+    return found
+
+
+class MinHashFinder:
+    """See `curate_dedup.pairs.Finder`; similarities are Jaccard's.
+
+    Args:
+        shingles: Those of each text.
+        floor: Jaccard similarity from which on two texts are near.
+        permutations: Values of a signature.
+    """
+
+    block = 1024
+    gap = 0.0
+
+    def __init__(self, shingles: Shingles, floor: float, permutations: int) -> None:
+        self.count = len(shingles)
+        self.floor = floor
+        self.cut = bands_for(floor, permutations)
+        values = self.cut.bands * self.cut.rows
+        flagged = _flagged(shingles, values, self.cut.bands)
+        self._place = np.full(self.count, -1)
+        self._place[flagged] = np.arange(len(flagged))
+        self._item = flagged
+        few = shingles.take(flagged)
+        self._sets = sets_of(few)
+        self._buckets = [_Buckets(hashes) for hashes in _bands(few, self.cut)]
+
+    def near(
+        self, start: int, stop: int, wanted: Wanted | None = None, until: int | None = None
+    ) -> Iterator[Pairs]:
+        """See `Finder`."""
+        low, high = np.searchsorted(self._item, [start, stop])
+        limit = None if until is None else int(np.searchsorted(self._item, until))
+        counts = np.zeros(high - low, dtype=np.int64)
+        for bucket in self._buckets:
+            counts += bucket.counts(low, high, limit)
+        for first, last in _slices(counts):
+            codes = [b.candidates(low + first, low + last, limit) for b in self._buckets]
+            code = np.unique(np.concatenate(codes)) if codes else np.empty(0, dtype=np.int64)
+            late, early = self._item[code >> 32], self._item[code & 0xFFFFFFFF]
+            if wanted is not None:
+                chosen = wanted(late, early)
+                late, early = late[chosen], early[chosen]
+            similarity = jaccard(self._sets, self._place[late], self._place[early])
+            pairs = Pairs(late, early, similarity)
+            yield pairs.take(similarity >= self.floor)
+
+
+class _Buckets:
+    """Texts that agree in one band, and which of them come before which."""
+
+    def __init__(self, hashes: NDArray[np.uint64]) -> None:
+        count = len(hashes)
+        self.order = np.argsort(hashes, kind="stable")
+        in_order = hashes[self.order]
+        opens = np.ones(count, dtype=np.bool_)
+        opens[1:] = in_order[1:] != in_order[:-1]
+        first = np.maximum.accumulate(np.where(opens, np.arange(count), 0))
+        self.at = np.empty(count, dtype=np.int64)
+        self.at[self.order] = np.arange(count)
+        self.first = first[self.at]
+
+    def _ends(self, low: int, high: int, limit: int | None) -> Indices:
+        if limit is None:
+            return self.at[low:high]
+        # within a bucket texts stand in order, so those below the limit come first
+        before = np.concatenate([[0], np.cumsum(self.order < limit)])
+        first = self.first[low:high]
+        return np.asarray(first + before[self.at[low:high]] - before[first])
+
+    def counts(self, low: int, high: int, limit: int | None) -> Indices:
+        """How many earlier texts share the bucket of each text in [low, high)."""
+        return self._ends(low, high, limit) - self.first[low:high]
+
+    def candidates(self, low: int, high: int, limit: int | None) -> Indices:
+        """These pairs, as late * 2**32 + early."""
+        counts = self.counts(low, high, limit)
+        late = np.repeat(np.arange(low, high), counts)
+        ends = np.cumsum(counts)
+        at = np.arange(len(late)) - np.repeat(ends - counts, counts)
+        early = self.order[np.repeat(self.first[low:high], counts) + at]
+        return (late << 32) | early
+
+
+def sets_of(shingles: Shingles) -> csr_array:
+    """Texts as rows of a matrix that holds a 1 for each shingle: int32 [n, distinct shingles]."""
+    distinct, columns = np.unique(shingles.hashes, return_inverse=True)
+    ones = np.ones(len(columns), dtype=np.int32)
+    ends = shingles.ends.copy()  # the matrix takes it over, and changes it
+    matrix = csr_array((ones, columns, ends), shape=(len(shingles), len(distinct)), dtype=np.int32)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
+
+
+def jaccard(sets: csr_array, left: Indices, right: Indices) -> NDArray[np.float64]:
+    """Shared shingles by all shingles of pairs of texts, 0 where neither has any: float64 [p]."""
+    sizes = np.diff(sets.indptr).astype(np.float64)
+    shared = np.concatenate(
+        [
+            np.asarray(sets[left[some]].multiply(sets[right[some]]).sum(axis=1), dtype=np.float64)
+            for some in _parts(len(left))
+        ]
+        or [np.empty(0)]
+    )
+    union = sizes[left] + sizes[right] - shared
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
+def _flagged(shingles: Shingles, values: int, bands: int) -> Indices:
+    """Texts with a shingle that are a candidate with any other, in order."""
+    some = np.flatnonzero(shingles.lengths > 0)
+    if len(some) < 2:
+        return np.empty(0, dtype=np.int64)
+    known = shingles if len(some) == len(shingles) else shingles.take(some)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        known.hashes, known.ends.astype(np.uint64), values, _SEED
+    )
+    index = RMinHashLSH(0.5, values, bands)  # it cuts into the bands given; 0.5 plays no part
+    flags = index.query_duplicate_flags_matrix_one_shot(matrix)
+    return some[np.asarray(flags, dtype=np.bool_)]
+
+
+def _bands(shingles: Shingles, cut: Bands) -> Iterator[NDArray[np.uint64]]:
+    """A hash of each band of the texts' signatures: uint64 [n], band after band."""
+    values = cut.bands * cut.rows
+    mixed = np.empty((len(shingles), cut.bands), dtype=np.uint64)
+    for start in range(0, len(shingles), _ROWS):
+        some = np.arange(start, min(start + _ROWS, len(shingles)))
+        part = shingles.take(some)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            part.hashes, part.ends.astype(np.uint64), values, _SEED
+        )
+        rows = np.array(matrix.to_rows(), dtype=np.uint64)
+        mixed[some] = _mixed(rows.reshape(len(some), cut.bands, cut.rows))
+    yield from mixed.T
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One number for the last axis; an accidental agreement only costs a look."""
+    mixed = values[..., 0].copy()
+    for at in range(1, values.shape[-1]):
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + values[..., at]
+    return mixed
+
+
+def _slices(counts: Indices) -> Iterator[tuple[int, int]]:
+    """Runs of texts with about as many candidates as are looked at together."""
+    total = np.cumsum(counts)
+    first = 0
+    while first < len(counts):
+        before = total[first - 1] if first else 0
+        last = int(np.searchsorted(total, before + _CANDIDATES, side="right"))
+        last = max(last, first + 1)
+        yield first, last
+        first = last
+
+
+def _parts(count: int, size: int = 200_000) -> Iterator[slice]:
+    for start in range(0, count, size):
+        yield slice(start, start + size)

@@ -1,0 +1,80 @@
+"""The search for near pairs, as arrays that can be remembered. Imported when a stage works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate_dedup.pairs import Pairs, collect, joined
+from curate_dedup.texts import distinct
+
+if TYPE_CHECKING:
+    from curate_dedup.near import NearDedup
+
+Arrays = Mapping[str, NDArray[Any]]
+
+CROWDED = "crowded"
+"""Name of an array that is there if pairs were too many to be kept."""
+
+
+def pairs_among(stage: NearDedup, rows: pl.DataFrame) -> Arrays:
+    """Near pairs of the distinct contents of rows.
+
+    Returns:
+        `key` uint64 [d, 2], the contents, sorted; `late`, `early` int32 [p] and `similarity`
+        float64 [p], or `crowded`; `gap`; and the numbers that the stage tells, as `told.<name>`.
+    """
+    keys, first = distinct(stage.keys(rows))
+    finder = stage.finder(stage.items(rows[pl.Series(first)]), stage.params.search)
+    found = collect(finder)
+    told = {f"told.{name}": np.array(number) for name, number in stage.told(finder).items()}
+    arrays: dict[str, NDArray[Any]] = {"key": keys, "gap": np.array(finder.gap), **told}
+    if found is None:
+        return {**arrays, CROWDED: np.array(True)}
+    pairs = found.sorted()
+    return {
+        **arrays,
+        "late": pairs.late.astype(np.int32),
+        "early": pairs.early.astype(np.int32),
+        "similarity": pairs.similarity,
+    }
+
+
+def nearest(stage: NearDedup, rows: pl.DataFrame, references: Sequence[Arrays]) -> Arrays:
+    """For each content of rows the nearest row of the references, if one is near.
+
+    Returns:
+        `key` uint64 [m, 2], the contents near one; `reference` int32 [m], its place among the rows
+        of all references, one after the other; `similarity` float64 [m]. The most similar one, of
+        equal ones the first.
+    """
+    keys, first = distinct(stage.keys(rows))
+    items = stage.items(rows[pl.Series(first)])
+    tables = [stage.restored(reference) for reference in references]
+    known = tables[0]
+    for table in tables[1:]:
+        known = stage.together(known, table)
+    count = len(known)
+    finder = stage.finder(stage.together(known, items), stage.params.search)
+    parts = []
+    for start in range(count, finder.count, finder.block):
+        stop = min(start + finder.block, finder.count)
+        parts += [_best(part) for part in finder.near(start, stop, until=count)]
+    best = _best(joined(parts))
+    return {
+        "key": keys[best.late - count],
+        "reference": best.early.astype(np.int32),
+        "similarity": best.similarity,
+    }
+
+
+def _best(pairs: Pairs) -> Pairs:
+    """For each late item the most similar early one, of equal ones the first."""
+    ordered = pairs.take(np.lexsort((pairs.early, -pairs.similarity, pairs.late)))
+    opens = np.ones(len(ordered), dtype=np.bool_)
+    opens[1:] = ordered.late[1:] != ordered.late[:-1]
+    return ordered.take(opens)

@@ -1,0 +1,119 @@
+"""Texts as sets of shingles, hashed: runs of neighbouring words or characters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate_dedup.pairs import Indices
+from curate_dedup.texts import hashes
+
+Unit = Literal["word", "character"]
+
+_TEXTS = 50_000  # texts cut at once: their tokens take about 100 bytes each
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token of a run is lost
+_SPACES = ["\n", "\t", "\r", "\v", "\f"]
+
+
+@dataclass(frozen=True)
+class Shingles:
+    """The shingles of some texts, one after the other; one may occur several times.
+
+    Args:
+        hashes: uint64 [s].
+        ends: int64 [n + 1]; text i has those from `ends[i]` to `ends[i + 1]`.
+    """
+
+    hashes: NDArray[np.uint64]
+    ends: Indices
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    @property
+    def lengths(self) -> Indices:
+        """How many shingles each text has: int64 [n]."""
+        return np.diff(self.ends)
+
+    def take(self, which: Indices) -> Shingles:
+        """Those of some texts."""
+        lengths = self.lengths[which]
+        ends = _ends(lengths)
+        at = np.arange(ends[-1]) + np.repeat(self.ends[which] - ends[:-1], lengths)
+        return Shingles(self.hashes[at], ends)
+
+    def then(self, other: Shingles) -> Shingles:
+        """These texts, and then others."""
+        ends = np.concatenate([self.ends, self.ends[-1] + other.ends[1:]])
+        return Shingles(np.concatenate([self.hashes, other.hashes]), ends)
+
+
+def shingles_of(texts: pl.Series, unit: Unit, size: int) -> Shingles:
+    """Cut texts into shingles.
+
+    Words are what stands between ASCII white space. A text of fewer tokens than a shingle has is
+    one shingle; a text without any token has none.
+
+    Args:
+        texts: Strings, without nulls.
+        unit: What a token is.
+        size: Tokens of a shingle.
+    """
+    parts = [_part(texts[at : at + _TEXTS], unit, size) for at in range(0, len(texts), _TEXTS)]
+    if not parts:
+        return Shingles(np.empty(0, dtype=np.uint64), np.zeros(1, dtype=np.int64))
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Shingles(np.concatenate([part.hashes for part in parts]), _ends(lengths))
+
+
+def _part(texts: pl.Series, unit: Unit, size: int) -> Shingles:
+    if unit == "word":
+        spaced = texts.str.replace_many(_SPACES, [" "] * len(_SPACES))
+        tokens, lengths = _exploded(spaced.str.split(" "))
+        empty = (tokens == "").to_numpy()
+        if empty.any():
+            lengths = lengths - _counts(empty, lengths)
+            tokens = tokens.filter(pl.Series(~empty))
+    else:
+        tokens, lengths = _exploded(texts.str.split(""))
+    return _rolled(hashes(tokens), lengths, size)
+
+
+def _exploded(lists: pl.Series) -> tuple[pl.Series, Indices]:
+    lengths = lists.list.len().to_numpy().astype(np.int64)
+    tokens = lists.explode()
+    if (lengths == 0).any():  # an empty list explodes to a null
+        tokens = tokens.drop_nulls()
+    return tokens, lengths
+
+
+def _counts(marks: NDArray[np.bool_], lengths: Indices) -> Indices:
+    """How many marks each text has."""
+    before = np.concatenate([[0], np.cumsum(marks)])
+    return np.diff(before[_ends(lengths)])
+
+
+def _rolled(tokens: NDArray[np.uint64], lengths: Indices, size: int) -> Shingles:
+    """Hashes of runs of tokens: of `size` tokens, or of all where there are fewer."""
+    starts = _ends(lengths)[:-1]
+    made = np.where(lengths >= size, lengths - size + 1, np.minimum(lengths, 1))
+    ends = _ends(made)
+    at = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], made)
+    run = np.repeat(np.minimum(lengths, size), made)
+    rolled = tokens[at]
+    short = bool((lengths < size).any())
+    for step in range(1, size):
+        if not short:
+            rolled = rolled * _MIX + tokens[at + step]
+            continue
+        inside = run > step
+        rolled[inside] = rolled[inside] * _MIX + tokens[at[inside] + step]
+    return Shingles(rolled, ends)
+
+
+def _ends(lengths: Indices) -> Indices:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
