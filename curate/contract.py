@@ -83,13 +83,13 @@ class Condition:
 
 @dataclass(frozen=True)
 class Auto:
-    """The parameter may say `auto`: a service says what that is on this machine.
+    """The parameter may say `auto`: a service says what that is on this machine, for this model.
 
     The stage, keys and lock get the service's answer in its place.
 
     Args:
-        service: Its `auto(name)` gives the value for the parameter of this name, without loading
-            anything.
+        service: Its `auto(name, params, models)` gives the value for the parameter of this name,
+            without loading anything.
     """
 
     service: str

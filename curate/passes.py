@@ -58,6 +58,8 @@ class Pass:
         predicts: Load the model with its language-model head, and tell the probability of each
             token of the text, or of its response alone; None: without the head.
         batch_size: Constant shapes computed between two results.
+        prompt: A text that is put before every text.
+        backend: What computes it: `torch`, or another that gives the final hidden state alone.
     """
 
     model: ModelFiles
@@ -68,6 +70,8 @@ class Pass:
     compile: bool = False
     predicts: Predicts | None = None
     batch_size: int = field(default=8, compare=False)
+    prompt: str = ""
+    backend: str = "torch"
 
 
 class Reader(Protocol):
@@ -109,11 +113,14 @@ class LoadedModel(Protocol):
         blocks: Its transformer blocks.
         width: Of its hidden states.
         max_length: Tokens after which a text is cut.
+        prompt_length: Tokens of the pass's prompt and of what the tokenizer puts before it; 0
+            without a prompt.
     """
 
     blocks: int
     width: int
     max_length: int
+    prompt_length: int
 
     @property
     def neurons(self) -> int:
@@ -149,8 +156,17 @@ class LoadedModel(Protocol):
 class Forward(Protocol):
     """The service `forward`: forward passes of Hugging Face models."""
 
-    def auto(self, parameter: str) -> Any:
-        """What `auto` means for a parameter on this machine; imports no model library."""
+    def auto(self, parameter: str, given: Params, models: Mapping[str, ModelFiles]) -> Any:
+        """What `auto` means for a parameter; imports no model library.
+
+        Args:
+            parameter: Its name.
+            given: All parameters of the stage.
+            models: As in `Context`.
+
+        Raises:
+            CurateError: A model's folder says what cannot be done.
+        """
         ...
 
     def fingerprints(self, wanted: Pass) -> Mapping[str, str]:

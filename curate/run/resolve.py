@@ -240,18 +240,18 @@ def as_written(
 def _resolve_step(
     step: Step, registry: Registry, document: Document, beside: Path | None, download: bool
 ) -> ResolvedStep:
-    automatic = _automatic(step.stage.params, registry)
-    if automatic:
-        given = step.stage.params.model_copy(update=automatic)
-        step = replace(step, stage=type(step.stage)(given, step.id))
-    stage: Stage = step.stage
-    params: Params = stage.params
+    params: Params = step.stage.params
     fields = type(params).model_fields
     models = {
         name: resolve_model(getattr(params, name), registry, download=download)
         for name in fields
         if marker(type(params), name, ModelName) and getattr(params, name) is not None
     }
+    automatic = _automatic(params, models, registry)
+    if automatic:
+        params = params.model_copy(update=automatic)
+        step = replace(step, stage=type(step.stage)(params, step.id))
+    stage: Stage = step.stage
     plain: dict[str, Any] = {}
     for name in fields:
         value = getattr(params, name)
@@ -291,13 +291,15 @@ def _resolve_step(
     )
 
 
-def _automatic(params: Params, registry: Registry) -> dict[str, Any]:
+def _automatic(
+    params: Params, models: Mapping[str, ModelFiles], registry: Registry
+) -> dict[str, Any]:
     """What services say for the parameters that are left to them."""
     found = {}
     for name in type(params).model_fields:
         auto = marker(type(params), name, Auto)
         if auto is not None and getattr(params, name) == "auto":
-            found[name] = registry.service(auto.service).auto(name)
+            found[name] = registry.service(auto.service).auto(name, params, models)
     return found
 
 
@@ -348,6 +350,8 @@ def package_versions() -> dict[str, str]:
         "torch",
         "transformers",
         "tokenizers",
+        "onnxruntime",
+        "openvino",
     ):
         try:
             found[name] = installed_version(name)

@@ -19,7 +19,7 @@ class Step:
         taken: How many these were.
         recalled: How many were made of other outputs that were remembered.
         known: Outputs that were remembered for every content, where others were not.
-        auto: What was left to the machine, and what it came to.
+        auto: What was left to the machine or the model, and the words that it came to.
     """
 
     id: str
@@ -71,7 +71,9 @@ def _step(stage: Mapping[str, Any]) -> Step:
             for output, count in stage.get("remembered", {}).items()
             if memo["hits"] < memo["distinct"] == count
         ),
-        auto=tuple(str(value) for value in stage.get("auto", {}).values()),
+        auto=tuple(
+            value for value in stage.get("auto", {}).values() if isinstance(value, str) and value
+        ),
         taken=min(stage.get("counts", {}).get("pass.shared", 0), memo["hits"]),
     )
 

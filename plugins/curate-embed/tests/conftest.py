@@ -149,3 +149,32 @@ def real_texts():
     with gzip.open(path) as lines:
         rows = [json.loads(line) for _, line in zip(range(60), lines, strict=False)]
     return [f"{row['instruction']}\n{row['input']}\n{row['output']}" for row in rows]
+
+
+@pytest.fixture(scope="session")
+def embed():
+    """Embeds texts with the stage, what is left to `auto` resolved as a run does it."""
+    import polars as pl
+
+    from curate.api import Auto, Context, ModelFiles
+    from curate.contract import marker
+    from curate_embed.forward import ForwardService
+    from curate_embed.stages import EmbedSentence, SentenceParams
+
+    def embedded(folder, texts, wanted=("embedding", "truncated"), **params):
+        service, model = ForwardService(), {"model": ModelFiles("m", folder, None, str(folder))}
+        given = SentenceParams(**{"dtype": "float32", **params})
+        automatic = {
+            name: service.auto(name, given, model)
+            for name in type(given).model_fields
+            if marker(type(given), name, Auto) and getattr(given, name) == "auto"
+        }
+        stage = EmbedSentence(given.model_copy(update=automatic), "embed_sentence")
+        stage.prepare(model, lambda _: service)
+        context = Context(0, model, {}, wanted, lambda _: service)
+        rows = pl.DataFrame({"id": [f"{at:06}" for at in range(len(texts))], "@both": texts})
+        found = pl.concat(stage.stream(rows, context)).sort("id")
+        assert found.columns == ["id", *wanted]
+        return found
+
+    return embedded

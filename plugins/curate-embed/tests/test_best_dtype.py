@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from curate.api import ModelFiles, PassParams
 from curate_embed import hardware
 from curate_embed.forward import ForwardService
+from curate_embed.stages import SentenceParams
 
 AMX = "processor : 0\nflags\t\t: fpu avx512f amx_bf16 amx_tile\nbugs :\n"
 AVX = "processor : 0\nflags\t\t: fpu avx512f avx512_bf16\n"
@@ -39,7 +41,7 @@ class Cuda:
 def machine(monkeypatch, tmp_path):
     """Sets up processor, torch's build and libcuda, and asks for the best dtype."""
 
-    def best(cpuinfo, cuda="None", gpu=None, version=None):
+    def best(cpuinfo, cuda="None", gpu=None, version=None, backend="torch"):
         (tmp_path / "version.py").write_text(
             version or f"__version__ = '2.13.0'\ncuda: Optional[str] = {cuda}\nhip = None\n"
         )
@@ -65,7 +67,7 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setattr(Path, "read_text", read)
         hardware.best_dtype.cache_clear()
         try:
-            return hardware.best_dtype()
+            return hardware.best_dtype(backend)
         finally:
             hardware.best_dtype.cache_clear()
 
@@ -85,6 +87,8 @@ def machine(monkeypatch, tmp_path):
 )
 def test_a_processor_decides_where_there_is_no_gpu(machine, cpuinfo, expected):
     assert machine(cpuinfo) == expected
+    assert machine(cpuinfo, backend="openvino") == expected
+    assert machine(cpuinfo, backend="onnx") == "float32"
     assert machine(cpuinfo, "'13.0'") == expected  # torch for CUDA, but no driver
     assert machine(cpuinfo, "'13.0'", Cuda(9, "init")) == expected
     assert machine(cpuinfo, "'13.0'", Cuda(9, "get")) == expected
@@ -101,6 +105,12 @@ def test_the_gpu_that_torch_will_use_decides(machine, major, expected, cpuinfo):
     assert machine(cpuinfo, version="cuda = '12.8'\n", gpu=Cuda(major)) == expected
 
 
+def test_other_backends_use_the_processor_beside_a_gpu(machine):
+    assert machine(AMX, "'12.8'", Cuda(7), backend="openvino") == "bfloat16"
+    assert machine(OLD, "'12.8'", Cuda(9), backend="openvino") == "float32"
+    assert machine(AMX, "'12.8'", Cuda(9), backend="onnx") == "float32"
+
+
 def test_without_torch_the_processor_decides(machine, monkeypatch):
     machine(AMX)
     monkeypatch.setattr(hardware, "find_spec", lambda name: None)
@@ -109,15 +119,22 @@ def test_without_torch_the_processor_decides(machine, monkeypatch):
 
 
 def test_the_service_says_it_and_knows_nothing_else():
-    assert ForwardService().auto("dtype") == hardware.best_dtype()
+    given, auto = SentenceParams(), ForwardService().auto
+    assert auto("dtype", given, {}) == hardware.best_dtype()
+    assert auto("dtype", PassParams(), {}) == hardware.best_dtype()
+    onnx = given.model_copy(update={"backend": "onnx"})
+    assert auto("dtype", onnx, {}) == "float32"
+    openvino = given.model_copy(update={"backend": "openvino"})
+    assert auto("dtype", openvino, {}) == hardware.best_dtype("openvino")
     with pytest.raises(ValueError, match="no automatic 'device'"):
-        ForwardService().auto("device")
+        auto("device", given, {"model": ModelFiles("m", Path(), None, "")})
 
 
 def test_it_is_found_without_torch():
     script = (
         "import sys; from curate_embed.forward import ForwardService;"
-        "print(ForwardService().auto('dtype'), 'torch' in sys.modules)"
+        "from curate_embed.stages import SentenceParams;"
+        "print(ForwardService().auto('dtype', SentenceParams(), {}), 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

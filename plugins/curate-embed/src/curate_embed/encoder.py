@@ -58,6 +58,7 @@ class Encoder:
         self.width = loaded.width
         self.max_length = min(loaded.reach, wanted.max_length or loaded.own_length)
         self._tokenizer = _cutting(loaded.tokenizer, self.max_length)
+        self.prompt_length = self._length(wanted.prompt)
         self._tokens = TOKENS.get(loaded.device.type, TOKENS["cuda"])
 
     @property
@@ -72,8 +73,13 @@ class Encoder:
             ValueError: After all results, where rows are left that the template does not take, of
                 which the tokenizer makes no token, or no token can be predicted.
             CurateError: One row does not fit into the device's memory, or a reader asks for
-                likelihoods in a pass without them.
+                likelihoods in a pass without them, or for what the backend does not show.
         """
+        backend = self._wanted.backend
+        if backend != "torch" and any(reader.sites - {"final"} for reader in readers):
+            raise CurateError(
+                f"`backend: {backend}` shows the final hidden state alone.", "Use `backend: torch`."
+            )
         if self._loaded.head is None and any("likelihoods" in each.sites for each in readers):
             raise CurateError(
                 "A stage asks for likelihoods of a pass that predicts nothing.",
@@ -93,6 +99,12 @@ class Encoder:
             yield _joined(waiting)
         if lost:
             raise ValueError(lost)
+
+    def _length(self, prompt: str) -> int:
+        """Tokens of a prompt at the start of a text, as sentence-transformers counts them."""
+        ids = self._tokenizer.encode(prompt).ids if prompt else []
+        closed = bool(ids) and ids[-1] in self._loaded.tokenizer.all_special_ids
+        return len(ids) - closed
 
     def _batches(
         self, rows: Sequence[tuple[Any, ...]]

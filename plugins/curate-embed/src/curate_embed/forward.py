@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.api import ModelFiles, Pass, hookimpl
+from curate.api import CurateError, ModelFiles, Params, Pass, hookimpl
 from curate_embed import templates
 from curate_embed.hardware import best_dtype
+from curate_embed.sentence_folder import sentence_folder
 
 if TYPE_CHECKING:
     from curate_embed.encoder import Encoder
@@ -18,11 +20,22 @@ CURATE_API = 1
 class ForwardService:
     """See `curate.passes.Forward`."""
 
-    def auto(self, parameter: str) -> str:
-        """See `curate.passes.Forward`; knows `dtype`."""
-        if parameter != "dtype":
-            raise ValueError(f"the service forward knows no automatic '{parameter}'")
-        return best_dtype()
+    def auto(self, parameter: str, given: Params, models: Mapping[str, ModelFiles]) -> str | bool:
+        """See `curate.passes.Forward`; knows `dtype`, and what a model's folder says of sentences.
+
+        Raises:
+            CurateError: The folder says what is not done here.
+        """
+        if parameter == "dtype":
+            return best_dtype(getattr(given, "backend", "torch"))
+        path = models["model"].path
+        if parameter == "pooling":
+            return sentence_folder(path).pooling
+        if parameter == "normalize":
+            return sentence_folder(path, follow=False).normalize
+        if parameter == "prompt":
+            return _default_prompt(path) if getattr(given, "template", "plain") == "plain" else ""
+        raise ValueError(f"the service forward knows no automatic '{parameter}'")
 
     def fingerprints(self, wanted: Pass) -> Mapping[str, str]:
         """See `curate.passes.Forward`."""
@@ -38,10 +51,23 @@ class ForwardService:
         from curate_embed.loading import load
 
         model: ModelFiles = wanted.model
+        headed = wanted.predicts is not None
         loaded = load(
-            model.path, model.digest, wanted.dtype, wanted.compile, wanted.predicts is not None
+            model.path, model.digest, wanted.dtype, wanted.compile, headed, wanted.backend
         )
         return Encoder(loaded, wanted, count)
+
+
+def _default_prompt(path: Path) -> str:
+    """The name of the prompt that a folder means to be used, or no text."""
+    folder = sentence_folder(path, follow=False)
+    if folder.default_prompt is None or folder.default_prompt in folder.prompts:
+        return folder.default_prompt or ""
+    raise CurateError(
+        f"The model in {path} names '{folder.default_prompt}' as its default prompt, and has no "
+        "such prompt.",
+        'Write the `prompt` that you want, or `prompt: ""`.',
+    )
 
 
 @hookimpl

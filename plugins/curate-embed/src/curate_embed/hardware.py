@@ -11,19 +11,41 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from curate.api import CurateError
+
+LIBRARIES = {"torch": ("torch",), "onnx": ("onnxruntime", "onnxscript"), "openvino": ("openvino",)}
+"""What each backend is made of."""
+
 _MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
 _AMPERE = 8  # the first generation of NVIDIA GPUs that computes in bfloat16
 _CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
 @cache
-def best_dtype() -> str:
-    """`bfloat16` where the device that torch will use computes in it, else `float32`."""
-    if _torch_has_cuda():
+def best_dtype(backend: str = "torch") -> str:
+    """`bfloat16` where the device that a backend will use computes in it, else `float32`.
+
+    torch uses a GPU where there is one, OpenVINO the processor; ONNX Runtime has no bfloat16 there.
+    """
+    if backend == "torch" and _torch_has_cuda():
         major = _gpu_generation()
         if major is not None:
             return "bfloat16" if major >= _AMPERE else "float32"
-    return "bfloat16" if _cpu_flags() & _CPU_FLAGS else "float32"
+    return "bfloat16" if backend != "onnx" and _cpu_flags() & _CPU_FLAGS else "float32"
+
+
+def check_backend(backend: str) -> None:
+    """Look for the libraries of a backend, without importing them.
+
+    Raises:
+        CurateError: They are not installed.
+    """
+    missing = [name for name in LIBRARIES[backend] if find_spec(name) is None]
+    if missing:
+        raise CurateError(
+            f"`backend: {backend}` needs {' and '.join(missing)}, not installed here.",
+            f"pip install 'curate-embed[{backend}]'",
+        )
 
 
 def _torch_has_cuda() -> bool:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import normalizers
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from curate.api import CurateError
+from curate_embed.backends import graph_of
 from curate_embed.likelihoods import Head, check_saved_with_head
-from curate_embed.pooling import max_length_of
+from curate_embed.sentence_folder import lowers_case, max_length_of
 from curate_embed.structure import find_blocks, text_config
 from curate_embed.watching import Watch
 
@@ -33,7 +35,8 @@ class Loaded:
 
     Args:
         name: Its folder, for messages.
-        model: The transformer without a head, in the dtype asked, set to evaluation.
+        model: The transformer without a head, in the dtype asked, set to evaluation; or a graph of
+            it, that gives the final hidden state alone.
         tokenizer: Its fast tokenizer.
         blocks: How many transformer blocks it has.
         watch: Shows readers what passes through it.
@@ -61,7 +64,14 @@ class Loaded:
 
 
 @lru_cache(maxsize=2)
-def load(path: Path, digest: str, dtype: str, compiled: bool, headed: bool) -> Loaded:  # noqa: ARG001 - the digest is for the cache
+def load(
+    path: Path,
+    digest: str,  # noqa: ARG001 - it is for the cache
+    dtype: str,
+    compiled: bool,
+    headed: bool,
+    backend: str = "torch",
+) -> Loaded:
     """Load a model; the last two stay in memory.
 
     Args:
@@ -70,13 +80,15 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, headed: bool) -> L
         dtype: `float32` or `bfloat16`.
         compiled: Run its blocks through `torch.compile`.
         headed: With its language-model head.
+        backend: What computes it; others than `torch` do so on the processor and have no head.
 
     Raises:
         CurateError: It cannot be loaded, lacks weights, has no blocks that can be found, or no
             language-model head where that is asked for.
     """
     device = torch.device("cpu")
-    if torch.cuda.is_available():  # a worker takes the GPU of its number
+    in_torch = backend == "torch"
+    if in_torch and torch.cuda.is_available():  # a worker takes the GPU of its number
         number = int(os.environ.get("CURATE_WORKER", "0"))
         device = torch.device("cuda", number % torch.cuda.device_count())
     try:
@@ -91,7 +103,7 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, headed: bool) -> L
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                dtype=getattr(torch, dtype),
+                dtype=getattr(torch, dtype if in_torch else "float32"),
                 output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -106,6 +118,10 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, headed: bool) -> L
             f"The model in {path} has no fast tokenizer (tokenizer.json).",
             "Save one with AutoTokenizer.from_pretrained(...).save_pretrained(...).",
         )
+    if lowers_case(path):
+        fast = tokenizer.backend_tokenizer
+        steps = [normalizers.Lowercase(), *([fast.normalizer] if fast.normalizer else [])]
+        fast.normalizer = normalizers.Sequence(steps)
     model.eval().requires_grad_(False).to(device)
     model.config.use_cache = False
     head = Head(model, path) if headed else None
@@ -116,14 +132,15 @@ def load(path: Path, digest: str, dtype: str, compiled: bool, headed: bool) -> L
         if token is not None
     )
     blocks, width = find_blocks(model, path.name), int(text_config(model).hidden_size)
+    reach = _reach(model, tokenizer)
+    run = model if in_torch else graph_of(model, backend, dtype, path.name)
     watch = Watch(blocks, width, path.name, compiled=compiled)
     if compiled:
         for block in blocks:
             block.forward = torch.compile(block.forward)
-    reach = _reach(model, tokenizer)
     return Loaded(
         path.name,
-        model,
+        run,
         tokenizer,
         len(blocks),
         watch,

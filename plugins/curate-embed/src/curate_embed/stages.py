@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curate.api import (
     PASS,
     TRUNCATED,
+    Auto,
     Context,
     Depends,
     ForwardStage,
     LoadedModel,
+    ModelFiles,
     Output,
     Params,
+    Pass,
     PassParams,
     Reader,
     Stage,
@@ -33,14 +37,46 @@ CURATE_API = 1
 class SentenceParams(PassParams):
     """Parameters of `embed.sentence`."""
 
-    pooling: Annotated[
-        Literal["auto", "mean", "cls"],
+    prompt: Annotated[
+        str,
+        Auto("forward"),
         Field(
-            description="Mean of the final hidden state over the tokens, or its first token; "
-            "auto: what the model's folder says, or else the mean.",
+            description="A text put before every text (`'query: '`), or the name of one of the "
+            "prompts of the model's folder; auto: the folder's default prompt, if it names one.",
         ),
     ] = "auto"
-    normalize: Annotated[bool, Field(description="Scale vectors to length 1.")] = True
+    pooling: Annotated[
+        Literal["auto", "mean", "cls", "max", "mean_sqrt_len", "last", "weighted"],
+        Auto("forward"),
+        Field(
+            description="How the final hidden state becomes one vector: mean over the tokens; cls: "
+            "the first token; max of each dimension; mean_sqrt_len: sum over the root of the "
+            "number of tokens; last token; weighted: mean with weights 1, 2, ... n; auto: what the "
+            "model's folder says, or else the mean.",
+        ),
+    ] = "auto"
+    normalize: Annotated[
+        bool | Literal["auto"],
+        Auto("forward"),
+        Field(description="Scale vectors to length 1; auto: if the model's folder does."),
+    ] = True
+    backend: Annotated[
+        Literal["torch", "onnx", "openvino"],
+        Field(
+            description="What computes: torch; onnx and openvino use the processor and want "
+            "curate-embed[onnx] and curate-embed[openvino]."
+        ),
+    ] = "torch"
+
+    @model_validator(mode="after")
+    def _computable(self) -> Self:
+        if self.prompt not in ("", "auto") and self.template != "plain":
+            raise ValueError(f"`template: {self.template}` takes no prompt")
+        if self.compile and self.backend != "torch":
+            raise ValueError(f"`compile` is for `backend: torch`, not {self.backend}")
+        if self.dtype == "bfloat16" and self.backend == "onnx":
+            raise ValueError("`backend: onnx` computes in float32: leave `dtype` out")
+        return self
 
 
 class EmbedSentence(ForwardStage):
@@ -50,7 +86,7 @@ class EmbedSentence(ForwardStage):
     """
 
     name = "embed.sentence"
-    version = 2
+    version = 3
     Params: ClassVar[type[Params]] = SentenceParams
     params: SentenceParams
 
@@ -60,19 +96,34 @@ class EmbedSentence(ForwardStage):
         return {"embedding": Output("vector", tolerance=tolerance), **super().outputs()}
 
     def depends(self, output: str) -> Depends:
-        """Whether a text is cut depends neither on pooling nor on scaling."""
+        """Whether a text is cut depends on its tokens alone."""
         if output == TRUNCATED:
-            return super().depends(output)
-        return Depends(params=(*PASS, "pooling", "normalize"))
+            return Depends(params=(*(super().depends(output).params or ()), "prompt"), fits=())
+        return Depends(params=(*PASS, "prompt", "pooling", "normalize", "backend"))
 
-    def reader(self, model: LoadedModel, ctx: Context) -> Reader:  # noqa: ARG002 - the model's width is no matter
+    def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:
+        """Refuse a backend that is not installed, and a template or prompt that is not there."""
+        from curate_embed.hardware import check_backend
+
+        check_backend(self.params.backend)
+        super().prepare(models, service)
+
+    def passing(self, models: Mapping[str, ModelFiles]) -> Pass:
+        """The pass that this stage needs: the prompt is put before, the backend computes."""
+        from curate_embed.sentence_folder import prompt_text
+
+        prompt = prompt_text(models["model"].path, self.params.prompt)
+        return replace(super().passing(models), prompt=prompt, backend=self.params.backend)
+
+    def reader(self, model: LoadedModel, ctx: Context) -> Reader:
         """Pools the final hidden state."""
-        from curate_embed.pooling import SentenceReader, pooling_of
+        from curate_embed.pooling import SentenceReader
+        from curate_embed.sentence_folder import sentence_folder
 
         given = self.params
-        auto = given.pooling == "auto"
-        pooling = pooling_of(ctx.models["model"].path) if auto else given.pooling
-        return SentenceReader(pooling, given.normalize)
+        folder = sentence_folder(ctx.models["model"].path, follow=False)
+        skip = 0 if folder.include_prompt else model.prompt_length
+        return SentenceReader(given.pooling, bool(given.normalize), skip)
 
     def columns(self, values: NDArray[np.floating[Any]], ctx: Context) -> Mapping[str, pl.Series]:  # noqa: ARG002 - there is one
         """The vectors."""

@@ -71,7 +71,7 @@ def renderer(wanted: Pass, tokenizer: Any) -> tuple[Render, bool]:
         the tokenizer adds its special tokens to that text, which a chat template brings itself.
     """
     if wanted.template == "plain":
-        return lambda row: str(row[0]), True
+        return lambda row: wanted.prompt + str(row[0]), True
     if wanted.template == "alpaca":
         return lambda row: ALPACA.format(
             instruction=row[0], response=row[1] if len(row) > 1 else ""
