@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from curate_dedup.texts import hashes
 
 Unit = Literal["word", "character"]
 
-_TEXTS = 50_000  # texts cut at once: their tokens take about 100 bytes each
+_TEXTS = 16_384  # texts cut at once
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token of a run is lost
 _SPACES = ["\n", "\t", "\r", "\v", "\f"]
 
@@ -63,7 +64,9 @@ def shingles_of(texts: pl.Series, unit: Unit, size: int) -> Shingles:
         unit: What a token is.
         size: Tokens of a shingle.
     """
-    parts = [_part(texts[at : at + _TEXTS], unit, size) for at in range(0, len(texts), _TEXTS)]
+    some = [texts[at : at + _TEXTS] for at in range(0, len(texts), _TEXTS)]
+    with ThreadPoolExecutor(2) as pool:  # what takes time lets go of the interpreter
+        parts = list(pool.map(lambda part: _part(part, unit, size), some))
     if not parts:
         return Shingles(np.empty(0, dtype=np.uint64), np.zeros(1, dtype=np.int64))
     lengths = np.concatenate([part.lengths for part in parts])
