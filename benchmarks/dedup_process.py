@@ -28,7 +28,7 @@ class Spent:
         seconds: From its start to its end.
         busy: Seconds of processors, of all its processes: a busy machine changes them less.
         peak: Bytes: of its processes together, pages that they share counted once, as often as
-            looked; at least what the largest of them had at any time.
+            looked; where the system does not tell, of the largest of them.
     """
 
     seconds: float
@@ -82,7 +82,9 @@ def run(
         raise ProgramError(f"{last} (see {log})")
     unit = 1 if sys.platform == "darwin" else 1024
     busy = max(sum(watch.busy.values()), used.ru_utime + used.ru_stime)
-    return Spent(seconds, busy, max(watch.peak, used.ru_maxrss * unit))
+    # of a process that was just forked the system tells the memory of the one that forked it, so
+    # that the kernel's own figure serves only where there is no other
+    return Spent(seconds, busy, watch.peak or used.ru_maxrss * unit)
 
 
 class Watch:
