@@ -254,11 +254,13 @@ class Decisions:
             at), `value` (a number) and `detail` (free text). One row for each row received.
         margins: One for every cut.
         facts: Counts and shares for the manifest, JSON values only.
+        notes: What stands in the stage's line besides reasons, a few words each.
     """
 
     rows: pl.DataFrame
     margins: tuple[Margin, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -398,7 +400,7 @@ class Stage:
         return self.inputs()
 
     def fit_needs(self, part: str) -> tuple[str, ...]:  # noqa: ARG002 - for overriders
-        """Parts that are fitted before this one, and which it finds in `ctx.fits`."""
+        """Parts that it finds in `ctx.fits`; `fits` lists them before this one."""
         return ()
 
     def fit(self, part: str, rows: pl.DataFrame, ctx: Context) -> Mapping[str, NDArray[Any]]:

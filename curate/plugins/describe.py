@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, get_args, get_origin
 
@@ -93,7 +93,9 @@ def _parameter(params: type[Params], name: str) -> dict[str, Any]:
     marks = [text for kind, text in _MEANS.items() if marker(params, name, kind)]
     default: Any = "required"
     if field.default_factory is not None:
-        default = ", ".join(field.get_default(call_default_factory=True)) or "empty"
+        made = field.get_default(call_default_factory=True, validated_data={})
+        several = isinstance(made, Iterable) and not isinstance(made, str)
+        default = (", ".join(map(str, made)) if several else str(made)) or "empty"
     elif field.default is not PydanticUndefined:
         default = str(field.default) if isinstance(field.default, Decimal) else field.default
     return {

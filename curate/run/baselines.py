@@ -1,8 +1,9 @@
 """What a selection is to be compared with: random picks of its size, and the longest rows.
 
-A version ends in a selection where its last stage is a filter or a fuse that kept some of the rows
-that it could drop, and not all. Those rows are the pool. The picks are a function of the set of
-rows alone: their order plays no part.
+The selection was made by the filter or fuse that dropped the most rows (the last of several): the
+pool is what it could drop, the selection what of that is in the version. Where nothing was dropped
+since rows were last made there is none. The picks are a function of the set of rows alone: their
+order plays no part.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ _QUANTILES = {"min": 0, "q1": 0.25, "median": 0.5, "q3": 0.75, "p90": 0.9, "max"
 
 
 def baselines(arena: Arena, pool: Positions, kept: Positions, seed: int) -> dict[str, Any] | None:
-    """Compare what the last stage kept with picks of equal size from the same rows.
+    """Compare what is left of a pool with picks of equal size from the same rows.
 
     Args:
         arena: All rows.
-        pool: The rows that the last stage could drop.
+        pool: The rows among which the selection was made.
         kept: The rows of the version.
         seed: The recipe's.
 

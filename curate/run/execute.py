@@ -50,8 +50,9 @@ class Execution:
         tools: The means of the run.
 
     Attributes:
-        judged: The rows that the latest stage could drop: those inside its `where:` that have what
-            it reads. None where it is no filter and no fuse.
+        judged: The rows among which the selection was made: those that the stage could drop which
+            dropped the most (inside its `where:`, having what it reads). None of them where nothing
+            was dropped since rows were last made.
     """
 
     def __init__(self, resolved: Resolved, arena: Arena, tools: Tools) -> None:
@@ -63,6 +64,7 @@ class Execution:
         self.fitted: dict[str, Fitted] = {}
         self.ahead: dict[str, Guest] = {}
         self.judged: Positions = np.empty(0, dtype=np.int64)
+        self._dropped = 0
 
     def run(self) -> Positions:
         """Run all stages; returns the positions of kept rows, in order.
@@ -89,10 +91,15 @@ class Execution:
             {"id": step.id, "verb": step.spec.verb, "stage": step.spec.stage, "rows": len(rows)},
         )
         asked, rows = self._asked(resolved, rows, facts)
-        self.judged = asked if isinstance(step.stage, FilterStage | FuseStage) else asked[:0]
         out = self._verb(resolved, earlier, tables, rows, asked, facts)
         arena.tables[step.result] = arena.ordered(out)
         self._close(resolved, facts, len(out))
+        if isinstance(step.stage, ExpandStage):
+            self.judged, self._dropped = asked[:0], 0
+        elif isinstance(step.stage, FilterStage | FuseStage) and facts.books.dropped >= max(
+            self._dropped, 1
+        ):
+            self.judged, self._dropped = asked, facts.books.dropped
         facts.seconds = time.perf_counter() - started
         entry = self._head(resolved) | facts.entry()
         self.entries.append(entry)
@@ -234,6 +241,7 @@ class Execution:
             self.arena.set_scores(f"{stage.id}_value", seen, decided["value"])
         facts.note_margins(decisions.margins, self.tolerances)
         facts.facts |= decisions.facts
+        facts.notes += decisions.notes
         stay = settle(self.arena, stage.id, seen, decided, facts)
         return np.concatenate([np.setdiff1d(rows, seen), stay])
 
@@ -259,6 +267,7 @@ class Execution:
         decided = check_decisions(stage.name, decisions, ids, set(ids), stage.reasons)
         facts.note_margins(decisions.margins, self.tolerances)
         facts.facts |= decisions.facts
+        facts.notes += decisions.notes
         stay = settle(self.arena, stage.id, together, decided, facts)
         return np.concatenate([np.setdiff1d(rows, together), stay])
 
@@ -372,6 +381,14 @@ class Execution:
             else:
                 made, gone = expand(arena, before, positions, fitted, self.tools, 0, facts)
                 arena.tables["reference"] = np.concatenate([np.setdiff1d(positions, gone), made])
+        there = {*arena.rows.columns, *arena.scores}
+        for name in columns:
+            if name not in there and name.removeprefix("@") not in resolved.step.conditions:
+                raise CurateError(
+                    f"Stage '{resolved.step.id}' reads '{name}', which the reference "
+                    f"{reference.path} does not have.",
+                    "It has: " + ", ".join(sorted(each for each in there if each[0] != "@")) + ".",
+                )
         return arena.stage_frame(resolved.step, arena.tables["reference"], columns)
 
     def _head(self, resolved: ResolvedStep) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class StageFacts:
     shares_pass_of: str | None = None
     margins: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def count(self, name: str, times: int) -> None:

@@ -107,6 +107,9 @@ def fit(
     keys: dict[str, str] = {}
     for part, rows in fit_rows(resolved, pool, reference):
         contents = contents_of(rows, stage.fit_inputs(part))
+        late = set(stage.fit_needs(part)) - set(keys)
+        if late:
+            raise broken(stage.name, f"fits() lists '{part}' before '{late.pop()}', which it needs")
         components = fit_components(resolved, part, contents, tools.seed, keys)
         stored = tools.memo.fit(stage.name, part, components)
         found = stored.load()

@@ -121,7 +121,7 @@ class RowReader:
     ) -> Readable | None:
         """The rows read column by column; None where that cannot be done."""
         assert self.format is not None, "a row was seen"
-        one_by_one = {*self._as_text, "messages"}
+        one_by_one = {*self._spec.types, "messages"}
         if self._spec.given.get("origin") is None:
             one_by_one.add("origin")
         if one_by_one & set(columns):
@@ -134,7 +134,7 @@ class RowReader:
                 return None
             texts[column] = pl.Series(column, values, dtype=pl.String)
         given = {name: texts[column] for name, column in names.items() if column in texts}
-        turns = self.format.read_texts(given)
+        turns = self.format.read_texts(given) if _alike(type(self.format)) else None
         if turns is None:
             return None
         texts = {column: text for column, text in texts.items() if text.null_count() < len(text)}
@@ -181,6 +181,13 @@ class RowReader:
                 f"is '{short(str(origin))}'",
                 f"Origins are {', '.join(_ORIGINS)}; `origin:` on the source overrides the column.",
             )
+
+
+def _alike(form: type[Format]) -> bool:
+    """Whether the class that says how a row is read also says how many are read at once."""
+    names = ("read", "read_texts")
+    one, other = (next(base for base in form.__mro__ if name in vars(base)) for name in names)
+    return one is other
 
 
 def _conversations(turns: Sequence[tuple[str, pl.Series]]) -> pl.Series:

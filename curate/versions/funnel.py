@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from curate.versions.text import one_line
+
 
 @dataclass(frozen=True)
 class Step:
@@ -20,6 +22,7 @@ class Step:
         recalled: How many were made of other outputs that were remembered.
         known: Outputs that were remembered for every content, where others were not.
         auto: What was left to the machine or the model, and the words that it came to.
+        notes: What the stage says besides.
     """
 
     id: str
@@ -37,11 +40,13 @@ class Step:
     recalled: int = 0
     known: tuple[str, ...] = ()
     auto: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def why(self) -> str:
-        """Rows that came and went, in words: `12 duplicate, 3 failed`."""
+        """Rows that came and went, in words: `12 duplicate, 3 failed`; and the notes."""
         gains = {"created": self.created} if self.created else {}
-        return ", ".join(f"{n:,} {word}" for word, n in {**gains, **self.losses}.items())
+        words = [f"{n:,} {word}" for word, n in {**gains, **self.losses}.items()]
+        return ", ".join([*words, *self.notes])
 
 
 def funnel(manifest: Mapping[str, Any]) -> list[Step]:
@@ -74,8 +79,17 @@ def _step(stage: Mapping[str, Any]) -> Step:
         auto=tuple(
             value for value in stage.get("auto", {}).values() if isinstance(value, str) and value
         ),
+        notes=_notes(stage),
         taken=min(stage.get("counts", {}).get("pass.shared", 0), memo["hits"]),
     )
+
+
+def _notes(stage: Mapping[str, Any]) -> tuple[str, ...]:
+    notes = [one_line(note) for note in stage.get("notes", ())]
+    fits = stage.get("fits") or {}
+    if stage["verb"] == "filter" and fits and set(fits.values()) == {"memo"}:
+        notes.append("found before")
+    return tuple(notes)
 
 
 @dataclass(frozen=True)

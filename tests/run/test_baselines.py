@@ -208,15 +208,23 @@ def test_a_fuse_that_leaves_rows_out_is_a_selection(bench):
     assert found_in(bench, fuse | {"with": {"most": 50}})[0] is None
 
 
+def test_what_follows_a_selection_without_dropping_more_does_not_hide_it(bench):
+    bench.write(numbered(20))
+    alone, _ = found_in(bench, LENGTH, TOP)
+    assert found_in(bench, LENGTH, TOP, {"score": "toys.count"})[0] == alone
+    bench.write([*numbered(20), numbered(20)[0]])
+    exact = {"filter": "core.where", "id": "few", "with": {"keep": "id > '00'"}}
+    assert found_in(bench, LENGTH, TOP, exact)[0]["pool"] == 21
+
+
 @pytest.mark.parametrize(
     "pipeline",
     [
         [LENGTH],
-        [LENGTH, TOP, {"score": "toys.count"}],
         [LENGTH, TOP | {"with": TOP["with"] | {"count": 20}}],
         [LENGTH, TOP, {"expand": "toys.double", "with": {"every": 1}}],
     ],
-    ids=["score", "score last", "nothing dropped", "expand last"],
+    ids=["score", "nothing dropped", "expand last"],
 )
 def test_what_does_not_end_in_a_selection_has_none(bench, pipeline):
     bench.write(numbered(20))

@@ -66,7 +66,7 @@ class Format:
     ) -> Sequence[tuple[str, pl.Series]] | None:
         """The conversations of many rows that hold nothing but text, all at once.
 
-        A format that changes `read` of another changes this too.
+        A format that changes `read` of another without this is read row by row.
 
         Args:
             texts: Strings (or nulls) by the format's field names; what the file lacks is absent.

@@ -40,7 +40,7 @@ def longhand(rows, targets):
     """The columns that take turns: one for each sample of one target, or for each of several."""
     if len(targets) == 1:
         (samples,) = targets.values()
-        return [{id: cosine(v, sample) for id, v in rows.items()} for sample in samples]
+        return [{id: cosine(v, sample) for id, v in rows.items()} for sample in sorted(samples)]
     return [
         {id: max(cosine(v, sample) for sample in targets[name]) for id, v in rows.items()}
         for name in sorted(targets)
@@ -93,6 +93,18 @@ def test_the_top_by_score_is_what_the_round_robin_takes_for_every_size(vectors, 
         assert ranked[:size] == taken(columns, size)
     places = sorted((row["score"] for row in found.values()), reverse=True)
     assert places == [(len(rows) - at) / len(rows) for at in range(len(rows))]
+
+
+def test_what_is_remembered_of_a_target_depends_on_its_vectors_alone():
+    stage = RDS(RDSParams(targets={"t": "x.jsonl"}, column="vector"), "rds")
+    samples = [[1, 0, 0], [0, 4, 3], [0, 1, 0], [0, 4, 3]]
+    names = [f"{at:03}" for at in range(4)]
+    context = Context(0, {}, {}, (), lambda name: name)
+    one, other = (
+        stage.fit("t", frame(dict(zip(ids, samples, strict=True))), context)["vectors"].tolist()
+        for ids in (names, names[::-1])
+    )
+    assert one == other == sorted(samples)
 
 
 @settings(deadline=None, max_examples=50)

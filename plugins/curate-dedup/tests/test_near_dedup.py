@@ -220,11 +220,14 @@ def test_a_crowd_of_texts_too(tools, monkeypatch, linking):
         words[rng.integers(40)] = "changed"
         values.append(" ".join(words))
     rows = tools.texts(values, ids=[f"{i:03}" for i in range(200)])
-    known, _ = tools.decide(MinHashDedup, rows, linking=linking)
+    params = {"linking": linking, "threshold": 0.85}
+    known, first = tools.decide(MinHashDedup, rows, **params)
     monkeypatch.setattr("curate_dedup.pairs.REMEMBERED", 10)
-    found, _ = tools.decide(MinHashDedup, rows, linking=linking)
+    found, second = tools.decide(MinHashDedup, rows, **params)
     assert found == known
-    assert len(tools.kept(found)) < 20
+    assert first.margins == second.margins
+    assert {**first.facts, "pairs": None} == second.facts  # the same bands found them
+    assert 4 < len(tools.kept(found)) < 200
 
 
 @pytest.mark.parametrize("kind", [MinHashDedup, SemanticDedup])
@@ -276,8 +279,36 @@ def test_margins_say_how_near_the_cut_was(tools):
     assert margin.distance == pytest.approx(math.cos(0.2) - 0.95, abs=1e-7)
     assert (margin.column, margin.factor) == ("v", 2.0)
     _, decisions = tools.decide(SemanticDedup, rows, column="v", threshold=0.99, search=0.985)
-    # nothing was looked at between 0.985 - slack and 0.985: this much is known
-    assert decisions.margins[0].distance == pytest.approx(0.99 - 0.985 + 1e-4)
+    assert decisions.margins[0].distance == pytest.approx(0.99 - math.cos(0.2), abs=1e-7)
+    far = tools.vectors([[1, 0], [0, 1]])
+    _, decisions = tools.decide(SemanticDedup, far, column="v", threshold=0.99, search=0.985)
+    # nothing is near, and 0.05 below `search` was looked at: this much is known
+    assert decisions.margins[0].distance == pytest.approx(0.99 - 0.985 + 0.05)
+
+
+def test_margins_of_references_and_of_keep(tools):
+    rows = tools.vectors([[1, 0], [1, 0.3], [0, 1]])
+    reference = tools.vectors([[1, 0.31]], **{"@line": [1]})
+    _, decisions = tools.decide(
+        SemanticDedup, rows, {"test": reference}, column="v", threshold=0.951
+    )
+    distances = {margin.cut: margin.distance for margin in decisions.margins}
+    near = cosine([1, 0], [1, 0.31])
+    assert distances["similarity 0.951 to references"] == pytest.approx(abs(near - 0.951), abs=1e-7)
+    _, decisions = tools.decide(SemanticDedup, rows, column="v", keep=2)
+    (margin,) = decisions.margins
+    assert margin.distance == pytest.approx((cosine([1, 0], [1, 0.3]) - 0.9) / 2, abs=1e-7)
+    _, decisions = tools.decide(SemanticDedup, rows, column="v", keep=3)
+    assert decisions.margins == ()
+    assert decisions.notes == ("3 stay of 3 asked for, equal ones alone",)
+
+
+def test_margins_of_a_crowd_look_both_ways(tools, monkeypatch):
+    angles = [0.0, 0.2, 1.5]
+    rows = tools.vectors([[math.cos(a), math.sin(a)] for a in angles])
+    monkeypatch.setattr("curate_dedup.pairs.REMEMBERED", 0)
+    _, decisions = tools.decide(SemanticDedup, rows, column="v", threshold=0.975)
+    assert decisions.margins[0].distance == pytest.approx(math.cos(0.2) - 0.975, abs=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +322,7 @@ def test_keep_finds_the_highest_threshold(tools, linking, keep, stay):
     params = {"column": "v", "search": 0.5, "linking": linking}
     found, decisions = tools.decide(SemanticDedup, rows, keep=keep, **params)
     if keep == 2:
-        assert decisions.facts["threshold"] == pytest.approx(math.cos(0.3), abs=1e-7)
+        assert decisions.facts["threshold"] == pytest.approx((math.cos(0.3) + math.cos(0.9)) / 2)
     if keep >= 4:
         assert decisions.facts["threshold"] is None
     assert len(tools.kept(found)) <= keep
@@ -316,6 +347,7 @@ def test_keep_counts_only_rows_that_may_be_dropped(tools):
     [
         ({"threshold": 0.5}, "below `search` 0.7"),
         ({"keep": 3, "threshold": 0.8}, "leave out one of `keep` and `threshold`"),
+        ({"keep": 3, "search": 0.8, "against": {"a": "a.jsonl"}}, "below `search` 0.8"),
     ],
 )
 def test_options_that_would_be_ignored_are_refused(params, said):
@@ -338,6 +370,19 @@ def test_rows_near_a_reference_are_dropped_first(tools):
         "sky": {"rows": 2, "dropped": 1},
         "sea": {"rows": 2, "dropped": 1},
     }
+
+
+def test_texts_without_a_word_are_found_in_references(tools):
+    rows = tools.texts(["", "a b c d e"])
+    reference = tools.texts(["x y z", ""], **{"@line": [1, 2]})
+    found, _ = tools.decide(MinHashDedup, rows, {"test": reference})
+    assert [found[id]["ref"] for id in ("00", "01")] == ["test#2", None]
+
+
+def test_keep_alone_may_search_from_anywhere(tools):
+    rows = tools.vectors([[1, 0], [1, 0.05], [0, 1]])
+    found, _ = tools.decide(SemanticDedup, rows, column="v", keep=2, search=0.99)
+    assert tools.kept(found) == ["00", "02"]
 
 
 def test_texts_near_a_reference_are_dropped_first(tools):

@@ -63,7 +63,7 @@ def test_shingles_can_be_taken_and_joined(texts, data):
 def test_many_texts_are_cut_in_parts(monkeypatch):
     texts = pl.Series("t", [f"one two three {i}" for i in range(25)])
     whole = shingles_of(texts, "word", 3)
-    monkeypatch.setattr("curate_dedup.shingles._TEXTS", 7)
+    monkeypatch.setattr("curate_dedup.shingles._BYTES", 100)
     parts = shingles_of(texts, "word", 3)
     assert parts.hashes.tolist() == whole.hashes.tolist()
     assert parts.ends.tolist() == whole.ends.tolist()
@@ -102,7 +102,7 @@ def test_pairs_are_found_as_often_as_the_bands_promise():
         edited[10] = "x"
         texts += [" ".join(words), " ".join(edited)]
     shingles = shingles_of(pl.Series("t", texts), "word", 3)
-    pairs = collect(MinHashFinder(shingles, 0.7, 128))
+    pairs = collect(MinHashFinder(shingles, 0.7, bands_for(0.7, 128)))
     assert set(zip(pairs.early.tolist(), pairs.late.tolist(), strict=True)) <= {
         (i, i + 1) for i in range(0, 800, 2)
     }
@@ -114,10 +114,11 @@ def test_signatures_are_the_same_in_every_company(monkeypatch):
     rng = random.Random(1)
     texts = [" ".join(rng.choice("abcdefgh") for _ in range(30)) for _ in range(60)]
     shingles = shingles_of(pl.Series("t", texts), "word", 1)
-    whole = collect(MinHashFinder(shingles, 0.5, 64)).sorted()
+    whole = collect(MinHashFinder(shingles, 0.5, bands_for(0.5, 64))).sorted()
     monkeypatch.setattr("curate_dedup.minhash._ROWS", 7)
     monkeypatch.setattr("curate_dedup.minhash._CANDIDATES", 5)
-    parts = collect(MinHashFinder(shingles, 0.5, 64)).sorted()
+    monkeypatch.setattr("curate_dedup.minhash._SHINGLES", 50)
+    parts = collect(MinHashFinder(shingles, 0.5, bands_for(0.5, 64))).sorted()
     assert len(whole) > 100
     assert parts.late.tolist() == whole.late.tolist()
     assert parts.early.tolist() == whole.early.tolist()

@@ -74,7 +74,7 @@ class Difficulty(ScoreStage):
         """The score, both mean losses in nats, and whether the whole text was cut."""
         loss = LOSS_TOLERANCE.get(self.params.dtype, 0.0)
         return {
-            # both losses move, and neither is divided by less than about one nat
+            # for losses of about a nat and more: both of them move
             "score": Output("number", tolerance=2 * loss),
             "conditioned": Output("number", tolerance=loss),
             "alone": Output("number", tolerance=loss),

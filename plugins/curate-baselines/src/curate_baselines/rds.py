@@ -67,8 +67,8 @@ class RDS(ScoreStage):
     `score` is 1 for the row taken first, 1 - 1/n for the next and 1/n for the last of n rows, so
     that `core.top` by it takes the rows that RDS+ takes, for every size. `<target>` is the cosine.
 
-    Targets take turns in the order of their names, samples in that of their ids, ties go to the
-    smaller id; the paper has them as they stand in files.
+    Targets take turns in the order of their names, samples in that of their vectors' numbers, ties
+    go to the smaller id; the paper has them as they stand in files.
     """
 
     name = "baselines.rds"
@@ -90,7 +90,7 @@ class RDS(ScoreStage):
         return ()
 
     def fit(self, part: str, rows: pl.DataFrame, ctx: Context) -> Mapping[str, NDArray[Any]]:  # noqa: ARG002 - the contract's
-        """Keep the vectors of a target's samples, in the order of their ids.
+        """Keep the vectors of a target's samples, in the order of their numbers.
 
         Returns:
             `vectors`, float32 [samples, width].
@@ -98,6 +98,8 @@ class RDS(ScoreStage):
         Raises:
             CurateError: There are no samples, or one has no finite vector.
         """
+        import numpy as np
+
         from curate_baselines.vectors import vectors_of
 
         if rows.is_empty():
@@ -105,7 +107,9 @@ class RDS(ScoreStage):
                 f"Stage '{self.id}': the target '{part}' has no samples.",
                 "Give it a table with rows.",
             )
-        return {"vectors": vectors_of(rows.sort("id"), self.params.column, self.id)}
+        vectors = vectors_of(rows, self.params.column, self.id)
+        # not by id: a fit is remembered by what it reads, and equal vectors are all alike
+        return {"vectors": vectors[np.lexsort(vectors.T[::-1])]}
 
     def score(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Score all rows.

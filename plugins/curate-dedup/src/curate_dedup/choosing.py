@@ -6,7 +6,7 @@ of their best rows, those that may not be dropped first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from curate.api import ASKED, CurateError
 from curate_dedup.linking import chain, star
 from curate_dedup.pairs import REMEMBERED, Finder, Grouped, Indices, Known, Pairs
-from curate_dedup.searching import CROWDED, Arrays
+from curate_dedup.searching import CROWDED, Arrays, told
 from curate_dedup.texts import places
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Choice:
         reason: For each row why it is dropped, or an empty text.
         ref: For each row the survivor or the row of a reference, or an empty text.
         value: float64 [n], the similarity to that, NaN for rows that stay.
-        distance: How far from the threshold the nearest similarity stood.
+        distances: Cut > how far from the threshold the nearest similarity stood.
+        searches: What is known of each search that was used.
     """
 
     def __init__(self, stage: NearDedup, rows: pl.DataFrame, fits: Mapping[str, Arrays]) -> None:
@@ -50,7 +51,8 @@ class Choice:
         self.ref = np.full(len(rows), "", dtype=object)
         self.value = np.full(len(rows), np.nan)
         self.against: dict[str, dict[str, int]] = {}
-        self.distance = np.inf
+        self.distances: dict[str, float] = {}
+        self.searches = {"": told(self.found)}
 
     def drop_those_in_references(self) -> None:
         """Drop rows that are near a row of a reference table."""
@@ -60,7 +62,12 @@ class Choice:
         near = self.fits["near"]
         at = places(self.keys, near["key"])
         similarity = np.where(at >= 0, _at(near["similarity"], at), -np.inf)
-        dropped = self.asked & (similarity >= self.stage.params.threshold)
+        threshold = self.stage.params.threshold
+        dropped = self.asked & (similarity >= threshold)
+        best = similarity[self.asked & (at >= 0)]
+        cut = f"similarity {threshold} to references"
+        self.distances[cut] = self._distance(best, threshold, float(near["gap"]))
+        self.searches["against"] = told(near)
         labels = [f"{name}#{line}" for name, table in tables.items() for line in table["line"]]
         reference = _at(near["reference"], at)
         for row in np.flatnonzero(dropped):
@@ -106,7 +113,14 @@ class Choice:
         self.reason[rows] = "near_duplicate"
         self.ref[rows] = self.rows["id"].gather(best[dropped]).to_numpy()
         self.value[rows] = similarity[items.item[dropped]]
-        self.distance = self._distance(finder, threshold)
+        if not np.isfinite(threshold):
+            return
+        cut = f"similarity {threshold}"
+        if self.known is None:
+            self.distances[cut] = finder.gap
+        else:
+            pairs = self.known.pairs.similarity
+            self.distances[cut] = self._distance(pairs, threshold, self.known.gap)
 
     def threshold_for(self, count: int) -> float | None:
         """The highest threshold at which at most `count` of the rows asked about stay.
@@ -114,8 +128,8 @@ class Choice:
         Found by halving: with stars, a threshold in between may happen to leave fewer.
 
         Returns:
-            One of the similarities found; infinity where it takes none; None where even the
-            lowest leaves more rows.
+            The middle between two neighbouring similarities; infinity where none needs to be near;
+            None where even the lowest leaves more rows.
 
         Raises:
             CurateError: The pairs were too many to be kept.
@@ -136,7 +150,10 @@ class Choice:
                 low = middle
             else:
                 high = middle
-        return float(tried[low])
+        if low == len(tried) - 1:
+            return float(np.inf)
+        below = tried[low - 1] if low else self.stage.params.search
+        return float((below + tried[low]) / 2)
 
     def staying(self, threshold: float) -> int:
         """How many of the rows asked about would stay."""
@@ -145,28 +162,36 @@ class Choice:
 
     def facts(self, threshold: float) -> dict[str, Any]:
         """What the manifest says of the choice and of the search behind it."""
-        told = {
-            name.removeprefix("told."): number.item()
-            for name, number in self.found.items()
-            if name.startswith("told.")
-        }
         facts: dict[str, Any] = {
             "searched_from": self.stage.params.search,
             "contents": len(self.found["key"]),
             "pairs": None if self.known is None else len(self.known.pairs),
-            **told,
+            **self.searches[""],
         }
         if self.stage.params.keep is not None:
             facts["threshold"] = threshold if np.isfinite(threshold) else None
         if self.against:
             facts["against"] = self.against
+            facts |= {f"against_{key}": said for key, said in self.searches["against"].items()}
         return facts
+
+    def notes(self, threshold: float) -> Iterator[str]:
+        """What was found in references, and the threshold for `keep`."""
+        yield from found_in(self.against)
+        keep = self.stage.params.keep
+        if keep is None:
+            return
+        stay = int(np.count_nonzero(self.asked & (self.reason == "")))
+        at = f"from {threshold:.4f} on" if np.isfinite(threshold) else "equal ones alone"
+        yield f"{stay:,} stay of {keep:,} asked for, {at}"
 
     def _finder(self, threshold: float) -> Finder:
         if self.known is not None:
             return self.known.at_least(threshold)
         items = self.stage.items(self.rows[pl.Series(self.items.best)])
-        return Grouped(self.stage.finder(items, threshold), self.items.group)
+        finder = self.stage.finder(items, threshold)
+        self.searches[""] = self.stage.told(finder)
+        return Grouped(finder, self.items.group)
 
     def _linked(self, finder: Finder) -> Indices:
         """For each item the one in favour of which it is dropped, -1 for those that stay."""
@@ -188,12 +213,10 @@ class Choice:
             found[unknown] = self.stage.similarities(items, left, right)
         return found
 
-    def _distance(self, finder: Finder, threshold: float) -> float:
-        """How far from the threshold the nearest similarity stood."""
-        if self.known is None:
-            return finder.gap
-        away = np.abs(self.known.pairs.similarity - threshold).min(initial=np.inf)
-        return float(min(away, threshold - self.stage.params.search + self.known.gap))
+    def _distance(self, known: NDArray[np.float64], threshold: float, gap: float) -> float:
+        """How far from the threshold the nearest similarity stood; below the search, at least."""
+        away = np.abs(known - threshold).min(initial=np.inf)
+        return float(min(away, threshold - self.stage.params.search + gap))
 
 
 class Items:
@@ -234,6 +257,12 @@ class Items:
         )
         one, other = (both[name].to_numpy().astype(np.int64) for name in ("item", "item_early"))
         return Pairs(np.maximum(one, other), np.minimum(one, other), both["similarity"].to_numpy())
+
+
+def found_in(against: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """For each reference how many rows were found in it, in words."""
+    for name, counts in against.items():
+        yield f"{counts['dropped']:,} near the {counts['rows']:,} of {name}"
 
 
 def _groups(values: pl.Series) -> Indices:

@@ -100,7 +100,11 @@ class ExactDedup(FilterStage):
             reason=pl.when(again).then(pl.lit("duplicate")).otherwise("reason"),
             ref=pl.when(again).then("first").otherwise("ref"),
         )
-        return Decisions(decided, facts={"against": facts} if facts else {})
+        notes = [
+            f"{found['dropped']:,} in the {found['contents']:,} of {name}"
+            for name, found in facts.items()
+        ]
+        return Decisions(decided, facts={"against": facts} if facts else {}, notes=tuple(notes))
 
     def _group(self, rows: pl.DataFrame) -> pl.Series:
         import polars as pl

@@ -13,14 +13,14 @@ import polars as pl
 from numpy.typing import NDArray
 from rensa import RMinHash, RMinHashLSH
 
-from curate_dedup.pairs import Indices, Pairs, Wanted
+from curate_dedup.pairs import Indices, Pairs, Wanted, slices
 from curate_dedup.shingles import Shingles
 
 _SEED = 1
 _MISSED = 0.01
 _ROWS = 20_000  # signatures read at once, as Python integers
 _CANDIDATES = 2_000_000  # pairs looked at together
-_PAIRS = 100_000  # of them compared at once
+_SHINGLES = 10_000_000  # compared at once
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ class MinHashFinder:
     Args:
         shingles: Those of each text.
         floor: Jaccard similarity from which on two texts are near.
-        permutations: Values of a signature.
+        cut: How signatures are cut into bands.
     """
 
     block = 1024
-    gap = 0.0
 
-    def __init__(self, shingles: Shingles, floor: float, permutations: int) -> None:
+    def __init__(self, shingles: Shingles, floor: float, cut: Bands) -> None:
         self.count = len(shingles)
         self.floor = floor
-        self.cut = bands_for(floor, permutations)
+        self.gap = 1.0
+        self.cut = cut
         values = self.cut.bands * self.cut.rows
         flagged = _flagged(shingles, values, self.cut.bands)
         self._place = np.full(self.count, -1)
@@ -89,7 +89,7 @@ class MinHashFinder:
         counts = np.zeros(high - low, dtype=np.int64)
         for bucket in self._buckets:
             counts += bucket.counts(low, high, limit)
-        for first, last in _slices(counts):
+        for first, last in slices(counts, _CANDIDATES):
             codes = [b.candidates(low + first, low + last, limit) for b in self._buckets]
             code = np.unique(np.concatenate(codes)) if codes else np.empty(0, dtype=np.int64)
             late, early = self._item[code >> 32], self._item[code & 0xFFFFFFFF]
@@ -97,8 +97,8 @@ class MinHashFinder:
                 chosen = wanted(late, early)
                 late, early = late[chosen], early[chosen]
             similarity = jaccard(self._sets, self._place[late], self._place[early])
-            pairs = Pairs(late, early, similarity)
-            yield pairs.take(similarity >= self.floor)
+            self.gap = float(np.abs(similarity - self.floor).min(initial=self.gap))
+            yield Pairs(late, early, similarity).take(similarity >= self.floor)
 
 
 class _Buckets:
@@ -114,13 +114,17 @@ class _Buckets:
         self.at = np.empty(count, dtype=np.int64)
         self.at[self.order] = np.arange(count)
         self.first = first[self.at]
+        self._limit = -1
+        self._before = np.zeros(1, dtype=np.int64)
 
     def _ends(self, low: int, high: int, limit: int | None) -> Indices:
         if limit is None:
             return self.at[low:high]
+        if limit != self._limit:
+            self._limit = limit
+            self._before = np.concatenate([[0], np.cumsum(self.order < limit)])
         # within a bucket texts stand in order, so those below the limit come first
-        before = np.concatenate([[0], np.cumsum(self.order < limit)])
-        first = self.first[low:high]
+        first, before = self.first[low:high], self._before
         return np.asarray(first + before[self.at[low:high]] - before[first])
 
     def counts(self, low: int, high: int, limit: int | None) -> Indices:
@@ -150,11 +154,12 @@ def sets_of(shingles: Shingles) -> pl.Series:
 def jaccard(sets: pl.Series, left: Indices, right: Indices) -> NDArray[np.float64]:
     """Shared shingles by all shingles of pairs of texts, 0 where neither has any: float64 [p]."""
     found = np.zeros(len(left))
-    for at in range(0, len(left), _PAIRS):
-        part = slice(at, at + _PAIRS)
+    sizes = sets.list.len().to_numpy().astype(np.int64)
+    for first, last in slices(sizes[left] + sizes[right], _SHINGLES):
+        part = slice(first, last)
         one, other = sets.gather(left[part]), sets.gather(right[part])
         shared = one.list.set_intersection(other).list.len().to_numpy().astype(np.float64)
-        union = (one.list.len() + other.list.len()).to_numpy() - shared
+        union = sizes[left[part]] + sizes[right[part]] - shared
         np.divide(shared, union, out=found[part], where=union > 0)
     return found
 
@@ -194,15 +199,3 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     for at in range(1, values.shape[-1]):
         mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + values[..., at]
     return mixed
-
-
-def _slices(counts: Indices) -> Iterator[tuple[int, int]]:
-    """Runs of texts with about as many candidates as are looked at together."""
-    total = np.cumsum(counts)
-    first = 0
-    while first < len(counts):
-        before = total[first - 1] if first else 0
-        last = int(np.searchsorted(total, before + _CANDIDATES, side="right"))
-        last = max(last, first + 1)
-        yield first, last
-        first = last

@@ -49,8 +49,10 @@ class NearDedup(FilterStage):
     }
     value = "Similarity of a dropped row to the row in `ref`; null for rows that stay."
     params: NearParams
+    compared: ClassVar[tuple[str, ...]]
+    """The parameters that say what is compared."""
     searched: ClassVar[tuple[str, ...]]
-    """The parameters on which the search depends."""
+    """Those on which the search depends besides."""
 
     # What a subclass gives.
 
@@ -110,9 +112,9 @@ class NearDedup(FilterStage):
         """Reference tables are read before what is near them is looked for."""
         return tuple(f"{AGAINST}{name}" for name in self.params.against) if part == "near" else ()
 
-    def fit_depends(self, part: str) -> tuple[str, ...]:  # noqa: ARG002 - alike for all parts
-        """The parameters of the search alone."""
-        return self.searched
+    def fit_depends(self, part: str) -> tuple[str, ...]:
+        """Of the search what it needs, of reference tables what is compared."""
+        return self.compared if part.startswith(AGAINST) else (*self.compared, *self.searched)
 
     def fit(self, part: str, rows: pl.DataFrame, ctx: Context) -> Mapping[str, NDArray[Any]]:
         """Search, or make a reference table ready for it."""
@@ -121,7 +123,8 @@ class NearDedup(FilterStage):
         rows = self.comparable(rows)
         if part.startswith(AGAINST):
             rows = rows.sort("@line")
-            return {"line": rows["@line"].to_numpy(), **self.stored(self.items(rows))}
+            lines = {"line": rows["@line"].to_numpy(), "key": self.keys(rows)}
+            return {**lines, **self.stored(self.items(rows))}
         if part == "near":
             return nearest(self, rows, [ctx.fits[name] for name in self.fit_needs(part)])
         return pairs_among(self, rows)
@@ -148,13 +151,16 @@ class NearDedup(FilterStage):
             if found is None:
                 raise CurateError(
                     f"Stage '{self.id}': at the lowest similarity that is tried, "
-                    f"{self.params.search}, more than {self.params.keep} rows stay: "
-                    f"{choice.staying(self.params.search)}.",
+                    f"{self.params.search}, more than {self.params.keep:,} rows stay: "
+                    f"{choice.staying(self.params.search):,}.",
                     "Give a lower `search`, or cut the rest with another stage, such as core.top.",
                 )
             threshold = found
         choice.drop_duplicates(threshold)
-        margin = Margin(f"similarity {threshold}", choice.distance, self.cut_column(), factor=2.0)
+        margins = [
+            Margin(cut, distance, self.cut_column(), factor=2.0)
+            for cut, distance in choice.distances.items()
+        ]
         columns = {
             "id": ordered["id"],
             "keep": pl.Series(choice.reason == ""),
@@ -166,7 +172,9 @@ class NearDedup(FilterStage):
         decided = pl.DataFrame(columns).with_columns(
             pl.when(~stays).then(name).alias(name) for name in ("reason", "ref", "value")
         )
-        return Decisions(decided, margins=(margin,), facts=choice.facts(threshold))
+        return Decisions(
+            decided, tuple(margins), choice.facts(threshold), tuple(choice.notes(threshold))
+        )
 
     def cut_column(self) -> str | None:
         """The column whose tolerance bears on the cut."""

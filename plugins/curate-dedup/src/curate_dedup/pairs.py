@@ -65,7 +65,7 @@ class Finder(Protocol):
     Attributes:
         count: How many items there are.
         block: How many late items are best asked for at once.
-        gap: How far below the floor the nearest pair stood that was looked at closely.
+        gap: How far from the floor the nearest pair stood that was looked at closely.
     """
 
     count: int
@@ -97,10 +97,11 @@ class Known:
         pairs: The pairs.
         count: How many items there are.
         gap: See `Finder`.
+        in_order: The pairs are sorted.
     """
 
-    def __init__(self, pairs: Pairs, count: int, gap: float) -> None:
-        self.pairs = pairs.sorted()
+    def __init__(self, pairs: Pairs, count: int, gap: float, *, in_order: bool = False) -> None:
+        self.pairs = pairs if in_order else pairs.sorted()
         self.count = count
         self.block = max(count, 1)
         self.gap = gap
@@ -117,7 +118,8 @@ class Known:
 
     def at_least(self, threshold: float) -> Known:
         """Those that are at least so similar."""
-        return Known(self.pairs.take(self.pairs.similarity >= threshold), self.count, self.gap)
+        near = self.pairs.take(self.pairs.similarity >= threshold)
+        return Known(near, self.count, self.gap, in_order=True)
 
     def similarity(self, late: Indices, early: Indices) -> NDArray[np.float64]:
         """Of some pairs; NaN for those that are not known. float64 [p]."""
@@ -170,3 +172,15 @@ def collect(finder: Finder) -> Pairs | None:
                 return None
             parts.append(part)
     return joined(parts)
+
+
+def slices(counts: Indices, most: int) -> Iterator[tuple[int, int]]:
+    """Runs of items that count for about `most` together."""
+    total = np.cumsum(counts)
+    first = 0
+    while first < len(counts):
+        before = total[first - 1] if first else 0
+        last = int(np.searchsorted(total, before + most, side="right"))
+        last = max(last, first + 1)
+        yield first, last
+        first = last

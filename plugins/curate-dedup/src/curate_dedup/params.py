@@ -67,11 +67,12 @@ class NearParams(DedupParams):
 
     @model_validator(mode="after")
     def _searched(self) -> Self:
-        if self.threshold < self.search:
+        used = self.keep is None or bool(self.against)
+        if used and self.threshold < self.search:
             raise ValueError(
                 f"`threshold` {self.threshold} is below `search` {self.search}, from which on "
                 f"pairs are looked for: write `search: {self.threshold}` too"
             )
-        if self.keep is not None and "threshold" in self.model_fields_set and not self.against:
+        if not used and "threshold" in self.model_fields_set:
             raise ValueError("`keep` finds the threshold: leave out one of `keep` and `threshold`")
         return self

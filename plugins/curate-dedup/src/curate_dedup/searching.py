@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate_dedup.pairs import Pairs, collect, joined
-from curate_dedup.texts import distinct
+from curate_dedup.pairs import Finder, Pairs, collect, joined
+from curate_dedup.texts import distinct, places
 
 if TYPE_CHECKING:
     from curate_dedup.near import NearDedup
@@ -31,8 +31,7 @@ def pairs_among(stage: NearDedup, rows: pl.DataFrame) -> Arrays:
     keys, first = distinct(stage.keys(rows))
     finder = stage.finder(stage.items(rows[pl.Series(first)]), stage.params.search)
     found = collect(finder)
-    told = {f"told.{name}": np.array(number) for name, number in stage.told(finder).items()}
-    arrays: dict[str, NDArray[Any]] = {"key": keys, "gap": np.array(finder.gap), **told}
+    arrays: dict[str, NDArray[Any]] = {"key": keys, **_said(stage, finder)}
     if found is None:
         return {**arrays, CROWDED: np.array(True)}
     pairs = found.sorted()
@@ -49,8 +48,8 @@ def nearest(stage: NearDedup, rows: pl.DataFrame, references: Sequence[Arrays]) 
 
     Returns:
         `key` uint64 [m, 2], the contents near one; `reference` int32 [m], its place among the rows
-        of all references, one after the other; `similarity` float64 [m]. The most similar one, of
-        equal ones the first.
+        of all references, one after the other; `similarity` float64 [m]; `gap` and `told.<name>`
+        as above. One that is equal, or else the most similar one; of several the first.
     """
     keys, first = distinct(stage.keys(rows))
     items = stage.items(rows[pl.Series(first)])
@@ -65,11 +64,33 @@ def nearest(stage: NearDedup, rows: pl.DataFrame, references: Sequence[Arrays]) 
         stop = min(start + finder.block, finder.count)
         parts += [_best(part) for part in finder.near(start, stop, until=count)]
     best = _best(joined(parts))
+    reference = np.full(len(keys), -1, dtype=np.int32)
+    similarity = np.zeros(len(keys))
+    reference[best.late - count] = best.early
+    similarity[best.late - count] = best.similarity
+    theirs, at = distinct(np.concatenate([table["key"] for table in references]))
+    place = places(keys, theirs)
+    equal = place >= 0
+    reference[equal] = at[place[equal]]
+    similarity[equal] = 1.0
+    near = reference >= 0
     return {
-        "key": keys[best.late - count],
-        "reference": best.early.astype(np.int32),
-        "similarity": best.similarity,
+        "key": keys[near],
+        "reference": reference[near],
+        "similarity": similarity[near],
+        **_said(stage, finder),
     }
+
+
+def _said(stage: NearDedup, finder: Finder) -> dict[str, NDArray[Any]]:
+    told = {f"told.{name}": np.array(number) for name, number in stage.told(finder).items()}
+    return {"gap": np.array(finder.gap), **told}
+
+
+def told(found: Arrays) -> dict[str, float]:
+    """What a stage told of a search."""
+    names = (name for name in found if name.startswith("told."))
+    return {name.removeprefix("told."): found[name].item() for name in names}
 
 
 def _best(pairs: Pairs) -> Pairs:

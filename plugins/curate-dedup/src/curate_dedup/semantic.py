@@ -72,7 +72,8 @@ class SemanticDedup(NearDedup):
     version = 2
     Params: ClassVar[type[Params]] = SemanticParams
     value = "Cosine between a dropped row and the row in `ref`; null for rows that stay."
-    searched = ("column", "search", "method", "recall")
+    compared = ("column",)
+    searched = ("search", "method", "recall")
     params: SemanticParams
 
     def column(self) -> str:

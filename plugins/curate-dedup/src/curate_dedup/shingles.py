@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate_dedup.pairs import Indices
+from curate_dedup.pairs import Indices, slices
 from curate_dedup.texts import hashes
 
 Unit = Literal["word", "character"]
 
-_TEXTS = 16_384  # texts cut at once
+_BYTES = 4_000_000  # of texts cut at once; their tokens take some twenty times as many
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token of a run is lost
 _SPACES = ["\n", "\t", "\r", "\v", "\f"]
 
@@ -64,7 +64,7 @@ def shingles_of(texts: pl.Series, unit: Unit, size: int) -> Shingles:
         unit: What a token is.
         size: Tokens of a shingle.
     """
-    some = [texts[at : at + _TEXTS] for at in range(0, len(texts), _TEXTS)]
+    some = [texts[first:last] for first, last in slices(texts.str.len_bytes().to_numpy(), _BYTES)]
     with ThreadPoolExecutor(2) as pool:  # what takes time lets go of the interpreter
         parts = list(pool.map(lambda part: _part(part, unit, size), some))
     if not parts:

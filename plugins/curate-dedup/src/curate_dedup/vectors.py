@@ -18,7 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from curate_dedup.pairs import Indices, Pairs, Wanted, joined
+from curate_dedup.pairs import Indices, Pairs, Wanted
 from curate_dedup.texts import Keys
 
 Method = Literal["auto", "exact", "partition"]
@@ -28,10 +28,12 @@ EXACT = 131_072
 """Vectors up to which `auto` compares each with each."""
 
 _CHUNK = 8192  # vectors that a block is compared with at once: 32 MiB of cosines
+_BELOW = 0.05  # of cosine below the floor, looked at too: so that margins are known that far
 _PAIRS = 8192  # pairs computed in float64 at once
 _ROUNDS = 10  # of k-means: cells need not be the best ones
 _TRAINED = 50_000  # vectors that cells are made from
 _PROBES = 4  # cells probed at least
+_EACH = 16  # near pairs of a sampled vector with each block of others, at most
 _SAMPLE = 2048  # vectors compared with all, to choose the number of cells probed and to check it
 
 
@@ -72,7 +74,7 @@ class VectorFinder:
         self.floor = floor
         # A float32 dot product of unit vectors errs by less than width * 2**-24, and scaling them
         # to unit length by a few 2**-24 more.
-        self.slack = max(1e-4, (vectors.shape[1] + 8) * 2.0**-24)
+        self.slack = max(_BELOW, (vectors.shape[1] + 8) * 2.0**-24)
         self.gap = self.slack
         self._vectors = vectors
         self._units = _units(vectors)
@@ -97,10 +99,8 @@ class VectorFinder:
             chosen = wanted(late, early)
             late, early = late[chosen], early[chosen]
         similarity = cosines(self._vectors, late, early)
-        near = similarity >= self.floor
-        below = self.floor - similarity[~near]
-        self.gap = float(below.min(initial=self.gap))
-        return Pairs(late, early, similarity).take(near)
+        self.gap = float(np.abs(similarity - self.floor).min(initial=self.gap))
+        return Pairs(late, early, similarity).take(similarity >= self.floor)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Partition:
     Args:
         home: int64 [n], the cell of each vector.
         probed: int64 [n, probes], the cells that each is compared with, its own first.
-        sampled: Near pairs of a sample of vectors with all earlier ones, found exactly.
+        sampled: Near pairs of a sample of vectors with earlier ones, found exactly.
         missed: Those of them that the cells miss.
     """
 
@@ -160,12 +160,17 @@ class PartitionFinder(VectorFinder):
                 yield self.checked(rows[late], others[early], wanted)
 
     def _partitioned(self, cells: int, recall: float) -> Partition:
-        centres = _centres(self._units[:_TRAINED], cells)
+        step = max(1, -(-self.count // _TRAINED))  # spread over all, whatever their order
+        centres = _centres(self._units[::step], cells)
         home = self._cells(np.arange(self.count), centres, 1)[:, 0]
-        late, early = self._sampled()
-        order = self._cells(late, centres, cells)
-        tried = np.argmax(order == home[early][:, None], axis=1)  # cells probed before its own
-        chooses = late % 2 == 0
+        spread = np.linspace(0, self.count, _SAMPLE, endpoint=False).astype(np.int64)
+        rows = np.unique(spread[: self.count])
+        place = np.empty((len(rows), cells), dtype=np.int64)  # of each cell for each vector
+        order = self._cells(rows, centres, cells)
+        np.put_along_axis(place, order, np.arange(cells)[None, :], axis=1)
+        sampled, early = self._sampled(rows)
+        tried = place[sampled, home[early]]  # cells probed before its own
+        chooses = sampled % 2 == 0
         probes = min(_probes(tried[chooses], recall), cells)
         return Partition(
             home,
@@ -185,17 +190,24 @@ class PartitionFinder(VectorFinder):
             found[at : at + _CHUNK] = np.take_along_axis(some, by_distance, axis=1)
         return found
 
-    def _sampled(self) -> tuple[Indices, Indices]:
-        """All near pairs of some vectors with earlier ones."""
-        rows = np.unique(np.linspace(0, self.count - 1, _SAMPLE).astype(np.int64))
-        rows = rows[rows >= 0]  # of no vectors, none
-        parts = []
+    def _sampled(self, rows: Indices) -> tuple[Indices, Indices]:
+        """Near pairs of some vectors with earlier ones, each by its place in `rows`.
+
+        Of a block of earlier vectors at most `_EACH` are taken for each: in a crowd there are more
+        than enough.
+        """
+        sampled, earlier = [], []
         for at in range(0, self.count, _CHUNK):
             products = self._units[rows] @ self._units[at : at + _CHUNK].T
-            late, early = np.nonzero(products >= self.floor - self.slack)
-            parts.append(self.checked(rows[late], early + at, None))
-        pairs = joined(parts)
-        return pairs.late, pairs.early
+            near = products >= self.floor - self.slack
+            near &= np.arange(at, at + near.shape[1])[None, :] < rows[:, None]
+            near &= np.cumsum(near, axis=1, dtype=np.int32) <= _EACH
+            which, early = np.nonzero(near)
+            close = cosines(self._vectors, rows[which], early + at) >= self.floor
+            sampled.append(which[close])
+            earlier.append(early[close] + at)
+        none = np.empty(0, dtype=np.int64)
+        return np.concatenate([none, *sampled]), np.concatenate([none, *earlier])
 
 
 def _centres(units: Vectors, cells: int) -> Vectors:

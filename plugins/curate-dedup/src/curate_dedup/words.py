@@ -71,7 +71,8 @@ class MinHashDedup(NearDedup):
     name = "dedup.minhash"
     version = 1
     Params: ClassVar[type[Params]] = MinHashParams
-    searched = ("text", "normalize", "unit", "size", "search", "permutations")
+    compared = ("text", "normalize", "unit", "size")
+    searched = ("search", "permutations")
     params: MinHashParams
 
     def column(self) -> str:
@@ -106,9 +107,10 @@ class MinHashDedup(NearDedup):
 
     def finder(self, items: Shingles, floor: float) -> MinHashFinder:
         """By signatures."""
-        from curate_dedup.minhash import MinHashFinder
+        from curate_dedup.minhash import MinHashFinder, bands_for
 
-        return MinHashFinder(items, floor, self.params.permutations)
+        cut = bands_for(self.params.search, self.params.permutations)
+        return MinHashFinder(items, floor, cut)
 
     def similarities(self, items: Shingles, left: Indices, right: Indices) -> NDArray[np.float64]:
         """Jaccard similarities."""

@@ -85,7 +85,10 @@ class Head:
             before = (at - 1).unsqueeze(0)  # what stands before a token says how probable it is
             logits = self._logits(states[before], tokens[before]).float()
             losses = torch.nn.functional.cross_entropy(logits[0], tokens[at], reduction="none")
-            found[at[: len(some)]] = -losses[: len(some)]
+            # a model that computes nonsense is not one that predicts nothing
+            found[at[: len(some)]] = -losses[: len(some)].nan_to_num(
+                nan=torch.inf, posinf=torch.inf
+            )
         return found.view(ids.shape)
 
     def _logits(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
