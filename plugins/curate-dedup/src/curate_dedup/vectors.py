@@ -164,7 +164,7 @@ class PartitionFinder(VectorFinder):
         centres = _centres(self._units[::step], cells)
         home = self._cells(np.arange(self.count), centres, 1)[:, 0]
         spread = np.linspace(0, self.count, _SAMPLE, endpoint=False).astype(np.int64)
-        rows = np.unique(spread[: self.count])
+        rows = np.unique(spread)[: self.count]  # of no vectors, none
         place = np.empty((len(rows), cells), dtype=np.int64)  # of each cell for each vector
         order = self._cells(rows, centres, cells)
         np.put_along_axis(place, order, np.arange(cells)[None, :], axis=1)
