@@ -20,6 +20,7 @@ _SEED = 1
 _MISSED = 0.01
 _ROWS = 20_000  # signatures read at once, as Python integers
 _CANDIDATES = 2_000_000  # pairs looked at together
+_BELOW = 0.1  # down to so far below the floor nearly all pairs become candidates
 _SHINGLES = 10_000_000  # compared at once
 
 
@@ -69,7 +70,7 @@ class MinHashFinder:
     def __init__(self, shingles: Shingles, floor: float, cut: Bands) -> None:
         self.count = len(shingles)
         self.floor = floor
-        self.gap = 1.0
+        self.gap = _BELOW
         self.cut = cut
         values = self.cut.bands * self.cut.rows
         flagged = _flagged(shingles, values, self.cut.bands)
