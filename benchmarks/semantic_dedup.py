@@ -38,6 +38,7 @@ from curate_dedup.vectors import PartitionFinder, VectorFinder, cosines
 
 FLOOR = 0.9
 LARGE = 200_000
+THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995)
 FAISS = """
 import sys, time
 import faiss, numpy as np
@@ -164,7 +165,7 @@ def toolformer(data: Path, work: Path) -> bool:
     print("  text         threshold  dropped  precision  recall    F1")
     for text in ("instruction", "both"):
         best: tuple[float, str] = (-1.0, "")
-        for threshold in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95):
+        for threshold in THRESHOLDS:
             version = curate.run(_toolformer(path, text, threshold), out=work / "curated")
             gone = version.ledger.filter(pl.col("fate") == "dropped")["line"].to_numpy() - 1
             ours = np.zeros(len(rows), dtype=bool)
@@ -187,7 +188,7 @@ def _content(row: dict[str, Any]) -> tuple[str, str, str]:
 
 def _toolformer(path: Path, text: str, threshold: float) -> dict[str, Any]:
     columns = {"output": "response"}
-    near = {"threshold": threshold, "search": 0.7}
+    near = {"threshold": threshold, "search": THRESHOLDS[0]}
     return {
         "name": "toolformer",
         "sources": {"pool": {"path": str(path), "columns": columns}},
