@@ -13,14 +13,21 @@ _INT64 = 2**63
 """Whole floats below this are integers that JSON numbers of 64 bits can hold, each exactly."""
 
 
+_AS_IT_IS = {str, int, bool}
+"""Types of values that stand in the canonical form as they are, but for numbers beyond 64 bits."""
+
+
 def canonical(row: Mapping[str, Any]) -> bytes:
     """The canonical JSON of a row: equal for equal content, whatever kind of file held it.
 
     Keys are sorted at every depth; nulls and empty objects are left out of objects (in lists they
     stay: places count there); whole floats are integers; NaN is null; strings stay as they are.
     """
-    if set(map(type, row.values())) == {str}:
-        return orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+    if set(map(type, row.values())) <= _AS_IT_IS:
+        try:
+            return orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+        except TypeError:
+            pass  # a whole number beyond 64 bits
     return orjson.dumps(cleaned(row), option=orjson.OPT_SORT_KEYS)
 
 

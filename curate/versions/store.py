@@ -155,11 +155,16 @@ def _write_tables(outcome: Outcome, partial: Path) -> dict[str, Any]:
     """Write what does not depend on the version's number; returns facts for the card."""
     from curate.versions.tables import write, write_shards
 
-    train = write_shards(outcome.data, partial / "data", "train", outcome.shards)
-    if outcome.dropped is not None:
-        write(outcome.dropped, partial / "dropped.parquet")
-    write(outcome.ledger, partial / "ledger.parquet")
-    write(outcome.scores, partial / "scores.parquet")
+    others = {"dropped": outcome.dropped, "ledger": outcome.ledger, "scores": outcome.scores}
+    with ThreadPoolExecutor(1) as beside:
+        written = [
+            beside.submit(write, table, partial / f"{name}.parquet")
+            for name, table in others.items()
+            if table is not None
+        ]
+        train = write_shards(outcome.data, partial / "data", "train", outcome.shards)
+        for each in written:
+            each.result()
     (partial / "recipe.yaml").write_bytes(outcome.recipe.encode())
     lock = yaml.safe_dump(dict(outcome.lock), sort_keys=False, allow_unicode=True)
     (partial / "recipe.lock.yaml").write_bytes(lock.encode())

@@ -65,7 +65,7 @@ class MinHashFinder:
         cut: How signatures are cut into bands.
     """
 
-    block = 1024
+    block = 4096
 
     def __init__(self, shingles: Shingles, floor: float, cut: Bands) -> None:
         self.count = len(shingles)
