@@ -195,7 +195,8 @@ def check_columns(stage: str, result: object, needed: list[str], optional: list[
 
 def check_ids(stage: str, ids: pl.Series, asked: set[str]) -> None:
     """Raise PluginError where an id is null, was not asked for, or comes twice."""
-    strange = next((id for id in ids if id not in asked), None)
+    given = ids.to_list()
+    strange = next((id for id in given if id not in asked), None) if set(given) - asked else None
     if strange is not None or ids.null_count():
         raise broken(stage, f"it returned the id {strange}, which is none of those asked (or done)")
     if ids.n_unique() != len(ids):

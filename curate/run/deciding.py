@@ -19,7 +19,7 @@ def check_decisions(
     stage: str,
     decisions: Decisions,
     ids: pl.Series,
-    droppable: Collection[str],
+    droppable: Collection[str] | None,
     reasons: Mapping[str, str],
 ) -> pl.DataFrame:
     """Check what a filter or a fuse decided.
@@ -35,7 +35,7 @@ def check_decisions(
         raise broken(stage, f"it returned {type(decisions).__name__}, not Decisions")
     rows = decisions.rows
     check_columns(stage, rows, ["id", "keep"], [*OPTIONAL])
-    check_ids(stage, rows["id"], set(ids))
+    check_ids(stage, rows["id"], set(ids.to_list()))
     if len(rows) != len(ids):
         raise broken(stage, f"it decided on {len(rows)} of {len(ids)} rows")
     if rows["keep"].dtype != pl.Boolean or rows["keep"].null_count():
@@ -48,7 +48,7 @@ def check_decisions(
     unknown = set(dropped["reason"].unique()) - set(reasons)
     if unknown:
         raise broken(stage, f"it gave the reason {unknown.pop()}, declared are {sorted(reasons)}")
-    if len(droppable) < len(ids):
+    if droppable is not None:
         touched = next((id for id in dropped["id"] if id not in droppable), None)
         if touched is not None:
             raise broken(stage, f"it dropped {touched}, which its `where:` leaves untouched")

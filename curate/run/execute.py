@@ -233,9 +233,8 @@ class Execution:
         if stage.sees_all:
             frame = frame.with_columns(pl.Series(ASKED, np.isin(seen, asked)))
         decisions = stage.filter(frame, context)
-        droppable = (
-            set(frame["id"]) if len(asked) == len(seen) else set(self.arena.frame(asked, [])["id"])
-        )
+        some = len(asked) < len(seen)
+        droppable = set(self.arena.frame(asked, [])["id"].to_list()) if some else None
         decided = check_decisions(stage.name, decisions, frame["id"], droppable, stage.reasons)
         if stage.value is not None:
             self.arena.set_scores(f"{stage.id}_value", seen, decided["value"])
@@ -264,7 +263,7 @@ class Execution:
         together = np.concatenate(list(ordered.values()))
         ids = pl.concat([frame["id"] for frame in frames.values()])
         decisions = stage.fuse(frames, context)
-        decided = check_decisions(stage.name, decisions, ids, set(ids), stage.reasons)
+        decided = check_decisions(stage.name, decisions, ids, None, stage.reasons)
         facts.note_margins(decisions.margins, self.tolerances)
         facts.facts |= decisions.facts
         facts.notes += decisions.notes
