@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.recipe.model import Source
+from curate.sources import rows as rows_room
 from curate.sources.detect import FormatError
 from curate.sources.formats.alpaca import Alpaca
 from curate.sources.formats.base import Format
@@ -59,6 +60,29 @@ def test_rows_read_column_by_column_are_those_read_one_by_one(folder, rows, monk
     assert turns_of(together) == [
         [(turn["role"], turn["content"]) for turn in Alpaca().read(row)] for row in rows
     ]
+
+
+@pytest.mark.parametrize("kind", ["string", "json"])
+@pytest.mark.parametrize("column", ["input", "extra"])
+def test_a_column_with_a_type_is_read_alike_whatever_stands_beside_it(loaded, column, kind):
+    rows = [{"instruction": "a", "input": "b", "output": "c", "extra": "d"} for _ in range(2)]
+    alone = loaded("a.jsonl", "\n".join(map(json.dumps, rows)), types={column: kind})
+    unlike = {**rows[0], "history": [["q", "r"]]}  # such a row has all of them read one by one
+    beside = loaded("b.jsonl", "\n".join(map(json.dumps, [*rows, unlike])), types={column: kind})
+    assert beside.rows[column].to_list()[:2] == alone.rows[column].to_list()
+    value = rows[0][column]
+    assert alone.rows[column].to_list() == [value if kind == "string" else json.dumps(value)] * 2
+
+
+def test_a_format_that_reads_rows_in_its_own_way_is_asked_row_by_row():
+    class Shouting(Alpaca):
+        def read(self, row):
+            turns = super().read(row)
+            return [{**turn, "content": turn["content"].upper()} for turn in turns]
+
+    assert not rows_room._alike(Shouting)
+    assert rows_room._alike(Alpaca)
+    assert not rows_room._alike(Messages)
 
 
 def test_a_row_that_cannot_be_read_is_found_among_rows_of_text(loaded, refused):

@@ -259,3 +259,23 @@ def test_rows_come_in_any_order_of_lengths(tiny, lab):
     random.Random(1).shuffle(pairs[100:])
     found = lab.score(lab.stage(Superfilter, tiny["qwen2"]), lab.rows(pairs))
     assert found["id"].to_list() == [f"{at:03}" for at in range(300)]
+
+
+@pytest.mark.parametrize("kind", [Ifd, Superfilter])
+def test_a_model_that_computes_nonsense_fails_the_row_and_is_not_left_out_of_the_mean(
+    lab, tiny, tmp_path, kind
+):
+    model = AutoModelForCausalLM.from_pretrained(tiny["llama"])
+    tokenizer = AutoTokenizer.from_pretrained(tiny["llama"])
+    pairs = lab.pairs(5, 3)
+    tokens = [set(tokenizer.encode(" ".join(pair))) for pair in pairs]
+    own = max(tokens[0] - set().union(*tokens[1:]))
+    with torch.no_grad():
+        model.get_input_embeddings().weight[own] = torch.nan
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    stage, sound = lab.stage(kind, tmp_path), lab.stage(kind, tiny["llama"])
+    found = lab.score(stage, lab.rows(pairs)).drop("id")
+    known = lab.score(sound, lab.rows(pairs)).drop("id")
+    assert found[1:].equals(known[1:])
+    assert not math.isfinite(found["conditioned"][0])

@@ -66,6 +66,7 @@ def test_a_higher_threshold_needs_no_new_search(monkeypatch):
     stage = {"filter": "dedup.minhash", "with": {"threshold": 0.7}}
     first = curate.run(recipe(stage))
     assert entry(first, "dedup_minhash")["fits"] == {"pairs": "computed"}
+    assert "found before" not in first._repr_html_()
     monkeypatch.setattr("curate_dedup.minhash.MinHashFinder", None)  # no search can be made
     kept = [len(first.frame())]
     for change in (
@@ -76,6 +77,7 @@ def test_a_higher_threshold_needs_no_new_search(monkeypatch):
     ):
         version = curate.run(recipe({"filter": "dedup.minhash", "with": change}))
         assert entry(version, "dedup_minhash")["fits"] == {"pairs": "memo"}
+        assert "found before" in version._repr_html_()
         kept.append(len(version.frame()))
     assert kept[0] <= kept[2] < kept[1] == 72
     assert kept[3] <= 65

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 
 from curate.api import ASKED, CurateError
 from curate_dedup.linking import chain, star
+from curate_dedup.near import AGAINST, NearDedup
 from curate_dedup.pairs import REMEMBERED, Finder, Grouped, Indices, Known, Pairs
 from curate_dedup.searching import CROWDED, Arrays, told
 from curate_dedup.texts import places
-
-if TYPE_CHECKING:
-    from curate_dedup.near import NearDedup
 
 
 class Choice:
@@ -56,7 +54,7 @@ class Choice:
 
     def drop_those_in_references(self) -> None:
         """Drop rows that are near a row of a reference table."""
-        tables = {name: self.fits[f"against.{name}"] for name in self.stage.params.against}
+        tables = {name: self.fits[f"{AGAINST}{name}"] for name in self.stage.params.against}
         if not tables:
             return
         near = self.fits["near"]
