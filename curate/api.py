@@ -8,6 +8,7 @@ from curate.contract import (
     Artifact,
     Auto,
     Child,
+    Clause,
     Condition,
     Context,
     Decisions,
@@ -33,7 +34,7 @@ from curate.contract import (
     Stage,
     TextChoice,
 )
-from curate.errors import CurateError, nearest
+from curate.errors import CurateError, PolicyError, nearest
 from curate.hookspecs import hookimpl
 from curate.host import Apart, Host
 from curate.passes import (
@@ -64,6 +65,7 @@ __all__ = [
     "Artifact",
     "Auto",
     "Child",
+    "Clause",
     "Condition",
     "Context",
     "CurateError",
@@ -87,6 +89,7 @@ __all__ = [
     "Params",
     "Pass",
     "PassParams",
+    "PolicyError",
     "Predicts",
     "Preferences",
     "Preset",

@@ -245,6 +245,30 @@ class Margin:
 
 
 @dataclass(frozen=True)
+class Clause:
+    """A clause of a policy: what was asked for and what came of it.
+
+    Args:
+        name: Its place in the stage's parameters, such as `shares.origin.human`.
+        asked: As the recipe writes it, such as `>= 0.6`.
+        rows: How many of the rows taken it is about.
+        of: The rows taken, of which `rows` is a part.
+        state: `binding`: not one row less, or more, would do; `slack`: some would; `relaxed`: the
+            policy allowed that it be missed, and it is.
+        slack: Rows to the nearest bound; below 0 the rows by which a relaxed one is missed.
+        available: The rows that it could have taken; None where that does not apply.
+    """
+
+    name: str
+    asked: str
+    rows: int
+    of: int
+    state: Literal["binding", "slack", "relaxed"]
+    slack: int
+    available: int | None = None
+
+
+@dataclass(frozen=True)
 class Decisions:
     """What a filter or a fuse decided.
 
@@ -255,12 +279,14 @@ class Decisions:
         margins: One for every cut.
         facts: Counts and shares for the manifest, JSON values only.
         notes: What stands in the stage's line besides reasons, a few words each.
+        certificate: How each clause of a policy was met, for manifest and card.
     """
 
     rows: pl.DataFrame
     margins: tuple[Margin, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    certificate: tuple[Clause, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -499,6 +525,24 @@ class FuseStage(Stage):
 
     verb = "fuse"
     reasons: ClassVar[Mapping[str, str]] = {}
+
+    def foresee(self, tables: Mapping[str, pl.DataFrame], *, exact: bool) -> None:
+        """Refuse, before any work, what the rows of the sources show cannot be done.
+
+        Called at the start of a plan and of a run where no earlier stage makes rows or writes what
+        `foresees` names.
+
+        Args:
+            tables: Name > `id` and the columns of `foresees`.
+            exact: Whether all of these rows will arrive; otherwise some may be dropped before.
+
+        Raises:
+            PolicyError: What is asked for cannot be met.
+        """
+
+    def foresees(self) -> tuple[str, ...] | None:
+        """The inputs that `foresee` needs; None: it has nothing to say."""
+        return None
 
     def fuse(self, tables: Mapping[str, pl.DataFrame], ctx: Context) -> Decisions:
         """Decide on the rows of all tables (name > `id` and the inputs)."""

@@ -1,0 +1,1 @@
+"""Mixing human and synthetic data under explicit policies, as stages of curate."""

@@ -1,0 +1,14 @@
+"""The stages `sources.*`, registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from curate.api import Stage, hookimpl
+
+CURATE_API = 1
+
+
+@hookimpl
+def register_stages(register: Callable[[type[Stage]], None]) -> None:
+    """Offer the stages."""
