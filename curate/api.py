@@ -53,6 +53,7 @@ from curate.passes import (
     columns_of,
 )
 from curate.prefer import rank
+from curate.provenance import licenses_in
 
 __all__ = [
     "API_VERSION",
@@ -105,6 +106,7 @@ __all__ = [
     "TextChoice",
     "columns_of",
     "hookimpl",
+    "licenses_in",
     "nearest",
     "rank",
 ]

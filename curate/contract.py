@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,10 @@ Kind = Literal["string", "integer", "number", "boolean", "vector", "nested"]
 
 TEXTS = ("@instruction", "@response", "@both")
 """Names under which stages read text: derived from `messages` by the framework (see examples)."""
+
+Origin = Literal["human", "synthetic", "mixed", "unknown"]
+ORIGINS: tuple[str, ...] = get_args(Origin)
+"""Who wrote an example."""
 
 ASKED = "@asked"
 """Boolean column given to filters that see rows outside their `where:`; false for those."""
@@ -302,7 +306,16 @@ class Child:
         columns: Values for columns that the table has. Without them a child that replaces its one
             parent keeps that parent's, and any other has nulls; the fields of the row's format
             always follow `messages`.
-        origin: Like the rest, taken from the parents where they agree if not given.
+        origin: `human`, `synthetic`, `mixed` or `unknown`. A stage says `synthetic` where a model
+            wrote the text; a child of a human or mixed parent is `mixed` all the same, in its place
+            or beside it, for text of a human went in. Not given, it is the parents' where they
+            agree, `unknown` where one of theirs is, else `mixed`.
+        generator: The model that wrote it. Not given, those of the parents, as far as they are
+            known, sorted and joined by commas.
+        license: What the stage adds to the licences of the parents. None of these is ever lost:
+            several hold together, as the SPDX expression `a AND b`, with `unknown` for a parent
+            whose licence is not known (see `curate.api.licenses_in`).
+        ability: Not given, the parents' where they agree, else none.
     """
 
     parents: tuple[str, ...]
@@ -311,7 +324,7 @@ class Child:
     error: str | None = None
     round: int = 0
     columns: Mapping[str, Any] = field(default_factory=dict)
-    origin: str | None = None
+    origin: Origin | None = None
     generator: str | None = None
     license: str | None = None
     ability: str | None = None

@@ -51,6 +51,7 @@ def test_a_value_that_is_none_fails_its_row_and_names_it(bench, mode, said):
         ({"expand": "toys.double", "with": {"bad": "nothing"}}, "messages or an error"),
         ({"expand": "toys.double", "with": {"bad": "column"}}, "never"),
         ({"expand": "toys.double", "with": {"bad": "id"}}, "framework's: ['id']"),
+        ({"expand": "toys.double", "with": {"bad": "origin"}}, "the origin 'machine'"),
     ],
 )
 def test_bad_decisions_and_children_are_named(bench, stage, said):
