@@ -201,6 +201,8 @@ class ExpandParams(Params):
     fail_on: str | None = None
     raise_on: str | None = None
     children: int = 1
+    generator: str | None = None
+    license: str | None = None
     bad: Literal["", "stranger", "nothing", "column", "id", "unsaid", "origin"] = ""
 
 
@@ -235,6 +237,8 @@ class Double(ExpandStage):
                     ][: 1 if self.params.bad == "unsaid" else 2],
                     replaces=self.params.in_place,
                     origin="machine" if self.params.bad == "origin" else "synthetic",
+                    generator=self.params.generator,
+                    license=self.params.license,
                     columns={"column": {"never": 1}, "id": {"id": "0" * 32}}.get(
                         self.params.bad, {}
                     ),
