@@ -36,7 +36,7 @@ from curate.contract import (
 )
 from curate.errors import CurateError, PolicyError, nearest
 from curate.hookspecs import hookimpl
-from curate.host import Apart, Host
+from curate.host import Apart, Host, OpenVersion, RecipeStage
 from curate.passes import (
     PASS,
     TRUNCATED,
@@ -86,6 +86,7 @@ __all__ = [
     "ModelName",
     "ModelParams",
     "Neutral",
+    "OpenVersion",
     "Output",
     "Params",
     "Pass",
@@ -97,6 +98,7 @@ __all__ = [
     "Reader",
     "Reads",
     "ReadsText",
+    "RecipeStage",
     "Reference",
     "ScoreStage",
     "Share",
