@@ -355,6 +355,7 @@ class RationParams(Params):
     strict: Annotated[str | None, Reads("number")] = None
     blind: bool = False
     relax: bool = False
+    bad: Literal["", "clause", "number", "slack"] = ""
 
 
 class Ration(FuseStage):
@@ -393,13 +394,15 @@ class Ration(FuseStage):
         if taken < self.params.least and not self.params.relax:
             raise PolicyError(f"{self.params.least} rows are asked for, {taken} came")
         state = "relaxed" if taken < self.params.least else "slack"
+        if self.params.bad == "clause":
+            return Decisions(decided, certificate=({"name": "mine"},))
         clause = Clause(
             name=f"shares.origin.{self.params.origin}",
             asked=f">= {self.params.least} rows",
-            rows=taken,
+            rows=np.int64(taken) if self.params.bad == "number" else taken,
             of=int(decided["keep"].sum()),
             state="binding" if taken == self.params.least else state,
-            slack=taken - self.params.least,
+            slack=-1 if self.params.bad == "slack" else taken - self.params.least,
             available=there,
         )
         return Decisions(decided, certificate=(clause,))
