@@ -542,12 +542,13 @@ class FuseStage(Stage):
     def foresee(self, tables: Mapping[str, pl.DataFrame], *, exact: bool) -> None:
         """Refuse, before any work, what the rows of the sources show cannot be done.
 
-        Called at the start of a plan and of a run where no earlier stage makes rows or writes what
-        `foresees` names.
+        Called at the start of a plan and of a run where no stage on the way to it makes rows or
+        writes what `foresees` names or its `where:` reads.
 
         Args:
-            tables: Name > `id` and the columns of `foresees`.
-            exact: Whether all of these rows will arrive; otherwise some may be dropped before.
+            tables: Name > `id` and the columns of `foresees`, of the rows inside its `where:`.
+            exact: Whether all of these rows will arrive; otherwise some may be lost before: by a
+                filter or a fuse, as failures, or for a missing value.
 
         Raises:
             PolicyError: What is asked for cannot be met.

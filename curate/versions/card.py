@@ -262,6 +262,8 @@ def _limits(manifest: Mapping[str, Any]) -> str:
     if unknown:
         known.append(f"The origin of {unknown:,} kept rows is unknown.")
     known.append("Origins, generators and licences are as the recipe and the sources state them.")
+    if manifest["books"]["created"]:
+        known.append("Those of created rows follow from what their stage and their parents say.")
     return "## Known limits\n\n" + "\n".join(f"- {markdown(sentence)}" for sentence in known)
 
 

@@ -256,4 +256,5 @@ def test_the_licence_of_a_version_is_that_of_its_rows(version):
     card = (version.path / "README.md").read_text()
     for license, rows in counts.items():
         assert f"| {license} | {rows} |" in card
+    assert "- Those of created rows follow from what their stage and their parents say." in card
     assert "license: other\nlicense_name: several-licenses\n" in card
