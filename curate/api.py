@@ -52,6 +52,7 @@ from curate.passes import (
     Template,
     columns_of,
 )
+from curate.prefer import columns_of as preferred_columns
 from curate.prefer import rank
 from curate.provenance import licenses_in
 
@@ -110,5 +111,6 @@ __all__ = [
     "hookimpl",
     "licenses_in",
     "nearest",
+    "preferred_columns",
     "rank",
 ]

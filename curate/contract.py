@@ -365,6 +365,8 @@ class Context:
         wanted: The outputs that are to be computed now; a score stage may compute only these.
         service: Finds a service by name, such as `service("forward")`.
         count: Adds to a number of the stage in the manifest, such as `count("pass.rows", 64)`.
+        preview: Only the first rows of each source are there: numbers of rows that a recipe asks
+            for are capped at what there is, and the stage's notes say so.
     """
 
     seed: int
@@ -373,6 +375,7 @@ class Context:
     wanted: tuple[str, ...]
     service: Callable[[str], Any]
     count: Callable[[str, int], None] = _uncounted
+    preview: bool = False
 
 
 # The verbs.
@@ -415,6 +418,13 @@ class Stage:
         for name in named_columns(self.params):
             names[name] = None
         return tuple(names)
+
+    def takes_nulls(self) -> tuple[str, ...]:
+        """Inputs in which the stage itself says what a null means, besides those marked `Reads`.
+
+        In all others `missing:` says it.
+        """
+        return ()
 
     def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:
         """Refuse, before any work, what can be known not to fit together. Loads nothing heavy.

@@ -197,7 +197,15 @@ class Execution:
             made, gone = expand(self.arena, resolved, asked, fitted, self.tools, allowed, facts)
             return np.concatenate([np.setdiff1d(rows, gone), made])
         service = self.tools.registry.service
-        context = Context(self.tools.seed, resolved.models, fitted.arrays, (), service, facts.count)
+        context = Context(
+            self.tools.seed,
+            resolved.models,
+            fitted.arrays,
+            (),
+            service,
+            facts.count,
+            preview=self.tools.preview,
+        )
         if isinstance(stage, FilterStage):
             return self._filter(resolved, stage, rows, seen, asked, context, facts)
         assert isinstance(stage, FuseStage)
@@ -404,7 +412,8 @@ def strict_columns(step: Step) -> list[str]:
     with nulls, and those that a preference compares with a value.
     """
     params = step.stage.params
-    lenient = {*FRAMEWORK, *(f"@{name}" for name in step.conditions), *TEXTS}
+    conditions = (f"@{name}" for name in step.conditions)
+    lenient = {*FRAMEWORK, *conditions, *TEXTS, *step.stage.takes_nulls()}
     for name in type(params).model_fields:
         value = getattr(params, name)
         reads = marker(type(params), name, Reads)

@@ -67,7 +67,8 @@ def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
     """
     loaded = load_sources(resolved, limit)
     arena = Arena(loaded)
-    foresee(resolved.steps, arena)
+    if limit is None:
+        foresee(resolved.steps, arena)
     execution = Execution(resolved, arena, tools)
     kept = execution.run()
     return _outcome(resolved, execution, kept, _sources_facts(resolved, loaded), limit)

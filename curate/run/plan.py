@@ -79,7 +79,8 @@ def plan(
     memo = Memo(home() / "memo")
     tools = Tools(registry, memo, registry.engine("local"), checked.recipe.seed)
     arena = Arena(loaded)
-    foresee(resolved.steps, arena)
+    if limit is None:
+        foresee(resolved.steps, arena)
     execution = Execution(resolved, arena, tools)
     return Plan(
         name=checked.recipe.name,
