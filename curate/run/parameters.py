@@ -235,8 +235,24 @@ def make(kind: type[Stage], params: Params, id: str) -> Made:
 
 
 def check_inputs(made: Made, named: set[str], reader: Reader, verb: str) -> None:
-    """Check the columns that a stage reads without a parameter that names them."""
+    """Check the columns that a stage reads without a marked parameter that names them."""
     own = {*TEXTS, *(f"@{name}" for name in type(made.stage.params).model_fields)}
+    shown = reader.problems.document.shown_at((*reader.path, "with"))
     for name in made.inputs:
         if name not in named and name not in own:
-            reader.column((*reader.path, verb), name, "any")
+            inside = _written(name, shown)
+            place = (verb,) if inside is None else ("with", *inside)
+            reader.column((*reader.path, *place), name, "any")
+
+
+def _written(name: str, value: Any) -> KeyPath | None:
+    """Where a name is written inside parameters, as a key or a value; None: nowhere."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for key, inner in items:
+        if name in (key, inner):
+            return (key,)
+        if isinstance(inner, Mapping | list):
+            further = _written(name, inner)
+            if further is not None:
+                return (key, *further)
+    return None

@@ -100,7 +100,7 @@ class Blocks:
 def into_blocks(cells: Cells, rules: Sequence[Rule], licenses: Licenses | None) -> Blocks:
     """Put cells together; blocks stand in the order of their keys."""
     denied = cells.denied(licenses)
-    named = [rule for rule in rules if rule.part != "licenses"]
+    named = [rule for rule in rules if rule.select]
     having = {rule.name: cells.having(rule) for rule in named}
     table = np.column_stack([denied, *(having[rule.name] for rule in named)])
     signatures, first, at = np.unique(table, axis=0, return_index=True, return_inverse=True)

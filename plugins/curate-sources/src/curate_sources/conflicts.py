@@ -86,7 +86,8 @@ def _reachable(pool: Pool, rule: Rule, others: Sequence[Rule]) -> str:
     if rule.part == "licenses":
         conditions = Conditions(pool, others, size=settled(others))
         taken = solve(conditions, conditions.objective(pool.denied))
-        rows = 0 if taken is None else int(taken[: len(pool.counts)][pool.denied].sum())
+        assert taken is not None  # without the licences the others can be met
+        rows = int(taken[pool.denied].sum())
         return f"{_rows(rows)} with denied or unknown licences would be needed"
     if rule.part == "size":
         return _sizes(pool, rule, others)
@@ -107,16 +108,14 @@ def _sizes(pool: Pool, rule: Rule, others: Sequence[Rule]) -> str:
     said = []
     for sign, word in ((-1, "below"), (1, "above")):
         side = (
-            Rule("", "", "size", Fraction(0), rule.high)
+            Rule("up to", "", "size", None, rule.high)
             if sign < 0
-            else Rule("", "", "size", rule.low, None)
+            else Rule("from", "", "size", rule.low, None)
         )
         conditions = Conditions(pool, [*others, side])
         taken = solve(conditions, conditions.objective(sign=sign))
         if taken is not None:
             said.append((word, int(taken.sum())))
-    if not said:
-        return "no size can be had"
     return "; ".join(f"the nearest {word} is {_rows(size)}" for word, size in said)
 
 
@@ -131,11 +130,9 @@ def _extreme(pool: Pool, rule: Rule, others: Sequence[Rule], sign: int) -> tuple
     inside = pool.about(rule)
     size = settled(others)
     open_share = rule.unit == "share" and size is None
-    some = [Rule("some", "", "size", Fraction(1), None)] if open_share else []
-    conditions = Conditions(pool, [*others, *some], size=size)
+    conditions = Conditions(pool, others, size=size)
     taken = solve(conditions, conditions.objective(inside, sign))
-    if taken is None:  # only the empty mix meets the others
-        return 0, 0
+    assert taken is not None  # without the rule the others can be met
     best = _counted(taken, inside)
     while open_share:
         share = Fraction(*best)
@@ -155,9 +152,7 @@ def _counted(taken: Counts, inside: NDArray[np.bool_]) -> tuple[int, int]:
 
 def _value(rule: Rule, found: tuple[int, int]) -> Fraction:
     rows, size = found
-    if rule.unit == "rows":
-        return Fraction(rows)
-    return Fraction(rows, size) if size else Fraction(0)
+    return Fraction(rows) if rule.unit == "rows" else Fraction(rows, size)
 
 
 def _said(rule: Rule, found: tuple[int, int]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
 from curate.api import (
@@ -66,7 +65,7 @@ class Mix(FuseStage):
 
         params = self.params
         rows = pl.concat([table.select(params.columns) for table in tables.values()])
-        if isinstance(params.on_infeasible, Relax) or rows.is_empty():
+        if isinstance(params.on_infeasible, Relax):
             return
         exact = exact and not (params.rank_by and params.missing == "drop")
         problem = _Problem.of(rows, params, self.id)
@@ -144,6 +143,11 @@ class _Problem:
     def of(cls, rows: pl.DataFrame, params: MixParams, stage: str) -> _Problem:
         from curate_sources.cells import into_blocks, into_cells
 
+        if rows.is_empty():
+            raise PolicyError(
+                f"Stage '{stage}': no row reaches it.",
+                "See which of the stages before it drop all.",
+            )
         cells = into_cells(rows, params.columns)
         values = {name: sorted(set(found)) for name, found in cells.values.items()}
         rules = params.rules(values)
@@ -245,9 +249,7 @@ class _Problem:
             return exact
         (asked,) = (rule for rule in self.rules if rule.part == "size")
         others = [rule for rule in self.rules if rule.part != "size"]
-        at_least = Rule("at least", "", "size", Fraction(1))
-        up_to = Rule("up to", "", "size", None, asked.high)
-        for rules, sign in (([at_least, up_to], -1), ([at_least], 1)):
+        for rules, sign in (([Rule("up to", "", "size", None, asked.high)], -1), ([], 1)):
             # beyond what is asked for only where that is relaxed, and then by the least
             conditions = Conditions(self.blocks.pool, [*others, *rules], eased=relaxed)
             found = solve(conditions, conditions.objective(sign=sign))

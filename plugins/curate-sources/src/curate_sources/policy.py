@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from curate.api import Params, nearest
 from curate_sources.amounts import read_amount, read_bounds
@@ -25,6 +25,20 @@ def _bounds(value: object) -> str:
 def _amount(value: object) -> str:
     read_amount(value)
     return str(value)
+
+
+def _no_more_than_all(values: dict[str, str]) -> dict[str, str]:
+    """Refuse lower bounds on the values of one column that together are more than all."""
+    lows = [bounds for bounds in map(read_bounds, values.values()) if bounds.low]
+    shares = sum((each.low or 0 for each in lows if each.unit == "share"), Fraction(0))
+    rows = sum((each.low or 0 for each in lows if each.unit == "rows"), Fraction(0))
+    if shares > 1 or (rows > 0 and shares == 1):
+        and_rows = f" and {rows} rows" if rows else ""
+        raise ValueError(
+            f"the lower bounds come to {float(shares):.6g} of the mix{and_rows}, which is more "
+            "than all of it"
+        )
+    return values
 
 
 def _plain(value: object) -> object:
@@ -157,7 +171,7 @@ class MixParams(OrderParams):
         ),
     ] = None
     shares: Annotated[
-        dict[str, dict[str, BoundsText]],
+        dict[str, Annotated[dict[str, BoundsText], AfterValidator(_no_more_than_all)]],
         Field(
             description="Column > value > what part of the mix may have it: `>= 0.6`, `<= 40%`, "
             "`0.15..0.25`, `<= 64 rows`, `0.3` (exactly), `all`. Rows without a value are "
@@ -207,18 +221,12 @@ class MixParams(OrderParams):
         return self
 
     def _check_sums(self) -> None:
-        """Refuse lower bounds on the values of one column that together are more than all."""
+        """Refuse lower bounds on the values of one column that together are above the size."""
         most = self.size.max if self.size else None
         for column, values in self.shares.items():
             lows = [rule for rule in self._shares(column, values) if rule.low is not None]
             shares = sum((r.low or 0 for r in lows if r.unit == "share"), Fraction(0))
             rows = sum((r.low or 0 for r in lows if r.unit == "rows"), Fraction(0))
-            if shares > 1 or (rows > 0 and shares == 1):
-                raise ValueError(
-                    f"the shares of `{column}` ask for at least {float(shares):.6g} of the mix"
-                    + (f" and {rows} rows" if rows else "")
-                    + ", which is more than all of it"
-                )
             if most is not None and rows + shares * most > most:
                 raise ValueError(
                     f"the shares of `{column}` ask for at least {rows} rows"

@@ -50,6 +50,8 @@ def split(
 class Conditions:
     """Linear conditions on the rows taken of each block, and on how far one rule may be missed.
 
+    A mix has at least one row: what an empty one meets says nothing.
+
     The variables are the blocks, then, if a rule is soft, the rows by which it is missed.
 
     Args:
@@ -80,8 +82,8 @@ class Conditions:
         self._lines: list[Numbers] = []
         self._low: list[float] = []
         self._high: list[float] = []
-        if size is not None:
-            self._add(np.ones(self.blocks), size, size, 0)
+        low, high = (1, INFINITE) if size is None else (size, size)
+        self._add(np.ones(self.blocks), low, high, 0)
         for rule in self.rules:
             self._rule(rule)
 

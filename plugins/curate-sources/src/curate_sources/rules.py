@@ -58,7 +58,7 @@ class Pool:
     Args:
         counts: Rows by block, at least one each.
         denied: Blocks that the licences of the policy rule out; bool [blocks].
-        members: Rule name > the blocks that it is about; bool [blocks].
+        members: Name of a rule that selects rows > the blocks that it is about; bool [blocks].
     """
 
     counts: Counts
@@ -66,8 +66,8 @@ class Pool:
     members: Mapping[str, NDArray[np.bool_]]
 
     def about(self, rule: Rule) -> NDArray[np.bool_]:
-        """The blocks that a rule is about."""
-        return self.members[rule.name]
+        """The blocks that a rule is about; a size is about all."""
+        return self.members[rule.name] if rule.select else np.ones(len(self.counts), dtype=np.bool_)
 
     def available(self, rule: Rule, *, licensed: bool = True) -> int:
         """The rows that a rule is about.
