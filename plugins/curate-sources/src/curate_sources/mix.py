@@ -382,11 +382,16 @@ class _Problem:
         lines = [
             f"Stage '{self.stage}': its policy cannot be met by the {total} that "
             + ("can reach it" if at_most else "reach it")
-            + ". Together these clauses ask for too much:"
+            + (
+                ". These clauses ask for too much together:"
+                if len(conflict.rules) > 1
+                else ". This clause asks for too much:"
+            )
         ]
         for rule, reachable in zip(conflict.rules, conflict.reachable, strict=True):
             lines.append(f"    {rule.name}: {rule.asked}")
-            lines.append(f"        with the others kept: {reachable}{self._hint(rule)}")
+            kept = "with the others kept: " if len(conflict.rules) > 1 else ""
+            lines.append(f"        {kept}{reachable}{self._hint(rule)}")
         names = ", ".join(rule.name for rule in conflict.surrender)
         several = len(conflict.surrender) > 1
         return PolicyError(
