@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from curate.api import Stage, hookimpl
+from curate_sources.growth import Growth
 
 CURATE_API = 1
 
@@ -12,3 +13,4 @@ CURATE_API = 1
 @hookimpl
 def register_stages(register: Callable[[type[Stage]], None]) -> None:
     """Offer the stages."""
+    register(Growth)
