@@ -238,7 +238,7 @@ def _verdict(
             if params.min_gain >= params.flat * noise
             else f"{params.flat:g} x noise {noise:.3g} ({noise_of})"
         )
-        moves = f"falls by {-gain:.3g}" if gain < -least else f"gains {gain:.3g}"
+        moves = f"falls by {-gain:.3g}" if gain < 0 else f"gains {gain:.3g}"
         return Pace(ability=ability, pace="token"), f"{moves} {span}, not above {limit}"
     gains = f"gains {gain:.3g} {span}"
     if reached is not None and reached <= measured[-1]:
