@@ -18,6 +18,7 @@ from curate.api import CurateError
 from curate.commands import call
 from curate_sources.curves import read_curves
 from curate_sources.growth import GrowthParams
+from curate_sources.laws import fit_law
 from curate_sources.saturation import FitParams, fit_curves
 
 ROWS = (1, 4, 16, 64, 256, 1000)
@@ -38,23 +39,28 @@ def power(start, ceiling, b, n0=1):
 
 def test_planted_parameters_come_back():
     found = fit(power(30, 80, 0.6))
-    assert (found.start, found.b) == (pytest.approx(30, abs=1e-4), pytest.approx(0.6, rel=1e-4))
-    assert found.slope / found.b == pytest.approx(50, rel=1e-4)
-    assert found.r2 == pytest.approx(1)
+    assert (found.law.start, found.law.b) == (
+        pytest.approx(30, abs=1e-4),
+        pytest.approx(0.6, rel=1e-4),
+    )
+    assert found.law.slope / found.law.b == pytest.approx(50, rel=1e-4)
+    assert found.law.r2 == pytest.approx(1)
     assert found.reached == pytest.approx(20 ** (1 / 0.6), rel=1e-3)  # 147.4
     assert str(found.pace) == "saturates at 150"
     assert found.why == (
-        "gains 49.2 from 1 to 1,000 rows; 0.95 of the way to its ceiling at 147 rows"
+        "gains 49.2 from 1 to 1,000 rows; 0.95 of the way to its ceiling at 147 rows "
+        "(90%: from 147 to 147)"
     )
+    assert str(found.law) == "30 + 30 (1 - n^-b) / b, b 0.6, ceiling 80"
 
 
 def test_planted_parameters_come_back_with_noise():
     found = fit(power(30, 80, 0.6), noise=1.0, repeats=5)
-    assert found.b == pytest.approx(0.6, abs=0.1)
-    assert found.start == pytest.approx(30, abs=2)
-    assert found.start + found.slope / found.b == pytest.approx(80, abs=2)
-    assert found.noise == pytest.approx(1.0, rel=0.5)
-    assert found.noise_of == "repeated runs"
+    assert found.law.b == pytest.approx(0.6, abs=0.1)
+    assert found.law.start == pytest.approx(30, abs=2)
+    assert found.law.start + found.law.slope / found.law.b == pytest.approx(80, abs=2)
+    assert found.law.noise == pytest.approx(1.0, rel=0.5)
+    assert found.law.noise_of == "repeated runs"
     assert 100 <= found.pace.at <= 220
 
 
@@ -67,7 +73,10 @@ def test_planted_parameters_come_back_with_noise():
 )
 def test_the_fit_is_the_least_squares_of_scipys_general_search(start, rise, b, seed):
     points = runs(
-        lambda n: start + rise * (1 - n**-b) / (1 - 1000**-b), noise=0.02 * rise, repeats=2, seed=seed
+        lambda n: start + rise * (1 - n**-b) / (1 - 1000**-b),
+        noise=0.02 * rise,
+        repeats=2,
+        seed=seed,
     )
     found = fit_curves({"a": points}, FitParams())["a"]
     rows, metric = (np.array(each, dtype=float) for each in zip(*points, strict=True))
@@ -75,14 +84,14 @@ def test_the_fit_is_the_least_squares_of_scipys_general_search(start, rise, b, s
     def law(n, start, slope, b):
         return start + slope * (1 - n**-b) / b
 
-    guess = (found.start, found.slope, found.b)
+    guess = (found.law.start, found.law.slope, found.law.b)
     other, _ = curve_fit(law, rows, metric, p0=guess, maxfev=10_000)
     ours = ((law(rows, *guess) - metric) ** 2).sum()
     theirs = ((law(rows, *other) - metric) ** 2).sum()
     assert ours <= theirs * (1 + 1e-6)
-    assert found.residual == pytest.approx(math.sqrt(ours / (len(rows) - 3)), rel=1e-6)
-    assert found.r2 == pytest.approx(1 - ours / ((metric - metric.mean()) ** 2).sum(), rel=1e-6)
-    np.testing.assert_allclose(found.at(rows), law(rows, *guess), rtol=1e-6, atol=1e-6 * rise)
+    assert found.law.residual == pytest.approx(math.sqrt(ours / (len(rows) - 3)), rel=1e-6)
+    assert found.law.r2 == pytest.approx(1 - ours / ((metric - metric.mean()) ** 2).sum(), rel=1e-6)
+    np.testing.assert_allclose(found.law.at(rows), law(rows, *guess), rtol=1e-6, atol=1e-6 * rise)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +100,12 @@ def test_the_fit_is_the_least_squares_of_scipys_general_search(start, rise, b, s
         (lambda n: 40.0, "token", "gains 0 from 1 to 1,000 rows, not above min_gain 0"),
         (lambda n: 20 + 6 * math.log(n), "responsive", "no ceiling that could be reached"),
         (lambda n: 20 + n**0.3, "responsive", "no ceiling that could be reached"),
-        (power(30, 80, 0.2), "responsive", "way to its ceiling only at 3.2e+06 rows"),
-        (lambda n: 30 if n == 1 else 70, "saturates at 4", "of the way to its ceiling at 2 rows"),
+        (power(30, 80, 0.2), "responsive", "way to its ceiling at 3.2e+06 rows"),
+        (
+            lambda n: 30 if n == 1 else 70,
+            "saturates at 4",
+            "of the way to its ceiling at 2 rows (90%: from 1 to 2)",
+        ),
         (lambda n: 60 - 5 * math.log(n), "token", "falls by 34.5 from 1 to 1,000 rows"),
     ],
 )
@@ -105,7 +118,7 @@ def test_verdicts(law, pace, why):
 def test_a_flat_curve_of_noise():
     found = fit(lambda n: 40, noise=2, repeats=3)
     assert str(found.pace) == "token"
-    assert found.noise == pytest.approx(2, rel=0.4)
+    assert found.law.noise == pytest.approx(2, rel=0.4)
     assert "not above 3 x noise" in found.why
 
 
@@ -134,9 +147,13 @@ def test_a_curve_that_the_law_does_not_fit_is_called_so():
     found = fit(lambda n: {1: 30, 4: 30, 16: 60, 64: 30, 256: 60, 1000: 60}[n], FitParams(flat=0.5))
     assert "fits poorly (R2 0." in found.why
     assert "poorly" not in fit(power(30, 80, 0.6)).why
-    assert "poorly" not in fit(
-        lambda n: {1: 30, 4: 30, 16: 60, 64: 30, 256: 60, 1000: 60}[n], FitParams(flat=0.5, poor=0.1)
-    ).why
+    assert (
+        "poorly"
+        not in fit(
+            lambda n: {1: 30, 4: 30, 16: 60, 64: 30, 256: 60, 1000: 60}[n],
+            FitParams(flat=0.5, poor=0.1),
+        ).why
+    )
 
 
 def test_repeated_runs_tell_the_noise_longhand():
@@ -144,10 +161,36 @@ def test_repeated_runs_tell_the_noise_longhand():
     curve = tuple(sorted((n, float(y)) for n, ys in points.items() for y in ys))
     found = fit_curves({"a": curve}, FitParams())["a"]
     within = sum((y - np.mean(ys)) ** 2 for ys in points.values() for y in ys)
-    assert found.noise == pytest.approx(math.sqrt(within / 4))
+    assert found.law.noise == pytest.approx(math.sqrt(within / 4))
     few = fit_curves({"a": curve[:2] + curve[3:]}, FitParams())["a"]
-    assert few.noise_of == "repeated runs"
-    assert fit(power(30, 80, 0.6), noise=1).noise_of == "residuals"
+    assert few.law.noise_of == "repeated runs"
+    assert fit(power(30, 80, 0.6), noise=1).law.noise_of == "residuals"
+
+
+def test_the_exponents_between_are_those_that_an_f_test_does_not_refuse():
+    from scipy.stats import f as fisher
+
+    curve = runs(power(30, 80, 0.6), noise=2, repeats=2)
+    law = fit_law("a", curve)
+    rows, metric = (np.array(each, dtype=float) for each in zip(*curve, strict=True))
+
+    def squares(b):
+        design = np.stack([np.ones_like(rows), (1 - rows**-b) / b], axis=1)
+        return ((metric - design @ np.linalg.lstsq(design, metric)[0]) ** 2).sum()
+
+    freedom = len(rows) - 3
+    for b in law.between:
+        test = (squares(b) - squares(law.b)) / squares(law.b) * freedom
+        assert fisher.cdf(test, 1, freedom) == pytest.approx(0.9, abs=1e-6)
+    assert law.between[0] < law.b < law.between[1]
+
+
+def test_what_is_not_known_has_no_ends():
+    law = fit_law("a", runs(lambda n: 40))
+    assert law.between == (-math.inf, math.inf)
+    assert law.r2 is None
+    logarithm = fit(lambda n: 20 + 6 * math.log(n), noise=1)
+    assert " on)" in logarithm.why or "nowhere" in logarithm.why
 
 
 def test_the_order_of_lines_changes_no_bit(tmp_path):
@@ -216,7 +259,7 @@ def test_a_search_that_does_not_converge(monkeypatch):
     def short(*given, options, **named):
         return real(*given, options={**options, "maxiter": 1}, **named)
 
-    monkeypatch.setattr(scipy.optimize, "minimize_scalar", short)
+    monkeypatch.setattr("curate_sources.laws.minimize_scalar", short)
     with pytest.raises(CurateError, match="curve of 'a' does not converge"):
         fit(power(30, 80, 0.6), noise=1)
 

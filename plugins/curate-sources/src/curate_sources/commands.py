@@ -68,7 +68,7 @@ def command(file: Path, plot: Path | None, as_json: bool, **given: Any) -> None:
     if plot is not None:
         draw(fits, plot)
     if as_json:
-        facts = {name: {**fit.facts(), "law": fit.law} for name, fit in fits.items()}
+        facts = {name: fit.facts() for name, fit in fits.items()}
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
     for ability, fit in fits.items():
@@ -80,13 +80,14 @@ def command(file: Path, plot: Path | None, as_json: bool, **given: Any) -> None:
 
 def _words(ability: str, fit: Fit) -> str:
     points = len({rows for rows, _ in fit.runs})
-    r2 = "none, all runs are equal" if fit.r2 is None else f"{fit.r2:.3f}"
+    law = fit.law
+    r2 = "none, all runs are equal" if law.r2 is None else f"{law.r2:.3f}"
     return "\n".join(
         (
             f"{ability}: {fit.pace}",
             f"  {fit.why}",
-            f"  {len(fit.runs)} runs at {points} numbers of rows; law {fit.law}",
-            f"  R2 {r2}, residual {fit.residual:.3g}, noise {fit.noise:.3g} ({fit.noise_of})",
+            f"  {len(fit.runs)} runs at {points} numbers of rows; law {law}",
+            f"  R2 {r2}, residual {law.residual:.3g}, noise {law.noise:.3g} ({law.noise_of})",
         )
     )
 

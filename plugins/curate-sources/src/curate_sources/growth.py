@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from curate.api import (
-    Clause,
     Context,
     CurateError,
     Decisions,
@@ -18,23 +16,20 @@ from curate.api import (
     InputFile,
     Margin,
     ModelFiles,
-    PolicyError,
     Preset,
     Reads,
-    nearest,
 )
+from curate_sources.accounts import certificate, facts, notes
+from curate_sources.census import Census, ability, count, refuse_empty, refuse_others
 from curate_sources.curves import read_curves
 from curate_sources.doit import PRESETS
-from curate_sources.filling import Filling, capped, check_reach, fill
+from curate_sources.filling import check_reach, fill
 from curate_sources.ordering import OrderParams, placed, unranked
 from curate_sources.paces import GRAMMAR, Pace, read_paces
 from curate_sources.saturation import Fit, FitParams, fit_curves, paces_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-UNKNOWN = "unknown"
-"""What the ability of a row without one is called."""
 
 _TABLE = {"type": "object", "additionalProperties": {"type": "string", "pattern": GRAMMAR}}
 
@@ -98,19 +93,6 @@ class GrowthParams(OrderParams):
         return self
 
 
-@dataclass(frozen=True)
-class _Abilities:
-    """The rows of a pool by ability.
-
-    Args:
-        available: Ability of the table > its rows.
-        others: Any other ability > its rows, in the order of their names.
-    """
-
-    available: Mapping[str, int]
-    others: Mapping[str, int]
-
-
 class Growth(FuseStage):
     """Take rows by ability, so that each grows at its own pace.
 
@@ -153,12 +135,12 @@ class Growth(FuseStage):
         shrink below a size that they exceed.
         """
         paces, _ = self._table()
-        found = self._count(_together(tables, [self.params.column]), paces)
+        found = count(_together(tables, self.foresees()), self.params.column, paces)
         if exact and not (self.params.rank_by and self.params.missing == "drop"):
             self._judge(found, paces)
             fill(paces, found.available, self.params.token, self.params.size)
             return
-        self._refuse_empty(found, paces)
+        refuse_empty(found, self.params.column, paces)
         check_reach(paces, found.available, self.params.token, self.params.size)
 
     def fuse(self, tables: Mapping[str, pl.DataFrame], ctx: Context) -> Decisions:
@@ -179,11 +161,11 @@ class Growth(FuseStage):
         )
         rows = rows.with_columns(left_out.alias("@left_out"))
         ranked = rows.filter(~pl.col("@left_out"))
-        found = self._count(ranked, paces)
+        found = count(ranked, given.column, paces)
         self._judge(found, paces)
         filling = fill(paces, found.available, given.token, given.size)
         chosen = (
-            ranked.with_columns(_ability(given.column).alias("@ability"))
+            ranked.with_columns(ability(given.column).alias("@ability"))
             .with_columns(placed(ranked, given, ctx.seed).alias("@place"))
             .filter(pl.col("@ability").is_in(list(filling.taken)))
             .sort("@place")
@@ -201,16 +183,16 @@ class Growth(FuseStage):
             ),
             reason=pl.when("@left_out")
             .then(pl.lit("unranked"))
-            .when(~_ability(given.column).is_in(list(filling.taken)))
+            .when(~ability(given.column).is_in(list(filling.taken)))
             .then(pl.lit("other_ability"))
             .otherwise(pl.lit("surplus")),
         ).with_columns(reason=pl.when(~pl.col("keep")).then("reason"))
         return Decisions(
             decided,
             self._margins(chosen),
-            self._facts(paces, found, filling, fits),
-            _notes(filling, fits),
-            _certificate(paces, found.available, filling, given),
+            facts(paces, found.available, found.others, filling, fits),
+            notes(filling, fits),
+            certificate(paces, found.available, filling, given.token, given.size),
         )
 
     def _table(self) -> tuple[Sequence[Pace], Mapping[str, Fit]]:
@@ -220,35 +202,11 @@ class Growth(FuseStage):
         fits = fit_curves(read_curves(Path(self.params.curves)), self.params.fit or FitParams())
         return paces_of(fits), fits
 
-    def _count(self, rows: pl.DataFrame, paces: Sequence[Pace]) -> _Abilities:
-        counted = rows.select(_ability(self.params.column).alias("ability")).group_by("ability")
-        counts = dict(counted.len().sort("ability").iter_rows())
-        available = {pace.ability: counts.pop(pace.ability, 0) for pace in paces}
-        return _Abilities(available, counts)
-
-    def _judge(self, found: _Abilities, paces: Sequence[Pace]) -> None:
-        if found.others and self.params.others == "error":
-            names = [pace.ability for pace in paces]
-            listed = ", ".join(f"{name} ({rows:,})" for name, rows in found.others.items())
-            near = [nearest(name, names) for name in found.others]
-            raise PolicyError(
-                f"{sum(found.others.values()):,} rows have abilities that are not in the growth "
-                f"table: {listed}.",
-                " ".join(
-                    [*dict.fromkeys(filter(None, near)), "Add them to it, or say `others: drop`."]
-                ),
-            )
-        self._refuse_empty(found, paces)
-
-    def _refuse_empty(self, found: _Abilities, paces: Sequence[Pace]) -> None:
-        for pace in paces:
-            if not found.available[pace.ability]:
-                near = nearest(pace.ability, sorted(found.others))
-                raise PolicyError(
-                    f"The growth table says '{pace.ability}: {pace}', and no row has this in "
-                    f"'{self.params.column}'.",
-                    f"{near} Leave it out of the table, or give it rows.".strip(),
-                )
+    def _judge(self, census: Census, paces: Sequence[Pace]) -> None:
+        """Refuse a pool whose abilities are not those of the table."""
+        if self.params.others == "error":
+            refuse_others(census)
+        refuse_empty(census, self.params.column, paces)
 
     def _margins(self, chosen: pl.DataFrame) -> tuple[Margin, ...]:
         """How near, in `rank_by`, the last row taken and the first one left of an ability are."""
@@ -268,34 +226,6 @@ class Growth(FuseStage):
             return ()
         return (Margin(f"{self.params.rank} {by} of each ability", distances, column=by),)
 
-    def _facts(
-        self,
-        paces: Sequence[Pace],
-        found: _Abilities,
-        filling: Filling,
-        fits: Mapping[str, Fit],
-    ) -> dict[str, Any]:
-        abilities = {
-            pace.ability: {
-                "pace": str(pace),
-                "available": found.available[pace.ability],
-                "taken": filling.taken[pace.ability],
-            }
-            for pace in paces
-        }
-        facts: dict[str, Any] = {"abilities": abilities, "level": filling.level}
-        if found.others:
-            facts["others"] = dict(found.others)
-        if fits:
-            facts["fits"] = {ability: fit.facts() for ability, fit in fits.items()}
-        return facts
-
-
-def _ability(column: str) -> pl.Expr:
-    import polars as pl
-
-    return pl.col(column).cast(pl.String).fill_null(UNKNOWN)
-
 
 def _together(tables: Mapping[str, pl.DataFrame], columns: Sequence[str]) -> pl.DataFrame:
     import polars as pl
@@ -303,38 +233,3 @@ def _together(tables: Mapping[str, pl.DataFrame], columns: Sequence[str]) -> pl.
     return pl.concat(
         [table.select("id", *columns) for table in tables.values()], how="vertical_relaxed"
     )
-
-
-def _notes(filling: Filling, fits: Mapping[str, Fit]) -> tuple[str, ...]:
-    notes = [f"{len(filling.taken)} abilities"]
-    if filling.level is not None:
-        notes.append(f"responsive ones filled to {filling.level:,}")
-    poor = [ability for ability, fit in fits.items() if "poorly" in fit.why]
-    if poor:
-        notes.append(f"curves that the law fits poorly: {', '.join(poor)}")
-    return tuple(notes)
-
-
-def _certificate(
-    paces: Sequence[Pace], available: Mapping[str, int], filling: Filling, given: GrowthParams
-) -> tuple[Clause, ...]:
-    """A clause for each ability, and one for the size."""
-    size = sum(filling.taken.values())
-    clauses = []
-    for pace in paces:
-        rows, there = filling.taken[pace.ability], available[pace.ability]
-        if pace.pace == "responsive":
-            bound = there if filling.level is None else filling.level
-            asked = "all" if filling.level is None else f"even, {filling.level:,}"
-            if pace.ability in filling.spare:
-                asked, bound = f"{asked} and a spare row", bound + 1
-        else:
-            bound = given.token if pace.at is None else pace.at
-            asked = f"token {bound}" if pace.at is None else str(pace)
-        state: Literal["binding", "slack"] = "binding" if rows == bound else "slack"
-        name = f"growth.{pace.ability}"
-        clauses.append(Clause(name, asked, rows, size, state, bound - rows, there))
-    if given.size is not None:
-        most = sum(capped(pace, available[pace.ability], given.token) for pace in paces)
-        clauses.append(Clause("size", f"{given.size:,}", size, size, "binding", 0, most))
-    return tuple(clauses)

@@ -52,7 +52,9 @@ def _panel(alt: Any, ability: str, fit: Fit) -> Any:
     """Runs as points, the law as a line, and a rule at N; rows on a logarithmic axis."""
     first, last = fit.runs[0][0], fit.runs[-1][0]
     rows = np.geomspace(first, last, _STEPS)
-    law = [{"rows": float(n), "metric": float(y)} for n, y in zip(rows, fit.at(rows), strict=True)]
+    law = [
+        {"rows": float(n), "metric": float(y)} for n, y in zip(rows, fit.law.at(rows), strict=True)
+    ]
     runs = [{"rows": n, "metric": y} for n, y in fit.runs]
     ticks = sorted({n for n, _ in fit.runs})
     x = alt.X(
@@ -61,8 +63,8 @@ def _panel(alt: Any, ability: str, fit: Fit) -> Any:
         axis=alt.Axis(values=ticks, format=",d", labelOverlap=True, grid=False),
     )
     y = alt.Y("metric:Q", scale=alt.Scale(zero=False), title="metric")
-    r2 = "" if fit.r2 is None else f", R2 {fit.r2:.2f}"
-    title = alt.TitleParams(f"{ability}: {fit.pace}", subtitle=f"{fit.law}{r2}")
+    r2 = "" if fit.law.r2 is None else f"R2 {fit.law.r2:.2f}, "
+    title = alt.TitleParams(f"{ability}: {fit.pace}", subtitle=f"{r2}{fit.law}")
     layers = [
         alt.Chart(alt.Data(values=law)).mark_line(color="#4c78a8").encode(x=x, y=y),
         alt.Chart(alt.Data(values=runs)).mark_point(color="#222", filled=True).encode(x=x, y=y),

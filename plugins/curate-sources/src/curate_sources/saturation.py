@@ -1,41 +1,20 @@
-"""From growth curves to paces: a law fitted to each curve, and what it says.
-
-The law is this project's own choice; it is not, and does not stand for, what DoIT (arXiv
-2310.19651) calls Complexity and Transference. With n0 the smallest number of rows measured,
-
-    metric(n) = start + slope * (1 - (n / n0)^-b) / b,        for b = 0: start + slope * ln(n / n0)
-
-which is the power law with a ceiling, c - a n^-b, that learning curves are commonly given (for
-instance Viering and Loog, arXiv 2103.10948), written so that it goes through b = 0, growth with the
-logarithm of rows, to b < 0, growth that gets faster and has no ceiling.
-"""
+"""From growth curves to paces: what a fitted law says of an ability."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from curate.api import CurateError, Params
+from curate.api import Params
 from curate_sources.curves import Curves
 from curate_sources.paces import Pace
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-
-_STEP = math.log(1000)
-"""Exponents are sought up to those that put all but a thousandth of the growth between the first
-two points (b > 0), or between the last two (b < 0): beyond them nothing in the data changes."""
-
-_GRID = 200
-_REPEATS = 3
-"""Degrees of freedom from which repeated runs tell the noise; below, residuals do."""
+    from curate_sources.laws import Law
 
 
 class FitParams(Params):
@@ -75,61 +54,40 @@ class FitParams(Params):
 
 @dataclass(frozen=True)
 class Fit:
-    """A law fitted to one curve.
+    """One curve, its law and what follows.
 
     Args:
         runs: What was measured, (rows, metric), ascending.
-        start: The law at the smallest number of rows.
-        slope: By how much it rises there for each natural logarithm of rows.
-        b: Its exponent.
-        gain: What it rises, for the better, from the smallest to the largest number of rows.
-        noise: Standard deviation of one run.
-        noise_of: What tells the noise: `repeated runs` or `residuals`.
-        r2: Share of the variance of the runs that it explains; None where all are equal.
-        residual: Standard deviation of the runs about it, in the metric.
+        law: What was fitted to it.
+        gain: What the law rises, for the better, from the smallest to the largest number of rows.
         reached: Rows at which it is saturated; None: never.
-        pace: What follows.
+        pace: The ability's row in a growth table.
         why: In words.
+        poorly: Whether it rises, and the law explains little of it.
     """
 
     runs: tuple[tuple[int, float], ...]
-    start: float
-    slope: float
-    b: float
+    law: Law
     gain: float
-    noise: float
-    noise_of: str
-    r2: float | None
-    residual: float
     reached: float | None
     pace: Pace
     why: str
-
-    @property
-    def law(self) -> str:
-        """The law with its numbers."""
-        base = f"n / {self.runs[0][0]:,}"
-        if abs(self.b) < 1e-3:
-            return f"{self.start:.4g} {_signed(self.slope)} ln({base})"
-        part = self.slope / self.b
-        return f"{self.start + part:.4g} {_signed(-part)} ({base})^{-self.b:.3g}"
-
-    def at(self, rows: Floats) -> Floats:
-        """The law at numbers of rows [n]."""
-        import numpy as np
-
-        values: Floats = self.start + self.slope * _growth(np.log(rows / self.runs[0][0]), self.b)
-        return values
+    poorly: bool
 
     def facts(self) -> dict[str, Any]:
         """For the manifest, JSON values."""
-        numbers = {name: getattr(self, name) for name in ("start", "slope", "b", "gain", "noise")}
-        rest = {"r2": self.r2, "residual": self.residual, "reached": self.reached}
-        return {"pace": str(self.pace), "why": self.why, "runs": len(self.runs), **numbers, **rest}
-
-
-def _signed(value: float) -> str:
-    return f"{'-' if value < 0 else '+'} {abs(value):.4g}"
+        law = self.law
+        return {
+            "pace": str(self.pace),
+            "why": self.why,
+            "runs": len(self.runs),
+            "law": str(law),
+            **{name: getattr(law, name) for name in ("start", "slope", "b", "r2")},
+            **{name: getattr(law, name) for name in ("residual", "noise", "noise_of")},
+            "gain": self.gain,
+            "reached": self.reached,
+            "poorly": self.poorly,
+        }
 
 
 def fit_curves(curves: Curves, params: FitParams) -> Mapping[str, Fit]:
@@ -146,112 +104,54 @@ def paces_of(fits: Mapping[str, Fit]) -> list[Pace]:
     return [fit.pace for fit in fits.values()]
 
 
-def _growth(logs: Floats, b: float) -> Floats:
-    """(1 - x^-b) / b, or ln x for b = 0, from ln x."""
-    import numpy as np
-
-    grown: Floats = -np.expm1(-b * logs) / b if b else logs
-    return grown
-
-
 def _fit(ability: str, runs: tuple[tuple[int, float], ...], params: FitParams) -> Fit:
-    """Least squares: for each b the best line in closed form, and b by a bounded search."""
-    import numpy as np
-    from scipy.optimize import minimize_scalar
-
-    rows, metric = (np.array(column, dtype=np.float64) for column in zip(*runs, strict=True))
-    logs = np.log(rows / rows[0])
-    points = np.unique(logs)
-    ends = -_STEP / (points[-1] - points[-2]), _STEP / points[1]
-    grid = np.linspace(*ends, _GRID)
-    found = [_line(_growth(logs, b), metric)[2] for b in grid]
-    best = int(np.argmin(found))
-    around = grid[max(best - 1, 0)], grid[min(best + 1, _GRID - 1)]
-    result = minimize_scalar(
-        lambda b: _line(_growth(logs, b), metric)[2],
-        bounds=around,
-        method="bounded",
-        options={"xatol": 1e-9 * (ends[1] - ends[0])},
-    )
-    if not result.success or not math.isfinite(result.fun):
-        raise CurateError(
-            f"The fit of the curve of '{ability}' does not converge: {result.message}",
-            "Look at its runs, and write its pace into a `growth:` table yourself.",
-        )
-    b = float(result.x)
-    start, slope, squares = _line(_growth(logs, b), metric)
-    noise, noise_of = _noise(rows, metric, squares)
-    sign = 1 if params.better == "higher" else -1
-    gain = sign * slope * float(_growth(logs[-1:], b)[0])
-    total = float(((metric - metric.mean()) ** 2).sum())
-    r2 = 1 - squares / total if total else None
-    reached = _reached(runs[0][0], b, params.reach)
-    pace, why = _verdict(ability, runs, (gain, noise, noise_of), reached, params)
-    if pace.pace != "token" and r2 is not None and r2 < params.poor:
-        why += f"; the law fits poorly (R2 {r2:.2f}): look at the curve"
-    residual = math.sqrt(squares / (len(runs) - 3))
-    return Fit(runs, start, slope, b, gain, noise, noise_of, r2, residual, reached, pace, why)
-
-
-def _line(x: Floats, y: Floats) -> tuple[float, float, float]:
-    """Intercept and slope of the least-squares line, and the sum of squares about it."""
-    centred, rest = x - x.mean(), y - y.mean()
-    slope = float(centred @ rest / (centred @ centred))
-    about = rest - slope * centred
-    return float(y.mean() - slope * x.mean()), slope, float(about @ about)
-
-
-def _noise(rows: Floats, metric: Floats, squares: float) -> tuple[float, str]:
-    """Standard deviation of a run: of repeated runs about their means, or about the law."""
     import numpy as np
 
-    values, which = np.unique(rows, return_inverse=True)
-    means = np.bincount(which, metric) / np.bincount(which)
-    freedom = len(rows) - len(values)
-    if freedom < _REPEATS:
-        return math.sqrt(squares / (len(rows) - 3)), "residuals"
-    return math.sqrt(float(((metric - means[which]) ** 2).sum()) / freedom), "repeated runs"
+    from curate_sources.laws import fit_law
 
-
-def _reached(smallest: int, b: float, reach: float) -> float | None:
-    """Rows at which `reach` of the way to the ceiling is done: n0 (1 - reach)^(-1/b)."""
-    if b <= 0:
-        return None
-    power = math.log(smallest) - math.log1p(-reach) / b
-    return math.exp(power) if power < math.log(1e15) else None
-
-
-def _verdict(
-    ability: str,
-    runs: Sequence[tuple[int, float]],
-    rise: tuple[float, float, str],
-    reached: float | None,
-    params: FitParams,
-) -> tuple[Pace, str]:
-    gain, noise, noise_of = rise
+    law = fit_law(ability, runs)
     measured = sorted({rows for rows, _ in runs})
+    first, last = law.at(np.array([measured[0], measured[-1]], dtype=np.float64))
+    gain = float(last - first) if params.better == "higher" else float(first - last)
+    reached = law.reached(params.reach)
     span = f"from {measured[0]:,} to {measured[-1]:,} rows"
-    least = max(params.min_gain, params.flat * noise)
-    if gain <= least:
-        limit = (
-            f"min_gain {params.min_gain:.3g}"
-            if params.min_gain >= params.flat * noise
-            else f"{params.flat:g} x noise {noise:.3g} ({noise_of})"
-        )
-        moves = f"falls by {-gain:.3g}" if gain < 0 else f"gains {gain:.3g}"
-        return Pace(ability=ability, pace="token"), f"{moves} {span}, not above {limit}"
-    gains = f"gains {gain:.3g} {span}"
+    moves = f"{'falls by' if gain < 0 else 'gains'} {abs(gain):.3g} {span}"
+    noise = params.flat * law.noise
+    if gain <= max(params.min_gain, noise):
+        limit = f"{params.flat:g} x noise {law.noise:.3g} ({law.noise_of})"
+        limit = f"min_gain {params.min_gain:.3g}" if params.min_gain >= noise else limit
+        pace = Pace(ability=ability, pace="token")
+        return Fit(runs, law, gain, reached, pace, f"{moves}, not above {limit}", poorly=False)
+    poorly = law.r2 is not None and law.r2 < params.poor
     if reached is not None and reached <= measured[-1]:
         # nothing was measured between the first two points, so nothing is said to end there
         at = min(_rounded_up(max(reached, measured[1]), params.digits), measured[-1])
-        why = f"{gains}; {params.reach:.3g} of the way to its ceiling at {reached:,.0f} rows"
-        return Pace(ability=ability, pace="saturates", at=at), why
-    why = (
-        "the law has no ceiling that could be reached"
-        if reached is None
-        else f"{params.reach:.3g} of the way to its ceiling only at {reached:,.3g} rows"
-    )
-    return Pace(ability=ability, pace="responsive"), f"{gains}; {why}"
+        pace = Pace(ability=ability, pace="saturates", at=at)
+    else:
+        pace = Pace(ability=ability, pace="responsive")
+    why = f"{moves}; {_where(law, params.reach, reached)}"
+    if poorly:
+        why += f"; the law fits poorly (R2 {law.r2:.2f}): look at the curve"
+    return Fit(runs, law, gain, reached, pace, why, poorly)
+
+
+def _where(law: Law, reach: float, reached: float | None) -> str:
+    """Where a rising law is saturated, and how sure that is."""
+    from curate_sources.laws import SURE
+
+    low, high = (law.reached(reach, b) for b in reversed(law.between))
+    sure = f"{SURE:.0%}: "
+    if low is None:
+        sure += "nowhere"
+    else:
+        sure += f"from {_rows(low)}" + (" on" if high is None else f" to {_rows(high)}")
+    if reached is None:
+        return f"no ceiling that could be reached ({sure})"
+    return f"{reach:.3g} of the way to its ceiling at {_rows(reached)} rows ({sure})"
+
+
+def _rows(value: float) -> str:
+    return f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"
 
 
 def _rounded_up(value: float, digits: int) -> int:
