@@ -26,7 +26,7 @@ PUBLISHED = {
 
 def taken(preset, **rows):
     params = GrowthParams.model_validate({"preset": preset})
-    return fill(params.growth, PUBLISHED | rows, params.token, params.size).taken
+    return fill(params.growth.paces, PUBLISHED | rows, params.token, params.size).taken
 
 
 def test_reconstruct_with_1041_rows_of_biology():
@@ -93,7 +93,7 @@ PACES = st.sampled_from(["token", "responsive", "saturates at 1", "saturates at 
 def test_fill_is_the_longhand_of_the_rule(abilities, token, size):
     table = {f"a{at}": pace for at, (pace, _) in enumerate(abilities)}
     available = {f"a{at}": rows for at, (_, rows) in enumerate(abilities)}
-    paces = GrowthParams.model_validate({"growth": table}).growth
+    paces = GrowthParams.model_validate({"growth": table}).growth.paces
     expected = longhand(paces, available, token, size)
     if expected is None:
         with pytest.raises(PolicyError):
@@ -107,7 +107,7 @@ def test_fill_is_the_longhand_of_the_rule(abilities, token, size):
 
 
 def pace(ability, kind, at=None):
-    return Pace(ability=ability, pace=kind, at=at)
+    return Pace(ability, kind, at)
 
 
 def test_spare_rows_go_in_the_order_of_the_table_to_those_with_rows_left():
@@ -151,7 +151,7 @@ def test_a_size_below_one_row_each():
     ],
 )
 def test_a_size_that_cannot_be_met(table, size, message, remedy):
-    paces = GrowthParams.model_validate({"growth": table}).growth
+    paces = GrowthParams.model_validate({"growth": table}).growth.paces
     with pytest.raises(PolicyError) as caught:
         fill(paces, dict.fromkeys("abc", 100), 64, size)
     assert caught.value.message == message

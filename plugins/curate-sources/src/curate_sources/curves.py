@@ -7,8 +7,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curate.api import CurateError, nearest
+
+if TYPE_CHECKING:
+    import _csv  # where the type of a reader stands
 
 COLUMNS = ("ability", "rows", "metric")
 
@@ -51,7 +55,7 @@ def read_curves(path: Path) -> Curves:
     return {ability: tuple(sorted(runs)) for ability, runs in curves.items()}
 
 
-def _runs(lines: Iterator[list[str]], path: Path) -> Iterator[tuple[str, int, float]]:
+def _runs(lines: _csv.Reader, path: Path) -> Iterator[tuple[str, int, float]]:
     header = [name.strip() for name in next(lines, [])]
     for name in header:
         if header.count(name) > 1:
@@ -64,10 +68,10 @@ def _runs(lines: Iterator[list[str]], path: Path) -> Iterator[tuple[str, int, fl
     for name in COLUMNS:
         if name not in header:
             raise CurateError(f"{path}:1: the column '{name}' is missing.")
-    for number, cells in enumerate(lines, start=2):
+    for cells in lines:
         if not cells:
             continue
-        place = f"{path}:{number}"
+        place = f"{path}:{lines.line_num}"
         if len(cells) != len(header):
             raise CurateError(f"{place}: {len(cells)} cells under {len(header)} columns.")
         ability, rows, metric = (cells[header.index(name)].strip() for name in COLUMNS)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from curate.api import (
     Context,
@@ -25,13 +25,11 @@ from curate_sources.curves import read_curves
 from curate_sources.doit import PRESETS
 from curate_sources.filling import check_reach, fill
 from curate_sources.ordering import OrderParams, placed, unranked
-from curate_sources.paces import GRAMMAR, Pace, read_paces
+from curate_sources.paces import GrowthTable, Pace
 from curate_sources.saturation import Fit, FitParams, fit_curves, paces_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-_TABLE = {"type": "object", "additionalProperties": {"type": "string", "pattern": GRAMMAR}}
 
 
 class GrowthParams(OrderParams):
@@ -44,9 +42,7 @@ class GrowthParams(OrderParams):
         Field(description="A composition of DoIT (arXiv 2310.19651): its table and its size."),
     ] = None
     growth: Annotated[
-        list[Pace] | None,
-        BeforeValidator(read_paces),
-        WithJsonSchema({"anyOf": [_TABLE, {"type": "null"}]}),
+        GrowthTable | None,
         Field(
             description="Ability: token | saturates at N | responsive. The order of the table says "
             "who gets spare rows."
@@ -197,8 +193,9 @@ class Growth(FuseStage):
 
     def _table(self) -> tuple[Sequence[Pace], Mapping[str, Fit]]:
         """The growth table and, where it follows from curves, their fits."""
-        if self.params.curves is None:
-            return self.params.growth or [], {}
+        if self.params.growth is not None:
+            return self.params.growth.paces, {}
+        assert self.params.curves is not None
         fits = fit_curves(read_curves(Path(self.params.curves)), self.params.fit or FitParams())
         return paces_of(fits), fits
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from curate.api import Params
+from pydantic_core import core_schema
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
 
 _SATURATES = re.compile(r"saturates at ([1-9][0-9]*)")
-
-GRAMMAR = r"^(token|responsive|saturates at [1-9][0-9]*)$"
-"""What may stand behind an ability, for editors."""
+_GRAMMAR = r"^(token|responsive|saturates at [1-9][0-9]*)$"
 
 
-class Pace(Params):
+@dataclass(frozen=True)
+class Pace:
     """How one ability grows.
 
     Args:
@@ -32,33 +36,67 @@ class Pace(Params):
         return self.pace if self.at is None else f"saturates at {self.at}"
 
 
-def read_paces(value: object) -> object:
-    """The rows of a table, in its order; what is no mapping is left to the type's own check.
+class GrowthTable(tuple[tuple[str, str], ...]):
+    """A growth table in its order: ability and pace, as written.
 
     The order says who gets spare rows. It would not survive in a mapping, whose keys are sorted
     wherever it is hashed.
+    """
+
+    __slots__ = ()
+
+    @property
+    def paces(self) -> tuple[Pace, ...]:
+        """Its rows."""
+        return tuple(read_pace(ability, text) for ability, text in self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls,
+        source: Any,
+        handler: GetCoreSchemaHandler,
+    ) -> core_schema.CoreSchema:
+        """A mapping whose rows are checked one by one, so that a mistake is named at its place."""
+        table = core_schema.dict_schema(
+            core_schema.str_schema(strict=True, min_length=1),
+            core_schema.no_info_plain_validator_function(_checked),
+            min_length=1,
+        )
+        return core_schema.no_info_after_validator_function(
+            lambda rows: cls(rows.items()),
+            table,
+            serialization=core_schema.plain_serializer_function_ser_schema(dict),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls,
+        schema: core_schema.CoreSchema,
+        handler: GetJsonSchemaHandler,
+    ) -> JsonSchemaValue:
+        """What editors may know of it."""
+        row = {"type": "string", "pattern": _GRAMMAR}
+        return {"type": "object", "additionalProperties": row, "minProperties": 1}
+
+
+def _checked(text: object) -> object:
+    read_pace("", text)
+    return text
+
+
+def read_pace(ability: str, text: object) -> Pace:
+    """Read one row of a table.
 
     Raises:
-        ValueError: A row cannot be read.
+        ValueError: It is no pace.
     """
-    if not isinstance(value, Mapping):
-        return value
-    if not value:
-        raise ValueError("the table is empty: write at least one `ability: pace`")
-    return [_pace(ability, text) for ability, text in value.items()]
-
-
-def _pace(ability: object, text: object) -> Pace:
-    if not isinstance(ability, str) or not ability.strip():
-        raise ValueError(f"'{ability}' cannot name an ability: write its text, in quotes")
     if text == "token":
-        return Pace(ability=ability, pace="token")
+        return Pace(ability, "token")
     if text == "responsive":
-        return Pace(ability=ability, pace="responsive")
+        return Pace(ability, "responsive")
     if isinstance(text, str) and (found := _SATURATES.fullmatch(text)):
-        return Pace(ability=ability, pace="saturates", at=int(found[1]))
-    digits = re.sub(r"\D", "", str(text)).lstrip("0")
-    number = digits if isinstance(text, int | str) and digits else "N"
-    raise ValueError(
-        f"'{ability}: {text}' is no pace; write token, saturates at {number} or responsive"
-    )
+        return Pace(ability, "saturates", int(found[1]))
+    plain = text if isinstance(text, str | int) and not isinstance(text, bool) else None
+    number = re.sub(r"\D", "", str(plain)).lstrip("0") or "N"
+    said = "a mapping" if isinstance(text, Mapping) else f"'{text}'"
+    raise ValueError(f"{said} is no pace; write token, saturates at {number} or responsive")

@@ -61,6 +61,7 @@ class Fit:
         law: What was fitted to it.
         gain: What the law rises, for the better, from the smallest to the largest number of rows.
         reached: Rows at which it is saturated; None: never.
+        between: The range of rows at which it may be, for the exponents `Law.between`.
         pace: The ability's row in a growth table.
         why: In words.
         poorly: Whether it rises, and the law explains little of it.
@@ -70,6 +71,7 @@ class Fit:
     law: Law
     gain: float
     reached: float | None
+    between: tuple[float | None, float | None]
     pace: Pace
     why: str
     poorly: bool
@@ -86,6 +88,7 @@ class Fit:
             **{name: getattr(law, name) for name in ("residual", "noise", "noise_of")},
             "gain": self.gain,
             "reached": self.reached,
+            "between": list(self.between),
             "poorly": self.poorly,
         }
 
@@ -114,32 +117,34 @@ def _fit(ability: str, runs: tuple[tuple[int, float], ...], params: FitParams) -
     first, last = law.at(np.array([measured[0], measured[-1]], dtype=np.float64))
     gain = float(last - first) if params.better == "higher" else float(first - last)
     reached = law.reached(params.reach)
+    low, high = (law.reached(params.reach, b) for b in reversed(law.between))
     span = f"from {measured[0]:,} to {measured[-1]:,} rows"
     moves = f"{'falls by' if gain < 0 else 'gains'} {abs(gain):.3g} {span}"
     noise = params.flat * law.noise
     if gain <= max(params.min_gain, noise):
         limit = f"{params.flat:g} x noise {law.noise:.3g} ({law.noise_of})"
         limit = f"min_gain {params.min_gain:.3g}" if params.min_gain >= noise else limit
-        pace = Pace(ability=ability, pace="token")
-        return Fit(runs, law, gain, reached, pace, f"{moves}, not above {limit}", poorly=False)
+        pace = Pace(ability, "token")
+        return Fit(
+            runs, law, gain, reached, (low, high), pace, f"{moves}, not above {limit}", poorly=False
+        )
     poorly = law.r2 is not None and law.r2 < params.poor
     if reached is not None and reached <= measured[-1]:
         # nothing was measured between the first two points, so nothing is said to end there
         at = min(_rounded_up(max(reached, measured[1]), params.digits), measured[-1])
-        pace = Pace(ability=ability, pace="saturates", at=at)
+        pace = Pace(ability, "saturates", at)
     else:
-        pace = Pace(ability=ability, pace="responsive")
-    why = f"{moves}; {_where(law, params.reach, reached)}"
+        pace = Pace(ability, "responsive")
+    why = f"{moves}; {_where(params.reach, reached, low, high)}"
     if poorly:
         why += f"; the law fits poorly (R2 {law.r2:.2f}): look at the curve"
-    return Fit(runs, law, gain, reached, pace, why, poorly)
+    return Fit(runs, law, gain, reached, (low, high), pace, why, poorly)
 
 
-def _where(law: Law, reach: float, reached: float | None) -> str:
+def _where(reach: float, reached: float | None, low: float | None, high: float | None) -> str:
     """Where a rising law is saturated, and how sure that is."""
     from curate_sources.laws import SURE
 
-    low, high = (law.reached(reach, b) for b in reversed(law.between))
     sure = f"{SURE:.0%}: "
     if low is None:
         sure += "nowhere"
