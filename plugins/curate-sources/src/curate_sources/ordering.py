@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from curate.api import Params, Preferences, Reads, rank
 
@@ -28,6 +28,9 @@ class OrderParams(Params):
     prefer: Annotated[
         Preferences,
         BeforeValidator(_terms),
+        WithJsonSchema(
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+        ),
         Field(
             description="Which rows of a cell are taken first, before `rank_by`: an origin such as "
             "`human`, or a list of terms: column:value, highest:column, lowest:column, longest, "

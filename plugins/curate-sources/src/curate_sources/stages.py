@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from curate.api import Stage, hookimpl
+from curate_sources.growth import Growth
 from curate_sources.mix import Mix
 
 CURATE_API = 1
@@ -14,3 +15,4 @@ CURATE_API = 1
 def register_stages(register: Callable[[type[Stage]], None]) -> None:
     """Offer the stages."""
     register(Mix)
+    register(Growth)
