@@ -21,7 +21,7 @@ from curate.contract import (
     Reads,
     Reference,
     ScoreStage,
-    marker,
+    given,
 )
 from curate.errors import CurateError
 from curate.examples import FRAMEWORK
@@ -414,12 +414,11 @@ def strict_columns(step: Step) -> list[str]:
     """
     params = step.stage.params
     lenient = {*FRAMEWORK, *(f"@{name}" for name in step.conditions), *TEXTS}
-    for name in type(params).model_fields:
-        value = getattr(params, name)
-        reads = marker(type(params), name, Reads)
+    for each in given(params):
+        value, reads = each.value, each.mark(Reads)
         if value is not None and reads is not None and reads.nulls:
             lenient.update(value if isinstance(value, list) else [value])
-        elif value is not None and marker(type(params), name, Prefers):
+        elif value is not None and each.mark(Prefers):
             lenient.update(set(columns_of(value)) - set(numbers_of(value)))
     return [name for name in step.stage.inputs() if name not in lenient]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from curate.api import Stage, hookimpl
+from curate_sources.ability import AssignAbility
+from curate_sources.weight import Weight
 
 CURATE_API = 1
 
@@ -12,3 +14,5 @@ CURATE_API = 1
 @hookimpl
 def register_stages(register: Callable[[type[Stage]], None]) -> None:
     """Offer the stages."""
+    register(Weight)
+    register(AssignAbility)
