@@ -103,7 +103,7 @@ def test_the_table_of_temperatures():
 
 
 def test_every_parameter_and_default_is_in_a_table():
-    cells = re.findall(r"^\| ([^|]*) \| ([^|]*) \|", README, re.M)
+    cells = re.findall(r"^\|([^|]*)\|([^|]*)\|", README, re.M)
     named = {name: default for cell, default in cells for name in re.findall(r"`([\w.]+)`", cell)}
     assert set(WeightParams.model_fields) <= set(named)
     assert {"rules", "overwrite"} <= set(named)
@@ -111,7 +111,7 @@ def test_every_parameter_and_default_is_in_a_table():
         for name, field in params.model_fields.items():
             assert f"{outer}.{name}" in named
             if not field.is_required() and field.default is not None:
-                assert named[f"{outer}.{name}"].strip("`") == str(field.default)
+                assert named[f"{outer}.{name}"].strip(" `") == str(field.default)
     assert set(AbilityParams.model_fields) == {"mapping", "rules", "nearest", "overwrite"}
 
 
