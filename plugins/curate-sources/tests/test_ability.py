@@ -404,3 +404,15 @@ def test_a_label_that_the_examples_lack(place):
         CurateError, match=r"1 of 5 examples .* have no 'kind', the first in line 5"
     ):
         curate.run(recipe(WAYS))
+
+
+def test_rows_without_a_vector(place):
+    some = recipe(WAYS)
+    some["pipeline"][0]["where"] = "category IS NULL"
+    with pytest.raises(CurateError, match="reads embed_sentence_embedding, which 1 rows do not"):
+        curate.run(some)
+    some["pipeline"][1]["missing"] = "keep"
+    version = curate.run(some)
+    said = version.frame().join(version.scores, on="id").select("instruction", "topic_ability")
+    assert dict(said.rows())[POEMS[0]] is None
+    assert said["topic_ability"].null_count() == 1
