@@ -59,6 +59,7 @@ def plan(
 
     Raises:
         RecipeError: The recipe is wrong.
+        PolicyError: A policy of the recipe cannot be met with the rows of the sources.
         CurateError: Something that it names cannot be found or read.
     """
     from curate.run.plan import plan
@@ -124,6 +125,7 @@ class _Run(ModuleType):
 
         Raises:
             RecipeError: The recipe is wrong.
+            PolicyError: A policy of the recipe cannot be met; nothing is published.
             CurateError: The run failed; nothing is published.
         """
         from curate.versions.make import run_recipe

@@ -36,7 +36,7 @@ from curate.contract import (
 )
 from curate.errors import CurateError, PolicyError, nearest
 from curate.hookspecs import hookimpl
-from curate.host import Apart, Host
+from curate.host import Apart, Host, OpenVersion, RecipeStage
 from curate.passes import (
     PASS,
     TRUNCATED,
@@ -52,7 +52,9 @@ from curate.passes import (
     Template,
     columns_of,
 )
+from curate.prefer import columns_of as preferred_columns
 from curate.prefer import rank
+from curate.provenance import licenses_in
 
 __all__ = [
     "API_VERSION",
@@ -85,6 +87,7 @@ __all__ = [
     "ModelName",
     "ModelParams",
     "Neutral",
+    "OpenVersion",
     "Output",
     "Params",
     "Pass",
@@ -96,6 +99,7 @@ __all__ = [
     "Reader",
     "Reads",
     "ReadsText",
+    "RecipeStage",
     "Reference",
     "ScoreStage",
     "Share",
@@ -105,6 +109,8 @@ __all__ = [
     "TextChoice",
     "columns_of",
     "hookimpl",
+    "licenses_in",
     "nearest",
+    "preferred_columns",
     "rank",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,10 @@ Kind = Literal["string", "integer", "number", "boolean", "vector", "nested"]
 
 TEXTS = ("@instruction", "@response", "@both")
 """Names under which stages read text: derived from `messages` by the framework (see examples)."""
+
+Origin = Literal["human", "synthetic", "mixed", "unknown"]
+ORIGINS: tuple[str, ...] = get_args(Origin)
+"""Who wrote an example."""
 
 ASKED = "@asked"
 """Boolean column given to filters that see rows outside their `where:`; false for those."""
@@ -305,7 +309,16 @@ class Child:
         columns: Values for columns that the table has. Without them a child that replaces its one
             parent keeps that parent's, and any other has nulls; the fields of the row's format
             always follow `messages`.
-        origin: Like the rest, taken from the parents where they agree if not given.
+        origin: `human`, `synthetic`, `mixed` or `unknown`. A stage says `synthetic` where a model
+            wrote the text; a child of a human or mixed parent is `mixed` all the same, in its place
+            or beside it, for text of a human went in. Not given, it is the parents' where they
+            agree, `unknown` where one of theirs is, else `mixed`.
+        generator: The model that wrote it. Not given, those of the parents, as far as they are
+            known, sorted and joined by commas.
+        license: What the stage adds to the licences of the parents. None of these is ever lost:
+            several hold together, as the SPDX expression `a AND b`, with `unknown` for a parent
+            whose licence is not known (see `curate.api.licenses_in`).
+        ability: Not given, the parents' where they agree, else none.
     """
 
     parents: tuple[str, ...]
@@ -314,7 +327,7 @@ class Child:
     error: str | None = None
     round: int = 0
     columns: Mapping[str, Any] = field(default_factory=dict)
-    origin: str | None = None
+    origin: Origin | None = None
     generator: str | None = None
     license: str | None = None
     ability: str | None = None
@@ -355,6 +368,8 @@ class Context:
         wanted: The outputs that are to be computed now; a score stage may compute only these.
         service: Finds a service by name, such as `service("forward")`.
         count: Adds to a number of the stage in the manifest, such as `count("pass.rows", 64)`.
+        preview: Only the first rows of each source are there: numbers of rows that a recipe asks
+            for are capped at what there is, and the stage's notes say so.
     """
 
     seed: int
@@ -363,6 +378,7 @@ class Context:
     wanted: tuple[str, ...]
     service: Callable[[str], Any]
     count: Callable[[str, int], None] = _uncounted
+    preview: bool = False
 
 
 # The verbs.
@@ -405,6 +421,13 @@ class Stage:
         for name in named_columns(self.params):
             names[name] = None
         return tuple(names)
+
+    def takes_nulls(self) -> tuple[str, ...]:
+        """Inputs in which the stage itself says what a null means, besides those marked `Reads`.
+
+        In all others `missing:` says it.
+        """
+        return ()
 
     def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:
         """Refuse, before any work, what can be known not to fit together. Loads nothing heavy.
@@ -532,12 +555,13 @@ class FuseStage(Stage):
     def foresee(self, tables: Mapping[str, pl.DataFrame], *, exact: bool) -> None:
         """Refuse, before any work, what the rows of the sources show cannot be done.
 
-        Called at the start of a plan and of a run where no earlier stage makes rows or writes what
-        `foresees` names.
+        Called at the start of a plan and of a run where no stage on the way to it makes rows or
+        writes what `foresees` names or its `where:` reads.
 
         Args:
-            tables: Name > `id` and the columns of `foresees`.
-            exact: Whether all of these rows will arrive; otherwise some may be dropped before.
+            tables: Name > `id` and the columns of `foresees`, of the rows inside its `where:`.
+            exact: Whether all of these rows will arrive; otherwise some may be lost before: by a
+                filter or a fuse, as failures, or for a missing value.
 
         Raises:
             PolicyError: What is asked for cannot be met.

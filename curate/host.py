@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from curate.contract import ModelFiles, Stage
@@ -30,6 +31,66 @@ class Apart:
     arrays: Mapping[str, Mapping[str, NDArray[Any]]]
     ids: Mapping[str, tuple[str, ...]]
     counts: Mapping[str, int]
+
+
+class OpenVersion(Protocol):
+    """A published version; nothing is read before it is asked for."""
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The dataset."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Such as `v3`, or `preview`."""
+        ...
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Books, stages with their certificates, sources and environment."""
+        ...
+
+    @property
+    def ledger(self) -> pl.DataFrame:
+        """The fate of every example ever seen, one row each."""
+        ...
+
+    @property
+    def scores(self) -> pl.DataFrame:
+        """`id` and the score columns, for rows that were dropped too."""
+        ...
+
+    @property
+    def dropped(self) -> pl.DataFrame | None:
+        """Readable rows that were not kept, whole; None where the recipe leaves them out."""
+        ...
+
+    def frame(self) -> pl.DataFrame:
+        """The kept rows in their order: the framework's columns, then the original ones."""
+        ...
+
+
+@dataclass(frozen=True)
+class RecipeStage:
+    """A stage as a recipe has it.
+
+    Args:
+        id: Its id, given or by default.
+        stage: The instance, its parameters checked.
+        where: True for the rows that its `where:` lets it touch, never null; None: it has none.
+        where_reads: The columns that `where` reads.
+    """
+
+    id: str
+    stage: Stage
+    where: pl.Expr | None
+    where_reads: tuple[str, ...]
 
 
 class Host(Protocol):
@@ -61,6 +122,57 @@ class Host(Protocol):
 
         Raises:
             CurateError: The parameters are wrong, or a row fails.
+        """
+        ...
+
+    def version(self, name: str | Path, out: str | Path = "curated") -> OpenVersion:
+        """Open a published version.
+
+        Args:
+            name: `NAME@vN`, `NAME` (its latest version), or the path of its folder (a `Path`, or
+                text with a slash in it).
+            out: Where versions live.
+
+        Raises:
+            UsageError: There is no such version.
+            CurateError: It is damaged.
+        """
+        ...
+
+    def stages(
+        self, recipe: str | Path, sets: Sequence[str] = (), *, prefix: str
+    ) -> tuple[RecipeStage, ...]:
+        """The stages of a recipe that one plugin offers, without a look at its data.
+
+        The recipe is read and the parameters of these stages are checked; sources, files, models
+        and columns need not be there, nor the plugins of other stages.
+
+        Args:
+            recipe: The file.
+            sets: Overrides, each `a.b.c=value`.
+            prefix: What their names begin with, such as `sources.`.
+
+        Returns:
+            The stages in the recipe's order, perhaps none.
+
+        Raises:
+            RecipeError: All that is wrong with the recipe and with these stages, with places.
+        """
+        ...
+
+    def examples(self, table: str | Path | Mapping[str, Any]) -> pl.DataFrame:
+        """Read any data set as a table of examples.
+
+        Args:
+            table: A path (or glob, or URL), or a mapping as of a source in a recipe: `path` or
+                `dataset`, and `columns`, `format` or `origin` where needed.
+
+        Returns:
+            The framework's columns, the original ones, and the texts `@instruction`, `@response`
+            and `@both`. `source` is the file's own where it has a column of that name.
+
+        Raises:
+            CurateError: It cannot be found, or a row cannot be read.
         """
         ...
 

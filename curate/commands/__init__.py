@@ -10,12 +10,15 @@ import gc
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from curate.commands.printing import plain
 from curate.errors import CurateError, RecipeError, nearest
+
+if TYPE_CHECKING:
+    from curate.host import Host
 
 COMMANDS = {
     "run": "Run a recipe and publish a version.",
@@ -84,7 +87,8 @@ def cli(ctx: click.Context) -> None:
     """Curate instruction-tuning data: recipes in, versions that account for every row out."""
     from curate.commands.hosting import PluginHost
 
-    ctx.obj = PluginHost()
+    host: Host = PluginHost()
+    ctx.obj = host
 
 
 def main() -> None:

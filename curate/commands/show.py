@@ -14,7 +14,7 @@ from curate.commands.options import out_option
 @out_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(name: str, out: Path, as_json: bool) -> None:
-    """Show a version: its funnel, shares, baselines, and examples around the last cut.
+    """Show a version: funnel, shares, baselines, policies, and examples around the last cut.
 
     NAME alone is its latest version; a path of a version's folder does too.
     """

@@ -14,6 +14,7 @@ from curate.report.facts import Cut, Example, last_cut
 from curate.versions.funnel import Share, Step, funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.overlap import overlap
+from curate.versions.policy import HEAD, Certificate, cells, certificates
 from curate.versions.runs import PREVIEW
 from curate.versions.text import one_line
 
@@ -43,7 +44,7 @@ def render(version: Version, console: Console) -> None:
 
 
 def show(version: Version, console: Console) -> None:
-    """Print what a version is: its funnel, shares, baselines, examples around the last cut."""
+    """Print what a version is: its funnel, shares, baselines, policies, examples around the cut."""
     manifest = version.manifest
     books = manifest["books"]
     title = Text.assemble((f"{version.name}@{version.version}", "bold"), "  ")
@@ -64,6 +65,10 @@ def show(version: Version, console: Console) -> None:
     if overlapping is not None:
         console.print()
         console.print(Text.assemble(("baselines ", "bold"), overlapping.sentence()))
+    for certificate in certificates(manifest):
+        console.print()
+        _print(console, Text.assemble(("policy of ", "bold"), (certificate.stage, "bold")))
+        console.print(_clauses(certificate, console))
     cut = last_cut(version)
     if cut is not None:
         console.print()
@@ -177,6 +182,18 @@ def _shares(column: str, found: Sequence[Share], console: Console) -> Table:
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def _clauses(certificate: Certificate, console: Console) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    for name in HEAD:
+        table.add_column(name, justify="right" if name in ("achieved", "available") else "left")
+    styles = {"relaxed": "yellow", "binding": "green", "slack": "none"}
+    for clause in certificate.clauses:
+        row = [_data(cell, console) for cell in cells(clause)]
+        row[HEAD.index("state")].stylize(styles[clause.state])
+        table.add_row(*row)
+    return table
 
 
 def _examples(cut: Cut, console: Console) -> Table:

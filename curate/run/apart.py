@@ -1,9 +1,10 @@
-"""A score stage by itself, outside of a recipe: what commands of plugins are made of."""
+"""Stages and tables by themselves, outside of a recipe: what commands of plugins are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,22 @@ def score(stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.
     (resolved,) = execution.resolved.steps
     frame = execution.arena.frame(kept, resolved.step.adds)
     return frame.rename({name: name.removeprefix(f"{_ID}_") for name in resolved.step.adds})
+
+
+def examples(table: str | Path | Mapping[str, Any]) -> pl.DataFrame:
+    """See `curate.host.Host.examples`."""
+    said = dict(table) if isinstance(table, Mapping) else {"path": str(table)}
+    recipe = {"name": _ID, "sources": {"pool": said}, "pipeline": [{"fuse": "core.concat"}]}
+    try:
+        checked = check(recipe, (), get_registry(), keep_rows=True)
+    except RecipeError as error:
+        raise RecipeError(_as_parameters(error.problems)) from error
+    arena = Arena(load_sources(resolve(checked, get_registry()), None))
+    (rows,) = arena.tables.values()
+    frame = arena.rows[pl.Series(rows, dtype=pl.UInt32)].drop("@file", "@line")
+    if frame.schema.get("original_source") != pl.String:
+        return frame
+    return frame.with_columns(source=frame["original_source"]).drop("original_source")
 
 
 def _execution(

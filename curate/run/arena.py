@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from curate.contract import Child
 from curate.errors import CurateError, nearest
 from curate.examples import child_id, combine, kind_of, texts_of
 from curate.ledger import FAILED, UNREADABLE, Ledger, Positions
+from curate.provenance import RULES
 from curate.recipe.where import Where
 from curate.run.check import Step
 from curate.sources.formats.base import Format
@@ -100,6 +102,19 @@ class Arena:
             frame = frame.with_columns(read.select(where.expr().alias(name)).to_series())
         return frame.select(list(dict.fromkeys(["id", *inputs])))
 
+    def inside(self, step: Step, positions: Positions) -> NDArray[np.bool_]:
+        """Which rows a step's `where:` lets it touch.
+
+        Raises:
+            CurateError: A column is not there, or holds another type than the condition needs.
+        """
+        if step.where is None:
+            return np.ones(len(positions), dtype=np.bool_)
+        self.check_types(step.id, step.where)
+        frame = self.frame(positions, step.where.columns)
+        mask = frame.select(step.where.expr().fill_null(False).alias("inside"))
+        return mask["inside"].to_numpy().astype(np.bool_)
+
     def set_scores(self, name: str, positions: Positions, values: pl.Series) -> None:
         """Write a score column for some rows; it is null for the others."""
         placed = pl.DataFrame({"at": pl.Series(positions, dtype=pl.UInt32), "value": values})
@@ -163,20 +178,19 @@ class Arena:
         given: dict[str, list[bool]] = {}
         occurrences: dict[tuple[str, ...], int] = {}
         for at, child in enumerate(children):
-            around = self.rows.select("origin", "generator", "license", "ability", "source")[
+            around = self.rows.select(*RULES, "source")[
                 pl.Series(parents[at], dtype=pl.UInt32)
             ].to_dict(as_series=False)
             occurrence = occurrences.get(child.parents, 0)
             occurrences[child.parents] = occurrence + 1
+            said = {name: getattr(child, name) or None for name in RULES}
             messages = None if child.messages is None else [dict(m) for m in child.messages]
             row: dict[str, Any] = {
                 "id": child_id(child.parents, stage, child.round, occurrence, messages),
                 "messages": messages,
                 "parents": list(child.parents),
-                "origin": child.origin or _agreed(around["origin"], "mixed"),
+                **{name: rule(said[name], around[name]) for name, rule in RULES.items()},
             }
-            for name in ("generator", "license", "ability"):
-                row[name] = getattr(child, name) or _agreed(around[name], None)
             if messages is not None:
                 form, mapping = self.formats[around["source"][0]]
                 fields = dict.fromkeys(form.fields) | (form.write(messages) or {})
@@ -214,7 +228,3 @@ def _with_unreadable(name: str, loaded: Loaded) -> pl.DataFrame:
     order = {file.shown: at for at, file in enumerate(loaded.files)}
     together = pl.concat([loaded.rows, bad], how="diagonal")
     return together.sort(pl.col("@file").replace_strict(order, return_dtype=pl.Int64), "@line")
-
-
-def _agreed(values: Sequence[Any], otherwise: str | None) -> Any:
-    return values[0] if len(set(values)) == 1 else otherwise

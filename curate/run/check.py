@@ -107,7 +107,7 @@ def check(
         RecipeError: All problems at once.
     """
     beside = None if isinstance(source, Mapping | Recipe) else Path(source).parent
-    walk = _Walk(draft_recipe(source, sets), registry, beside, keep_rows)
+    walk = _Walk(draft_recipe(source, sets), registry, beside, keep_rows=keep_rows)
     walk.requirements()
     walk.sources()
     for wired, link in zip(walk.draft.wired, walk.draft.links, strict=True):
@@ -119,11 +119,50 @@ def check(
     return Checked(recipe, walk.draft.document, tuple(walk.steps), walk.schemas, walk.loaded)
 
 
+def stages_of(
+    source: str | Path | Mapping[str, Any] | Recipe,
+    sets: Sequence[str] | Mapping[str, Any],
+    registry: Registry,
+    prefix: str,
+) -> tuple[Step, ...]:
+    """Some stages of a recipe, made and checked without a look at data, files or other plugins.
+
+    Args:
+        source: As in `check`.
+        sets: As in `check`.
+        registry: As in `check`.
+        prefix: What their names begin with, such as `sources.`.
+
+    Raises:
+        RecipeError: What is wrong with the recipe by itself and with these stages.
+    """
+    walk = _Walk(draft_recipe(source, sets), registry, files=False)
+    draft, problems = walk.draft, walk.problems
+    steps = []
+    for wired, spec in zip(draft.wired, draft.stages, strict=True):
+        if spec is None or not spec.stage.startswith(prefix):
+            continue
+        reader = Reader(("pipeline", wired.index), NOTHING, problems, walk.missing)
+        where = draft.wheres.get(wired.index)
+        if where is not None:
+            reader.where((*reader.path, "where"), where)
+        steps.append(walk.step(wired, spec, reader, where))
+    if problems.found or draft.recipe is None:
+        raise RecipeError(problems.found)
+    return tuple(step for step in steps if step is not None)
+
+
 class _Walk:
     """The state of one check: tables as they are made, and what was found."""
 
     def __init__(
-        self, draft: Draft, registry: Registry, beside: Path | None, keep_rows: bool
+        self,
+        draft: Draft,
+        registry: Registry,
+        beside: Path | None = None,
+        *,
+        keep_rows: bool = False,
+        files: bool = True,
     ) -> None:
         self.draft = draft
         self.problems: Problems = draft.problems
@@ -131,6 +170,7 @@ class _Walk:
         self.beside = beside
         self.tables: dict[str, Table] = {}
         self.keep_rows = keep_rows
+        self.files = files
         self.schemas: dict[str, Schema] = {}
         self.loaded: dict[str, Loaded] = {}
         self.steps: list[Step] = []
@@ -227,7 +267,8 @@ class _Walk:
         params = self.asked(place, lambda: validate(kind.Params, spec.with_, path, self.problems))
         if params is None:
             return None
-        check_files(params, path, self.problems, self.registry, self.inspect, self.beside)
+        if self.files:
+            check_files(params, path, self.problems, self.registry, self.inspect, self.beside)
         named = set(reader.columns(params))
         parsed = conditions(params, reader)
         full = with_vector(params, reader, spec.verb)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import polars as pl
 
-from curate.contract import Decisions
+from curate.contract import Clause, Decisions
 from curate.ledger import DROPPED, Positions
 from curate.run.arena import Arena
 from curate.run.computing import broken, check_columns, check_ids
@@ -29,10 +29,12 @@ def check_decisions(
 
     Raises:
         PluginError: Wrong columns or ids, a row missing, a decision that is null, a reason that is
-            not declared or missing, or a row dropped that the stage may not touch.
+            not declared or missing, a row dropped that the stage may not touch, or a certificate
+            that is none.
     """
     if not isinstance(decisions, Decisions):
         raise broken(stage, f"it returned {type(decisions).__name__}, not Decisions")
+    _check_certificate(stage, decisions.certificate)
     rows = decisions.rows
     check_columns(stage, rows, ["id", "keep"], [*OPTIONAL])
     check_ids(stage, rows["id"], set(ids.to_list()))
@@ -53,6 +55,19 @@ def check_decisions(
         if touched is not None:
             raise broken(stage, f"it dropped {touched}, which its `where:` leaves untouched")
     return ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
+
+
+def _check_certificate(stage: str, certificate: Iterable[Clause]) -> None:
+    for clause in certificate:
+        if not isinstance(clause, Clause):
+            raise broken(stage, f"its certificate holds {type(clause).__name__}, not Clause")
+        counts = (clause.rows, clause.of, clause.slack, clause.available or 0)
+        if any(type(count) is not int for count in counts):
+            raise broken(
+                stage, f"the clause {clause.name} has numbers of rows that are no integers"
+            )
+        if not 0 <= clause.rows <= clause.of or (clause.state == "relaxed") != (clause.slack < 0):
+            raise broken(stage, f"the clause {clause.name} contradicts itself: {clause}")
 
 
 def settle(

@@ -121,12 +121,7 @@ class Execution:
     ) -> tuple[Positions, Positions]:
         """Which rows the stage may touch, and all rows but those dropped for a missing value."""
         step = resolved.step
-        inside = np.ones(len(rows), dtype=np.bool_)
-        if step.where is not None:
-            self.arena.check_types(step.id, step.where)
-            frame = self.arena.frame(rows, step.where.columns)
-            mask = frame.select(step.where.expr().fill_null(False).alias("inside"))
-            inside = mask["inside"].to_numpy().astype(np.bool_)
+        inside = self.arena.inside(step, rows)
         nullable = strict_columns(step)
         if nullable:
             missing = self._missing(rows, nullable) & inside
@@ -202,7 +197,15 @@ class Execution:
             made, gone = expand(self.arena, resolved, asked, fitted, self.tools, allowed, facts)
             return np.concatenate([np.setdiff1d(rows, gone), made])
         service = self.tools.registry.service
-        context = Context(self.tools.seed, resolved.models, fitted.arrays, (), service, facts.count)
+        context = Context(
+            self.tools.seed,
+            resolved.models,
+            fitted.arrays,
+            (),
+            service,
+            facts.count,
+            preview=self.tools.preview,
+        )
         if isinstance(stage, FilterStage):
             return self._filter(resolved, stage, rows, seen, asked, context, facts)
         assert isinstance(stage, FuseStage)
@@ -238,9 +241,7 @@ class Execution:
         decided = check_decisions(stage.name, decisions, frame["id"], droppable, stage.reasons)
         if stage.value is not None:
             self.arena.set_scores(f"{stage.id}_value", seen, decided["value"])
-        facts.note_margins(decisions.margins, self.tolerances)
-        facts.facts |= decisions.facts
-        facts.notes += decisions.notes
+        facts.note(decisions, self.tolerances)
         stay = settle(self.arena, stage.id, seen, decided, facts)
         return np.concatenate([np.setdiff1d(rows, seen), stay])
 
@@ -264,9 +265,7 @@ class Execution:
         ids = pl.concat([frame["id"] for frame in frames.values()])
         decisions = stage.fuse(frames, context)
         decided = check_decisions(stage.name, decisions, ids, None, stage.reasons)
-        facts.note_margins(decisions.margins, self.tolerances)
-        facts.facts |= decisions.facts
-        facts.notes += decisions.notes
+        facts.note(decisions, self.tolerances)
         stay = settle(self.arena, stage.id, together, decided, facts)
         return np.concatenate([np.setdiff1d(rows, together), stay])
 
@@ -413,7 +412,8 @@ def strict_columns(step: Step) -> list[str]:
     with nulls, and those that a preference compares with a value.
     """
     params = step.stage.params
-    lenient = {*FRAMEWORK, *(f"@{name}" for name in step.conditions), *TEXTS}
+    conditions = (f"@{name}" for name in step.conditions)
+    lenient = {*FRAMEWORK, *conditions, *TEXTS, *step.stage.takes_nulls()}
     for each in given(params):
         value, reads = each.value, each.mark(Reads)
         if value is not None and reads is not None and reads.nulls:

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from curate.contract import Child, Context, ExpandStage
+from curate.contract import ORIGINS, Child, Context, ExpandStage
 from curate.errors import CurateError
 from curate.examples import FRAMEWORK, HIDDEN
 from curate.ledger import FAILED, MERGED, Positions
@@ -117,6 +117,10 @@ def _check(
                 raise broken(
                     stage.name, f"a child of {child.parents[0]} has a turn without role and content"
                 )
+        if child.origin is not None and child.origin not in ORIGINS:
+            raise broken(
+                stage.name, f"a child has the origin {child.origin!r}, not one of {list(ORIGINS)}"
+            )
         own = [name for name in child.columns if name in (*FRAMEWORK, *HIDDEN)]
         if own:
             raise broken(stage.name, f"a child sets columns that are the framework's: {own}")

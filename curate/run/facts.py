@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from curate.contract import Margin
+from curate.contract import Decisions, Margin
 from curate.ledger import Books
 
 
@@ -27,7 +27,15 @@ class StageFacts:
     margins: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    certificate: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+
+    def note(self, decisions: Decisions, tolerances: Mapping[str, float | None]) -> None:
+        """Record what a filter or a fuse says besides its decisions on rows."""
+        self.note_margins(decisions.margins, tolerances)
+        self.facts |= decisions.facts
+        self.notes += decisions.notes
+        self.certificate += [asdict(clause) for clause in decisions.certificate]
 
     def count(self, name: str, times: int) -> None:
         """Add to a number."""
@@ -54,7 +62,9 @@ class StageFacts:
             )
 
     def entry(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; `certificate` only where there is one."""
         entry = asdict(self)
+        if not self.certificate:
+            del entry["certificate"]
         books = entry.pop("books")
         return {"in": books.pop("entered"), **books, **entry}

@@ -16,9 +16,11 @@ import xxhash
 
 from curate.ledger import Positions
 from curate.memo.keys import canonical
+from curate.provenance import UNKNOWN
 from curate.run.arena import Arena
 from curate.run.baselines import SHARED, baselines
 from curate.run.execute import Execution
+from curate.run.foreseeing import foresee
 from curate.run.resolve import Resolved, check_unchanged, package_versions
 from curate.run.tools import Tools
 from curate.sources.load import Loaded, load
@@ -57,9 +59,16 @@ class Outcome:
 
 
 def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
-    """Load the sources, run the stages, and put together what is to be published."""
+    """Load the sources, run the stages, and put together what is to be published.
+
+    Raises:
+        PolicyError: A policy cannot be met, which the sources show before any stage works.
+        CurateError: A source cannot be read, or a stage failed.
+    """
     loaded = load_sources(resolved, limit)
     arena = Arena(loaded)
+    if limit is None:
+        foresee(resolved.steps, arena)
     execution = Execution(resolved, arena, tools)
     kept = execution.run()
     return _outcome(resolved, execution, kept, _sources_facts(resolved, loaded), limit)
@@ -136,6 +145,7 @@ def _outcome(
             for name, kind in r.step.adds.items()
         ],
         "shares": _shares(arena, kept),
+        "licenses": _licenses(arena, kept),
         "baselines": baselines(arena, execution.judged, kept, recipe.seed),
         "environment": {
             "python": ".".join(map(str, sys.version_info[:3])),
@@ -194,6 +204,11 @@ def _shares(arena: Arena, kept: Positions) -> dict[str, Any]:
         }
         for column in SHARED
     }
+
+
+def _licenses(arena: Arena, kept: Positions) -> dict[str, int]:
+    """The licence of a version: those of its rows, each with the number of rows under it."""
+    return _counts(arena.frame(kept, ["license"])["license"].fill_null(UNKNOWN))
 
 
 def _counts(values: pl.Series) -> dict[str, int]:

@@ -7,19 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from curate.contract import POOL, ExpandStage, ScoreStage
-from curate.ledger import Positions
 from curate.memo.keys import changed, contents_of
 from curate.memo.store import Memo
 from curate.plugins.registry import get_registry
 from curate.run.arena import Arena
 from curate.run.check import check
 from curate.run.execute import Execution
+from curate.run.foreseeing import foresee, reaching
 from curate.run.outcome import load_sources
-from curate.run.resolve import ResolvedStep, resolve
+from curate.run.resolve import resolve
 from curate.run.scoring import output_components
 from curate.run.tools import Tools
 from curate.sources.hashes import home
@@ -68,6 +67,7 @@ def plan(
 
     Raises:
         RecipeError: The recipe is wrong.
+        PolicyError: The rows of the sources show that a policy cannot be met.
         CurateError: Something that it names cannot be found or read.
     """
     registry = get_registry()
@@ -78,7 +78,10 @@ def plan(
     loaded = load_sources(resolved, limit)
     memo = Memo(home() / "memo")
     tools = Tools(registry, memo, registry.engine("local"), checked.recipe.seed)
-    execution = Execution(resolved, Arena(loaded), tools)
+    arena = Arena(loaded)
+    if limit is None:
+        foresee(resolved.steps, arena)
+    execution = Execution(resolved, arena, tools)
     return Plan(
         name=checked.recipe.name,
         sources={name: len(rows.rows) + len(rows.unreadable) for name, rows in loaded.items()},
@@ -93,7 +96,7 @@ def _step(execution: Execution, at: int) -> PlannedStep:
     steps = execution.resolved.steps
     resolved, before = steps[at], steps[:at]
     step, stage = resolved.step, resolved.step.stage
-    rows = _reaching(execution, resolved, before)
+    rows = reaching(execution.arena, step.inputs, before)
     planned = PlannedStep(step.id, step.spec.verb, stage.name, len(rows))
     written = {name for earlier in before for name in earlier.step.adds}
     rewritten = any(isinstance(earlier.step.stage, ExpandStage) for earlier in before)
@@ -122,14 +125,3 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         remembered=min(remembered, default=0),
         changed=tuple(dict.fromkeys(differs)),
     )
-
-
-def _reaching(
-    execution: Execution, resolved: ResolvedStep, before: Sequence[ResolvedStep]
-) -> Positions:
-    names = set(resolved.step.inputs)
-    for earlier in reversed(before):
-        if earlier.step.result in names:
-            names.update(earlier.step.inputs)
-    tables = execution.arena.tables
-    return np.concatenate([tables[name] for name in tables if name in names])

@@ -18,6 +18,7 @@ class Tools:
 
     Attributes:
         observers: Told of everything that happens.
+        preview: Whether only the first rows of each source are there.
     """
 
     registry: Registry
@@ -25,6 +26,7 @@ class Tools:
     engine: Engine
     seed: int
     observers: Sequence[Observer] = ()
+    preview: bool = False
 
     def tell(self, event: str, facts: Mapping[str, Any]) -> None:
         """Tell all observers of an event, by the name of their method."""

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import yaml
 
+from curate.provenance import UNKNOWN
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.overlap import overlap
-from curate.versions.text import fenced, markdown, printable
+from curate.versions.policy import HEAD, cells, certificates
+from curate.versions.text import fenced, markdown, one_line, printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +28,12 @@ _SIZES = (
     (1_000_000_000, "100M<n<1B"),
 )
 _LICENSE_TAG = re.compile(r"[a-z0-9][a-z0-9.+-]*\Z")
+_LICENSES = 20
+"""Licences named in the metadata; the table in the text has all."""
+
+_LICENSE_NAME = 60
+"""Characters of a licence's name in the metadata."""
+
 _SHOWN = 600
 """Characters of a text in the example row."""
 
@@ -39,13 +47,14 @@ def render(manifest: Mapping[str, Any], data: pl.DataFrame, *, values: int, stor
         values: Bytes of their values in memory.
         stored: Bytes of the files in `data/`.
     """
-    licenses = _counts(data["license"])
+    licenses = _counts(data["license"].fill_null(UNKNOWN))
     head = yaml.safe_dump(
         _metadata(manifest, data, licenses, values, stored), sort_keys=False, allow_unicode=True
     )
     sections = [
         _summary(manifest),
         _stages(manifest),
+        _policy(manifest),
         _sources(manifest),
         _rights(licenses),
         _shares(manifest),
@@ -59,7 +68,7 @@ def render(manifest: Mapping[str, Any], data: pl.DataFrame, *, values: int, stor
     return f"---\n{head}---\n\n" + "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _counts(column: pl.Series) -> dict[str | None, int]:
+def _counts(column: pl.Series) -> dict[str, int]:
     counts = column.value_counts(name="rows")
     return dict(counts.sort("rows", column.name, descending=[True, False]).iter_rows())
 
@@ -67,7 +76,7 @@ def _counts(column: pl.Series) -> dict[str | None, int]:
 def _metadata(
     manifest: Mapping[str, Any],
     data: pl.DataFrame,
-    licenses: Mapping[str | None, int],
+    licenses: Mapping[str, int],
     values: int,
     stored: int,
 ) -> dict[str, Any]:
@@ -75,7 +84,7 @@ def _metadata(
     split = {"name": "train", "num_bytes": values, "num_examples": len(data)}
     return {
         "pretty_name": manifest["name"],
-        "license": _license(licenses),
+        **_license(licenses),
         "task_categories": ["text-generation"],
         "size_categories": [next((s for n, s in _SIZES if len(data) < n), "n>1T")],
         "tags": ["curate", *(["synthetic"] if synthetic else [])],
@@ -95,12 +104,24 @@ def _metadata(
     }
 
 
-def _license(licenses: Mapping[str | None, int]) -> str:
-    """The Hub's tag: the licence that all rows share, `unknown` where none has one."""
-    if set(licenses) == {None}:
-        return "unknown"
+def _license(licenses: Mapping[str, int]) -> dict[str, str]:
+    """What the Hub reads: the licence that all rows share, `unknown` where none has one.
+
+    Anything else is `other` with a name (the Hub takes small letters, digits, points and hyphens)
+    and the text `license_details`. There is no `license_link`: it would have to lead to the text of
+    a licence, and several have none in common.
+    """
     (first, *others) = licenses
-    return first if first and not others and _LICENSE_TAG.match(first) else "other"
+    if not others and _LICENSE_TAG.match(first):
+        return {"license": first}
+    shown = [f"{one_line(name)} ({rows:,} rows)" for name, rows in licenses.items()]
+    rest = [f"and {len(shown) - _LICENSES} others"] if len(shown) > _LICENSES else []
+    slug = "-".join(re.findall(r"[a-z0-9.]+", first.lower()))[:_LICENSE_NAME].strip(".-")
+    return {
+        "license": "other",
+        "license_name": "several-licenses" if others else slug or "other",
+        "license_details": ", ".join([*shown[:_LICENSES], *rest]),
+    }
 
 
 def _summary(manifest: Mapping[str, Any]) -> str:
@@ -129,6 +150,23 @@ def _stages(manifest: Mapping[str, Any]) -> str:
     return "## What each stage did\n\n" + _table(("stage", "does", "in", "out", "why"), rows)
 
 
+def _policy(manifest: Mapping[str, Any]) -> str:
+    found = certificates(manifest)
+    if not found:
+        return ""
+    tables = [
+        f"Of the stage {markdown(certificate.stage)}:\n\n"
+        + _table(HEAD, [cells(each) for each in certificate.clauses])
+        for certificate in found
+    ]
+    return (
+        "## Policy\n\nWhat was asked of the rows taken, and what came of it. A clause is binding "
+        "where not one row less, or more, would do; otherwise the rows to its nearest bound are "
+        "given, below 0 where it is missed. Available are the rows that it could have taken.\n\n"
+        + "\n\n".join(tables)
+    )
+
+
 def _sources(manifest: Mapping[str, Any]) -> str:
     rows = []
     for name, source in manifest["sources"].items():
@@ -141,9 +179,12 @@ def _sources(manifest: Mapping[str, Any]) -> str:
     return "## Sources\n\n" + _table(head, rows)
 
 
-def _rights(licenses: Mapping[str | None, int]) -> str:
-    rows = [(name or "unknown", count) for name, count in licenses.items()]
-    return "Licences of the kept rows:\n\n" + _table(("license", "rows"), rows)
+def _rights(licenses: Mapping[str, int]) -> str:
+    return (
+        "The licence of this version is the set of its rows' licences; each row carries its own in "
+        "`license`. `a AND b` says that both hold:\n\n"
+        + _table(("license", "rows"), licenses.items())
+    )
 
 
 def _shares(manifest: Mapping[str, Any]) -> str:
@@ -221,6 +262,8 @@ def _limits(manifest: Mapping[str, Any]) -> str:
     if unknown:
         known.append(f"The origin of {unknown:,} kept rows is unknown.")
     known.append("Origins, generators and licences are as the recipe and the sources state them.")
+    if manifest["books"]["created"]:
+        known.append("Those of created rows follow from what their stage and their parents say.")
     return "## Known limits\n\n" + "\n".join(f"- {markdown(sentence)}" for sentence in known)
 
 

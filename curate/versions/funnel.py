@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from curate.versions.policy import certificates, relaxed
 from curate.versions.text import one_line
 
 
@@ -126,6 +127,8 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
                 found.append(f"Source {name}: {fact.replace('_', ' ')} in {count:,} rows.")
     for stage in manifest["stages"]:
         found += _warnings_of(stage)
+    for certificate in certificates(manifest):
+        found += relaxed(certificate)
     return found
 
 

@@ -47,10 +47,14 @@ def test_a_value_that_is_none_fails_its_row_and_names_it(bench, mode, said):
             },
             "untouched",
         ),
+        ({"fuse": "toys.ration", "with": {"bad": "clause"}}, "holds dict, not Clause"),
+        ({"fuse": "toys.ration", "with": {"bad": "number"}}, "no integers"),
+        ({"fuse": "toys.ration", "with": {"bad": "slack"}}, "contradicts itself"),
         ({"expand": "toys.double", "with": {"bad": "stranger"}}, "fff"),
         ({"expand": "toys.double", "with": {"bad": "nothing"}}, "messages or an error"),
         ({"expand": "toys.double", "with": {"bad": "column"}}, "never"),
         ({"expand": "toys.double", "with": {"bad": "id"}}, "framework's: ['id']"),
+        ({"expand": "toys.double", "with": {"bad": "origin"}}, "the origin 'machine'"),
     ],
 )
 def test_bad_decisions_and_children_are_named(bench, stage, said):

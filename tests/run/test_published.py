@@ -104,6 +104,7 @@ def test_the_manifest_holds_shares_before_and_after(bench):
     top = {"filter": "core.sample", "with": {"count": 4}}
     manifest = bench.manifest(bench.run(top, source={"origin": "human"}))
     assert manifest["shares"]["origin"] == {"before": {"human": 20}, "after": {"human": 4}}
+    assert manifest["licenses"] == {"unknown": 4}
 
 
 def test_nothing_kept_is_refused(bench):

@@ -11,6 +11,7 @@ import xxhash
 from curate.api import (
     POOL,
     Child,
+    Clause,
     Condition,
     Decisions,
     Depends,
@@ -21,6 +22,7 @@ from curate.api import (
     Neutral,
     Output,
     Params,
+    PolicyError,
     Reads,
     Reference,
     ScoreStage,
@@ -199,7 +201,9 @@ class ExpandParams(Params):
     fail_on: str | None = None
     raise_on: str | None = None
     children: int = 1
-    bad: Literal["", "stranger", "nothing", "column", "id", "unsaid"] = ""
+    generator: str | None = None
+    license: str | None = None
+    bad: Literal["", "stranger", "nothing", "column", "id", "unsaid", "origin"] = ""
 
 
 class Double(ExpandStage):
@@ -232,7 +236,9 @@ class Double(ExpandStage):
                         {"role": "assistant", "content": response},
                     ][: 1 if self.params.bad == "unsaid" else 2],
                     replaces=self.params.in_place,
-                    origin="synthetic",
+                    origin="machine" if self.params.bad == "origin" else "synthetic",
+                    generator=self.params.generator,
+                    license=self.params.license,
                     columns={"column": {"never": 1}, "id": {"id": "0" * 32}}.get(
                         self.params.bad, {}
                     ),
@@ -341,7 +347,68 @@ class Pick(FuseStage):
         return Decisions(pl.concat(parts), facts={"tables": len(tables)})
 
 
+class RationParams(Params):
+    origin: str = "human"
+    least: int = 0
+    most: int = 1000
+    by: Annotated[str | None, Reads("number", nulls=True)] = None
+    strict: Annotated[str | None, Reads("number")] = None
+    blind: bool = False
+    relax: bool = False
+    bad: Literal["", "clause", "number", "slack"] = ""
+
+
+class Ration(FuseStage):
+    """Takes so many rows of an origin, the first by id, and all others; certifies it."""
+
+    name = "toys.ration"
+    version = 1
+    Params = RationParams
+    reads = ("origin",)
+    reasons: ClassVar = {"over": "its origin has enough rows"}
+
+    def foresees(self):
+        return None if self.params.blind else self.inputs()
+
+    def foresee(self, tables, *, exact):
+        counts = {
+            name: int((rows["origin"] == self.params.origin).sum()) for name, rows in tables.items()
+        }
+        if sum(counts.values()) < self.params.least and not self.params.relax:
+            raise PolicyError(
+                f"{self.params.least} rows are asked for, there are {counts}, exact: {exact}",
+                "Ask for fewer.",
+            )
+
+    def fuse(self, tables, ctx):
+        rows = pl.concat([table.select("id", "origin") for table in tables.values()])
+        mine = pl.col("origin") == self.params.origin
+        rank = pl.when(mine).then(pl.col("id")).rank("ordinal")
+        decided = rows.select(
+            "id",
+            keep=~mine | (rank <= self.params.most),
+            reason=pl.when(mine & (rank > self.params.most)).then(pl.lit("over")),
+        )
+        there = int((rows["origin"] == self.params.origin).sum())
+        taken = min(there, self.params.most)
+        if taken < self.params.least and not self.params.relax:
+            raise PolicyError(f"{self.params.least} rows are asked for, {taken} came")
+        state = "relaxed" if taken < self.params.least else "slack"
+        if self.params.bad == "clause":
+            return Decisions(decided, certificate=({"name": "mine"},))
+        clause = Clause(
+            name=f"shares.origin.{self.params.origin}",
+            asked=f">= {self.params.least} rows",
+            rows=np.int64(taken) if self.params.bad == "number" else taken,
+            of=int(decided["keep"].sum()),
+            state="binding" if taken == self.params.least else state,
+            slack=-1 if self.params.bad == "slack" else taken - self.params.least,
+            available=there,
+        )
+        return Decisions(decided, certificate=(clause,))
+
+
 @hookimpl
 def register_stages(register):
-    for stage in (Count, Spread, Vector, Fits, Like, Double, Pairs, Odd, Nosy, Pick):
+    for stage in (Count, Spread, Vector, Fits, Like, Double, Pairs, Odd, Nosy, Pick, Ration):
         register(stage)

@@ -1,6 +1,7 @@
 import json
 import re
 
+import polars as pl
 import pytest
 import yaml
 
@@ -58,6 +59,7 @@ def test_synthetic_rows_are_tagged(make_outcome, origin, tagged):
 
 def test_a_licence_is_only_claimed_where_all_rows_share_it(make_outcome):
     assert card(make_outcome(license=None))[0]["license"] == "unknown"
+    assert not card(make_outcome())[0].keys() & {"license_name", "license_details"}
     outcome = make_outcome()
     mixed = outcome.data.with_columns(license=outcome.data["license"].scatter([1], ["mit"]))
     for data in (mixed, mixed.with_columns(license=mixed["license"].scatter([1], [None]))):
@@ -67,11 +69,31 @@ def test_a_licence_is_only_claimed_where_all_rows_share_it(make_outcome):
             values=1,
             stored=1,
         )
-        assert "license: other" in text
+        head = yaml.safe_load(text.split("---\n")[1])
+        other = data["license"][1] or "unknown"
+        assert head["license"] == "other"
+        assert head["license_name"] == "several-licenses"
+        assert head["license_details"] == f"cc-by-4.0 (2 rows), {other} (1 rows)"
+        assert "license_link" not in head
         assert "| cc-by-4.0 | 2 |" in text
+        assert f"| {other} | 1 |" in text
     head, body = card(make_outcome(license="My own licence: ask me"))
     assert head["license"] == "other"
+    assert head["license_name"] == "my-own-licence-ask-me"
+    assert head["license_details"] == "My own licence: ask me (3 rows)"
     assert "| My own licence: ask me | 3 |" in body
+
+
+def test_the_metadata_name_the_most_frequent_of_many_licences(make_outcome):
+    outcome = make_outcome([str(n) for n in range(30)])
+    names = ["a", *(f"own {n:02}" for n in range(1, 30))]
+    data = outcome.data.with_columns(license=pl.Series(names))
+    manifest = {"name": "t", "version": "v1", "digest": "", "parent": None, **outcome.manifest}
+    text = render(manifest, data, values=1, stored=1)
+    details = yaml.safe_load(text.split("---\n")[1])["license_details"]
+    assert details.startswith("a (1 rows), own 01 (1 rows), ")
+    assert details.endswith("own 19 (1 rows), and 10 others")
+    assert "| own 29 | 1 |" in text
 
 
 def test_what_data_and_recipes_say_stays_text(make_outcome):
@@ -79,6 +101,8 @@ def test_what_data_and_recipes_say_stays_text(make_outcome):
     sources = {HOSTILE: outcome.manifest["sources"]["mine"] | {"license": HOSTILE}}
     head, body = card(outcome, sources=sources)
     assert head["license"] == "other"
+    assert re.fullmatch(r"[a-z0-9.-]+", head["license_name"])
+    assert "\x1b" not in head["license_details"]
     assert "\x1b" not in body
     assert "\u202e" not in body
     outside = re.sub(r"^(`{3,})[a-z]*\n.*?^\1$", "", body, flags=re.DOTALL | re.MULTILINE)

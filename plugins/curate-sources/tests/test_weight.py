@@ -92,7 +92,7 @@ def test_shares_longhand():
         "gpt": 0.6 * 10 / 3,
         "mixed": 0.4 * 10 / 7,
     }
-    assert by_group(POOL, shares={"human": 1, "gpt": 0, "mixed": 0}) == {
+    assert by_group(POOL, shares={"human": "100%", "gpt": 0, "mixed": 0}) == {
         "human": 10 / 6,
         "gpt": 0,
         "mixed": 0,
@@ -114,7 +114,7 @@ def test_a_cap_gives_to_the_others_what_it_cuts_off():
 
 def test_rows_without_a_value_are_a_group_together_with_those_called_unknown():
     pool = [None, "unknown", "a", "a", "a", None]
-    assert by_group(pool, shares={"unknown": 1, "a": 0}) == {"unknown": 2.0, "a": 0.0}
+    assert by_group(pool, shares={"unknown": "100%", "a": 0}) == {"unknown": 2.0, "a": 0.0}
     with pytest.raises(CurateError, match="3 rows have no origin"):
         weigh(pool, temperature=2, unknown="error")
     assert weigh(["a", "b"], temperature=2, unknown="error") == [1, 1]
@@ -192,9 +192,12 @@ def test_the_cap_keeps_proportions_below_it(pool, cap):
         ({"temperature": math.inf}, "finite"),
         ({"weights": {"a": -1}}, "greater than or equal to 0"),
         ({"weights": {}}, "at least 1"),
-        ({"shares": {"a": 60}}, '60 is no share: write "60%" for 60 of a hundred'),
+        ({"shares": {"a": 60}}, "'60' could be 60 rows or a share, 60%"),
+        ({"shares": {"a": 1}}, "'1' could be 1 row or a share, 100%"),
+        ({"shares": {"a": "64 rows"}}, "'64 rows' is a number of rows: write a share"),
         ({"shares": {"a": 0.7, "b": "40%"}}, "the shares sum to 1.1, which is more than 1"),
-        ({"shares": {"a": "x%"}}, "Decimal"),
+        ({"shares": {"a": "x%"}}, "'x%' is no amount"),
+        ({"shares": {"a": "120%"}}, "above 1"),
         ({"temperature": 2, "cap": 0.5}, "greater than or equal to 1"),
         ({"temperature": 2, "normalize": "none"}, "`normalize: none` is for `weights`"),
         ({"weights": {"a": 2}, "normalize": "none", "cap": 2}, "units of the mean weight"),
@@ -210,7 +213,7 @@ def test_what_the_recipe_alone_shows_to_be_wrong(params, said):
     [
         ({"weights": {"humn": 2}}, "no row has the origin 'humn'", "Did you mean 'human'?"),
         ({"shares": {"x": 0.5}}, "no row has the origin 'x'", "Known: gpt, human, mixed."),
-        ({"shares": {"human": 1}}, "leaves nothing for gpt, mixed", "0 if they are not"),
+        ({"shares": {"human": 1.0}}, "leaves nothing for gpt, mixed", "0 if they are not"),
         (
             {"shares": {"human": 0.5, "gpt": 0.3, "mixed": 0.1}},
             "sum to 0.9, and there is no other group",
@@ -222,7 +225,7 @@ def test_what_the_recipe_alone_shows_to_be_wrong(params, said):
             "above 0",
         ),
         (
-            {"shares": {"mixed": 1, "human": 0, "gpt": 0}, "cap": 4},
+            {"shares": {"mixed": "100%", "human": 0, "gpt": 0}, "cap": 4},
             "`cap: 4` cannot be kept: 1 of 10 rows have a weight above 0, so they weigh 10",
             "Raise it",
         ),

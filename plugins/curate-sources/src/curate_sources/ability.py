@@ -17,14 +17,12 @@ from curate.api import (
     Reference,
     ScoreStage,
 )
+from curate_sources.policy import UNKNOWN
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
-
-UNKNOWN = "unknown"
-"""The ability of rows to which nothing gives one; a row that carries it carries none."""
 
 _PART = "examples"
 _TOLERANCE = 1e-2  # of cosines of vectors in bfloat16: what made its vectors a stage does not know

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from curate.api import Stage, hookimpl
 from curate_sources.ability import AssignAbility
+from curate_sources.mix import Mix
 from curate_sources.weight import Weight
 
 CURATE_API = 1
@@ -14,5 +15,5 @@ CURATE_API = 1
 @hookimpl
 def register_stages(register: Callable[[type[Stage]], None]) -> None:
     """Offer the stages."""
-    register(Weight)
-    register(AssignAbility)
+    for stage in (Mix, Weight, AssignAbility):
+        register(stage)

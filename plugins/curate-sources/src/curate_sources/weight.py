@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import accumulate
 from math import inf
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
@@ -20,36 +20,28 @@ from curate.api import (
     Share,
     nearest,
 )
+from curate_sources.amounts import read_amount
+from curate_sources.policy import UNKNOWN
 
 if TYPE_CHECKING:
     import polars as pl
-
-UNKNOWN = "unknown"
-"""The group of rows without a value, and of those whose value is this word."""
-
 
 _SHOWN = WithJsonSchema(
     {
         "anyOf": [
             {"type": "number", "minimum": 0, "maximum": 1},
-            {"type": "string", "pattern": r"^\d+(\.\d+)? ?%$"},
+            {"type": "string", "pattern": r"^(\d+(\.\d+)?|\.\d+)\s*%?$"},
         ]
     }
 )
 
 
-def _from_percent(value: object) -> object:
-    """A share of `60%` is 0.6; of a bare 60 both readings are named."""
-    if isinstance(value, str) and value.endswith("%"):
-        try:
-            return Decimal(value.removesuffix("%").strip()) / 100
-        except InvalidOperation:
-            return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 1:
-        raise ValueError(
-            f'{value} is no share: write "{value}%" for {value} of a hundred; a share is at most 1'
-        )
-    return value
+def _share(value: object) -> object:
+    """A share as an exact decimal: 0.6 or `60%`, as in a policy."""
+    amount = read_amount(value)
+    if amount.unit == "rows":
+        raise ValueError(f"'{value}' is a number of rows: write a share of the draws, such as 60%")
+    return Decimal(amount.value.numerator) / amount.value.denominator
 
 
 class WeightParams(Params):
@@ -80,7 +72,7 @@ class WeightParams(Params):
         ),
     ] = None
     shares: Annotated[
-        dict[str, Annotated[Share, BeforeValidator(_from_percent), _SHOWN]] | None,
+        dict[str, Annotated[Share, BeforeValidator(_share), _SHOWN]] | None,
         Field(
             min_length=1,
             description='Group: its share of all draws, such as 0.6 or "60%". Groups that are not '

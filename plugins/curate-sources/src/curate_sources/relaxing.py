@@ -1,0 +1,48 @@
+"""A policy that cannot be met, met as nearly as it allows: clauses that may be missed, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from curate_sources.conflicts import feasible
+from curate_sources.program import Conditions, settled, solve
+from curate_sources.rules import Pool, Rule
+
+
+def relax(pool: Pool, rules: Sequence[Rule], order: Sequence[str]) -> dict[str, int] | None:
+    """By how many rows rules have to be missed.
+
+    The first that are named give way first: rules are let go in their order until the others can
+    be met. Then each of those let go is brought back, the last first, to the fewest rows by which
+    it has to be missed.
+
+    Args:
+        pool: The blocks.
+        rules: The rules.
+        order: Names of rules, in the order in which they give way.
+
+    Returns:
+        Rule name > rows by which it is missed, those that need not be left out; None where the
+        rules that may not be missed cannot be met.
+    """
+    by_name = {rule.name: rule for rule in rules}
+    soft: list[str] = []
+    for name in order:
+        if feasible(pool, [rule for rule in rules if rule.name not in soft]) is not None:
+            break
+        soft.append(name)
+    else:
+        if feasible(pool, [rule for rule in rules if rule.name not in soft]) is None:
+            return None
+    allowed: dict[str, int] = {}
+    for name in reversed(soft):
+        # rules let go before this one still are; those after it keep what they were brought to
+        held = [rule for rule in rules if rule.name not in soft or rule.name in allowed]
+        held.append(by_name[name])
+        size = None if "size" in soft else settled(held)
+        conditions = Conditions(pool, held, size=size, eased=allowed, soft=name)
+        found = solve(conditions, conditions.miss())
+        if found is None:
+            return None
+        allowed[name] = int(found[-1])
+    return {name: by for name, by in allowed.items() if by}
