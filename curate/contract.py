@@ -46,11 +46,13 @@ ASKED = "@asked"
 
 
 # What a parameter means: marks on fields of a Params model, `by: Annotated[str, Reads("number")]`.
+# Those that say what a stage reads (Reads, ReadsText, Prefers, Condition) may also stand on fields
+# of Params inside Params, a list of them included; the others stand on a stage's own parameters.
 
 
 @dataclass(frozen=True)
 class Reads:
-    """The parameter names a column that the stage reads.
+    """The parameter names a column that the stage reads, or several: a list, or a mapping's keys.
 
     Args:
         kind: What the column must hold; `any` takes every kind.
@@ -81,7 +83,8 @@ class Condition:
     """The parameter is a row-wise SQL condition like `where:`; the columns it names are read.
 
     The runner evaluates it: a stage receives the boolean column `@<parameter>`, null where the
-    condition is neither true nor false.
+    condition is neither true nor false. Inside other parameters it is named by its whole place,
+    such as `@rules.0.where`.
     """
 
 
@@ -419,13 +422,6 @@ class Stage:
             names[name] = None
         return tuple(names)
 
-    def takes_nulls(self) -> tuple[str, ...]:
-        """Inputs in which the stage itself says what a null means, besides those marked `Reads`.
-
-        In all others `missing:` says it.
-        """
-        return ()
-
     def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:
         """Refuse, before any work, what can be known not to fit together. Loads nothing heavy.
 
@@ -597,17 +593,61 @@ def marker(params: type[Params], name: str, kind: type[Any]) -> Any | None:
     return None
 
 
+@dataclass(frozen=True)
+class Given:
+    """A parameter with its value, at any depth.
+
+    Args:
+        path: Its place in the stage's parameters, such as `("rules", 0, "where")`.
+        value: What the recipe gives, or the default.
+        marks: What the parameter means.
+    """
+
+    path: tuple[str | int, ...]
+    value: Any
+    marks: Sequence[Any]
+
+    @property
+    def name(self) -> str:
+        """Its place with dots."""
+        return ".".join(map(str, self.path))
+
+    def mark(self, kind: type[Any]) -> Any | None:
+        """The marker of class `kind`, or None."""
+        return next((mark for mark in self.marks if isinstance(mark, kind)), None)
+
+    def columns(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """The columns that a value marked `Reads` names, each with its place inside the value."""
+        if isinstance(self.value, str):
+            yield (), self.value
+        elif isinstance(self.value, Mapping):
+            yield from (((name,), name) for name in self.value)
+        else:
+            yield from (((at,), name) for at, name in enumerate(self.value))
+
+
+def given(params: Params, path: tuple[str | int, ...] = ()) -> Iterator[Given]:
+    """All parameters in the order of the fields, each before those inside it."""
+    for name, field_ in type(params).model_fields.items():
+        value, at = getattr(params, name), (*path, name)
+        yield Given(at, value, field_.metadata)
+        inside = enumerate(value) if isinstance(value, list) else [(None, value)]
+        for place, one in inside:
+            if isinstance(one, Params):
+                yield from given(one, at if place is None else (*at, place))
+
+
 def named_columns(params: Params) -> Iterator[str]:
     """The columns that the markers of a Params instance name, in the order of its fields."""
-    for name in type(params).model_fields:
-        value = getattr(params, name)
+    for each in given(params):
+        value = each.value
         if value is None:
             continue
-        if marker(type(params), name, ReadsText):
+        if each.mark(ReadsText):
             yield f"@{value}"
-        elif marker(type(params), name, Reads):
-            yield from value if isinstance(value, list) else (value,)
-        elif marker(type(params), name, Prefers):
+        elif each.mark(Reads):
+            yield from (name for _, name in each.columns())
+        elif each.mark(Prefers):
             yield from columns_of(value)
-        elif marker(type(params), name, Condition):
-            yield f"@{name}"
+        elif each.mark(Condition):
+            yield f"@{each.name}"

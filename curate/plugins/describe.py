@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, get_args, get_origin
 
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
 from curate.contract import (
+    Artifact,
     Auto,
     Condition,
     FilterStage,
@@ -21,6 +22,7 @@ from curate.contract import (
     Prefers,
     Reads,
     ReadsText,
+    Reference,
     ScoreStage,
     Stage,
     marker,
@@ -58,7 +60,7 @@ def describe(registry: Registry, name: str) -> dict[str, Any]:
         "uses_seed": stage.uses_seed,
         "reads": list(stage.reads),
         "services": list(stage.services),
-        "parameters": [_parameter(stage.Params, field) for field in stage.Params.model_fields],
+        "parameters": list(_parameters(stage.Params)),
         "presets": {
             name: {"source": preset.source, "values": dict(preset.values)}
             for name, preset in stage.Params.presets.items()
@@ -88,6 +90,25 @@ def describe_prefix(registry: Registry, prefix: str) -> dict[str, Any]:
     }
 
 
+def _parameters(params: type[Params], before: str = "") -> Iterator[dict[str, Any]]:
+    """All parameters, those inside others with the names of these before theirs."""
+    for name, field in params.model_fields.items():
+        described = _parameter(params, name)
+        yield described | {"name": f"{before}{name}"}
+        for inner in _inside(field.annotation):
+            yield from _parameters(inner, f"{before}{name}.")
+
+
+def _inside(annotation: Any) -> Iterator[type[Params]]:
+    """The parameters that a parameter of some type has inside; tables have their own words."""
+    if isinstance(annotation, type) and issubclass(annotation, Params):
+        if not issubclass(annotation, Reference | Artifact):
+            yield annotation
+    else:
+        for inner in get_args(annotation):
+            yield from _inside(inner)
+
+
 def _parameter(params: type[Params], name: str) -> dict[str, Any]:
     field = params.model_fields[name]
     marks = [text for kind, text in _MEANS.items() if marker(params, name, kind)]
@@ -114,6 +135,8 @@ def _spoken(annotation: Any) -> str:
     words[Decimal] = "number"
     inner = [kind for kind in get_args(annotation) if kind is not type(None)]
     origin = get_origin(annotation)
+    if next(_inside(annotation), None) is annotation:
+        return "mapping"
     if origin is None:
         return words.get(annotation) or str(getattr(annotation, "__name__", annotation))
     if hasattr(annotation, "__metadata__"):

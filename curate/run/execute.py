@@ -21,7 +21,7 @@ from curate.contract import (
     Reads,
     Reference,
     ScoreStage,
-    marker,
+    given,
 )
 from curate.errors import CurateError
 from curate.examples import FRAMEWORK
@@ -412,14 +412,12 @@ def strict_columns(step: Step) -> list[str]:
     with nulls, and those that a preference compares with a value.
     """
     params = step.stage.params
-    conditions = (f"@{name}" for name in step.conditions)
-    lenient = {*FRAMEWORK, *conditions, *TEXTS, *step.stage.takes_nulls()}
-    for name in type(params).model_fields:
-        value = getattr(params, name)
-        reads = marker(type(params), name, Reads)
+    lenient = {*FRAMEWORK, *(f"@{name}" for name in step.conditions), *TEXTS}
+    for each in given(params):
+        value, reads = each.value, each.mark(Reads)
         if value is not None and reads is not None and reads.nulls:
-            lenient.update(value if isinstance(value, list) else [value])
-        elif value is not None and marker(type(params), name, Prefers):
+            lenient.update(name for _, name in each.columns())
+        elif value is not None and each.mark(Prefers):
             lenient.update(set(columns_of(value)) - set(numbers_of(value)))
     return [name for name in step.stage.inputs() if name not in lenient]
 

@@ -21,6 +21,7 @@ from curate.contract import (
     Reads,
     Reference,
     Stage,
+    given,
     marker,
 )
 from curate.errors import CurateError, nearest
@@ -97,17 +98,16 @@ class Reader:
 
     def columns(self, params: Params) -> Iterator[str]:
         """Check the columns that parameters name; yields their names."""
-        for name in type(params).model_fields:
-            value, path = getattr(params, name), (*self.path, "with", name)
-            reads = marker(type(params), name, Reads)
+        for each in given(params):
+            value, path = each.value, (*self.path, "with", *each.path)
+            reads = each.mark(Reads)
             if value is None:
                 continue
             if reads:
-                several = value if isinstance(value, list) else None
-                for at, column in enumerate([value] if several is None else several):
+                for place, column in each.columns():
                     yield column
-                    self.column(path if several is None else (*path, at), column, reads.kind)
-            elif marker(type(params), name, Prefers):
+                    self.column((*path, *place), column, reads.kind)
+            elif each.mark(Prefers):
                 for at, term in enumerate(value):
                     accepts = "number" if numbers_of([term]) else "text of a preference"
                     for column in columns_of([term]):
@@ -134,8 +134,15 @@ def with_vector(params: Params, reader: Reader, verb: str) -> Params | None:
         The parameters, or None if no column or several could be meant.
     """
     for name in type(params).model_fields:
+        value = getattr(params, name)
+        if isinstance(value, Params):
+            inner = with_vector(value, reader, verb)
+            if inner is None:
+                return None
+            params = params.model_copy(update={name: inner})
+            continue
         reads = marker(type(params), name, Reads)
-        if reads is None or reads.kind != "vector" or getattr(params, name) is not None:
+        if reads is None or reads.kind != "vector" or value is not None:
             continue
         found = reader.table.holding(("vector",))
         if len(found) != 1:
@@ -153,17 +160,16 @@ def with_vector(params: Params, reader: Reader, verb: str) -> Params | None:
 
 
 def conditions(params: Params, reader: Reader) -> dict[str, Where]:
-    """Parse and check the conditions among parameters, by parameter."""
+    """Parse and check the conditions among parameters, by parameter, at any depth."""
     found = {}
-    for name in type(params).model_fields:
-        text = getattr(params, name)
-        if text is None or not marker(type(params), name, Condition):
+    for each in given(params):
+        if each.value is None or not each.mark(Condition):
             continue
-        path = (*reader.path, "with", name)
-        where = reader.problems.condition(path, text)
+        path = (*reader.path, "with", *each.path)
+        where = reader.problems.condition(path, each.value)
         if where is not None:
             reader.where(path, where)
-            found[name] = where
+            found[each.name] = where
     return found
 
 
@@ -235,24 +241,8 @@ def make(kind: type[Stage], params: Params, id: str) -> Made:
 
 
 def check_inputs(made: Made, named: set[str], reader: Reader, verb: str) -> None:
-    """Check the columns that a stage reads without a marked parameter that names them."""
-    own = {*TEXTS, *(f"@{name}" for name in type(made.stage.params).model_fields)}
-    shown = reader.problems.document.shown_at((*reader.path, "with"))
+    """Check the columns that a stage reads without a parameter that names them."""
+    own = {*TEXTS, *(f"@{each.name}" for each in given(made.stage.params))}
     for name in made.inputs:
         if name not in named and name not in own:
-            inside = _written(name, shown)
-            place = (verb,) if inside is None else ("with", *inside)
-            reader.column((*reader.path, *place), name, "any")
-
-
-def _written(name: str, value: Any) -> KeyPath | None:
-    """Where a name is written inside parameters, as a key or a value; None: nowhere."""
-    items = value.items() if isinstance(value, Mapping) else enumerate(value)
-    for key, inner in items:
-        if name in (key, inner):
-            return (key,)
-        if isinstance(inner, Mapping | list):
-            further = _written(name, inner)
-            if further is not None:
-                return (key, *further)
-    return None
+            reader.column((*reader.path, verb), name, "any")

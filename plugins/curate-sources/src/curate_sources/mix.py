@@ -48,12 +48,8 @@ class Mix(FuseStage):
     }
 
     def inputs(self) -> tuple[str, ...]:
-        """The columns of the policy, and those that order rows."""
+        """The columns that order rows, and those of the policy, `source` and `license` among them."""
         return tuple(dict.fromkeys([*super().inputs(), *self.params.columns]))
-
-    def takes_nulls(self) -> tuple[str, ...]:
-        """Rows without a value are `unknown`."""
-        return self.params.columns
 
     def foresees(self) -> tuple[str, ...]:
         """The columns of the policy."""

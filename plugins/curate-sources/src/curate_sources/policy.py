@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from curate.api import Params, nearest
+from curate.api import Params, Reads, nearest
 from curate_sources.amounts import read_amount, read_bounds
 from curate_sources.ordering import OrderParams
 from curate_sources.rules import PARTS, Rule
@@ -121,10 +121,14 @@ class Limit(Params):
     """Bounds on the rows that have certain values."""
 
     where: Annotated[
-        dict[str, Values], Field(description="Column > value (or list of values); all must hold.")
+        dict[str, Values],
+        Reads("any", nulls=True),
+        Field(description="Column > value (or list of values); all must hold."),
     ] = Field(default_factory=dict)
     per: Annotated[
-        str | None, Field(description="Column for each value of which the limit holds by itself.")
+        str | None,
+        Reads("any", nulls=True),
+        Field(description="Column for each value of which the limit holds by itself."),
     ] = None
     min: Annotated[AmountText | None, Field(description="At least so much.")] = None
     max: Annotated[AmountText | None, Field(description="At most so much.")] = None
@@ -172,6 +176,7 @@ class MixParams(OrderParams):
     ] = None
     shares: Annotated[
         dict[str, Annotated[dict[str, BoundsText], AfterValidator(_no_more_than_all)]],
+        Reads("any", nulls=True),
         Field(
             description="Column > value > what part of the mix may have it: `>= 0.6`, `<= 40%`, "
             "`0.15..0.25`, `<= 64 rows`, `0.3` (exactly), `all`. Rows without a value are "

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from curate.api import Stage, hookimpl
+from curate_sources.ability import AssignAbility
 from curate_sources.growth import Growth
 from curate_sources.mix import Mix
+from curate_sources.weight import Weight
 
 CURATE_API = 1
 
@@ -14,5 +16,5 @@ CURATE_API = 1
 @hookimpl
 def register_stages(register: Callable[[type[Stage]], None]) -> None:
     """Offer the stages."""
-    register(Mix)
-    register(Growth)
+    for stage in (Mix, Growth, Weight, AssignAbility):
+        register(stage)
