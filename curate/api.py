@@ -34,7 +34,7 @@ from curate.contract import (
     Stage,
     TextChoice,
 )
-from curate.errors import CurateError, PolicyError, nearest
+from curate.errors import CurateError, PolicyError, UsageError, nearest
 from curate.hookspecs import hookimpl
 from curate.host import Apart, Host, OpenVersion, RecipeStage
 from curate.passes import (
@@ -107,6 +107,7 @@ __all__ = [
     "Stage",
     "Template",
     "TextChoice",
+    "UsageError",
     "columns_of",
     "hookimpl",
     "licenses_in",

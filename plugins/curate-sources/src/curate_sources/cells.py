@@ -40,7 +40,7 @@ class Cells:
         return inside
 
     def denied(self, licenses: Licenses | None) -> NDArray[np.bool_]:
-        """The cells whose licence is ruled out; bool [cells]. Unknown ones are, if they drop."""
+        """The cells whose licence is ruled out; bool [cells]. Unknown ones are, unless kept."""
         if licenses is None:
             return np.zeros(len(self.counts), dtype=np.bool_)
         patterns = [pattern.casefold() for pattern in licenses.deny]
@@ -48,7 +48,7 @@ class Cells:
         def denies(license: str) -> bool:
             """Whether one of the licences that hold together is ruled out."""
             return any(
-                licenses.unknown == "drop"
+                licenses.unknown != "keep"
                 if each == UNKNOWN
                 else any(fnmatchcase(each.casefold(), pattern) for pattern in patterns)
                 for each in licenses_in(license)
@@ -95,6 +95,18 @@ class Blocks:
     pool: Pool
     cells: tuple[NDArray[np.int64], ...]
     keys: tuple[str, ...]
+
+    def of(self, cells: Cells) -> NDArray[np.int64]:
+        """The block of each row of the cells."""
+        block = np.empty(len(cells.counts), dtype=np.int64)
+        for at, members in enumerate(self.cells):
+            block[members] = at
+        rows: NDArray[np.int64] = block[cells.of]
+        return rows
+
+    def counted(self, rows: NDArray[np.int64]) -> Counts:
+        """How many of some rows are in each block, by the block of each."""
+        return np.bincount(rows, minlength=len(self.keys)).astype(np.int64)
 
 
 def into_blocks(cells: Cells, rules: Sequence[Rule], licenses: Licenses | None) -> Blocks:

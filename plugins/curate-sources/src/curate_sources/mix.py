@@ -48,7 +48,7 @@ class Mix(FuseStage):
     }
 
     def inputs(self) -> tuple[str, ...]:
-        """The columns that order rows, and those of the policy, `source` and `license` among them."""
+        """The columns that order rows, and those of the policy; `source` is always one."""
         return tuple(dict.fromkeys([*super().inputs(), *self.params.columns]))
 
     def foresees(self) -> tuple[str, ...]:
@@ -228,7 +228,7 @@ class _Problem:
         conditions = Conditions(pool, rules, size=size, eased=relaxed)
         if self.params.maximize:
             rank = len(place) - 1 - place.astype(np.int64)
-            order = np.argsort(self._blocks(), kind="stable")
+            order = np.argsort(self.blocks.of(self.cells), kind="stable")
             parts = np.split(rank[order], np.cumsum(pool.counts)[:-1])
             return best(conditions, [np.sort(part)[::-1] for part in parts])
         cells = [self.cells.counts[members] for members in self.blocks.cells]
@@ -253,16 +253,6 @@ class _Problem:
                 return int(found.sum())
         raise AssertionError("a policy that can be met has a size")
 
-    def _blocks(self) -> NDArray[np.int64]:
-        """The block of each row."""
-        import numpy as np
-
-        block = np.empty(len(self.cells.counts), dtype=np.int64)
-        for at, members in enumerate(self.blocks.cells):
-            block[members] = at
-        of: NDArray[np.int64] = block[self.cells.of]
-        return of
-
     def denied(self) -> NDArray[np.bool_]:
         """The rows whose licence is ruled out."""
         denied: NDArray[np.bool_] = self.cells.denied(self.params.licenses)[self.cells.of]
@@ -279,7 +269,7 @@ class _Problem:
         import numpy as np
 
         if self.params.maximize:
-            group, wanted = self._blocks(), counts
+            group, wanted = self.blocks.of(self.cells), counts
         else:
             group, wanted = self.cells.of, self._of_cells(counts, seed)
         order = np.lexsort((place, group))

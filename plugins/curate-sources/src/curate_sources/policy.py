@@ -285,12 +285,17 @@ class MixParams(OrderParams):
         return self.model_copy(update={"size": Size(max=self.size.max)})
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns whose values make cells, sorted; `source` always is one."""
-        named = {"source", *self.shares, *(["license"] if self.licenses else [])}
+    def named(self) -> frozenset[str]:
+        """The columns that clauses name."""
+        named = {*self.shares, *(["license"] if self.licenses else [])}
         for limit in self.limits:
             named |= {*limit.where, *([limit.per] if limit.per else [])}
-        return tuple(sorted(named))
+        return frozenset(named)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns whose values make cells, sorted; `source` always is one."""
+        return tuple(sorted(self.named | {"source"}))
 
     def rules(self, values: Mapping[str, Sequence[str]]) -> tuple[Rule, ...]:
         """The rules of the policy, sorted by part and name; the size always is one.

@@ -70,14 +70,38 @@ class Pool:
         return self.members[rule.name] if rule.select else np.ones(len(self.counts), dtype=np.bool_)
 
     def available(self, rule: Rule, *, licensed: bool = True) -> int:
-        """The rows that a rule is about.
+        """The rows that a rule is about; that of licences is about those allowed.
 
         Args:
-            rule: Any but that of licences.
+            rule: The rule.
             licensed: Leave out what the licences rule out.
         """
         inside = self.about(rule) & ~self.denied if licensed else self.about(rule)
         return int(self.counts[inside].sum())
+
+
+def bounds_of(
+    pool: Pool, rule: Rule, taken: Counts, *, licensed: bool = True
+) -> tuple[int, int, int | None, int | None]:
+    """What a mix has of the rows that a rule is about, and what the rule asks for.
+
+    Args:
+        pool: The blocks.
+        rule: The rule.
+        taken: Rows taken of each block.
+        licensed: Of a rule that asks for everything: everything that the licences allow.
+
+    Returns:
+        Rows that it is about, all rows, and the bounds in rows (None: there is no such bound). The
+        rule of licences is about those that are allowed, and asks that all are.
+    """
+    size = int(taken.sum())
+    if rule.part == "licenses":
+        return size - int(taken[pool.denied].sum()), size, size, None
+    rows = int(taken[pool.about(rule)].sum())
+    if rule.everything:
+        return rows, size, max(pool.available(rule, licensed=licensed), 1), None
+    return rows, size, *rule.rows(size)
 
 
 def missed(pool: Pool, rules: Iterable[Rule], taken: Counts) -> dict[str, int]:
@@ -89,18 +113,11 @@ def missed(pool: Pool, rules: Iterable[Rule], taken: Counts) -> dict[str, int]:
         taken: Rows taken of each block.
     """
     rules = tuple(rules)
-    size = int(taken.sum())
     licensed = any(rule.part == "licenses" for rule in rules)
     found = {}
     for rule in rules:
-        if rule.part == "licenses":
-            by = int(taken[pool.denied].sum())
-        else:
-            rows = int(taken[pool.about(rule)].sum())
-            low, high = rule.rows(size)
-            if rule.everything:
-                low = max(pool.available(rule, licensed=licensed), 1)
-            by = max((low or 0) - rows, rows - (rows if high is None else high), 0)
+        rows, _, low, high = bounds_of(pool, rule, taken, licensed=licensed)
+        by = max((low or 0) - rows, rows - (rows if high is None else high), 0)
         if by:
             found[rule.name] = by
     return found
