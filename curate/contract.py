@@ -369,7 +369,7 @@ class Context:
         service: Finds a service by name, such as `service("forward")`.
         count: Adds to a number of the stage in the manifest, such as `count("pass.rows", 64)`.
         preview: Only the first rows of each source are there: numbers of rows that a recipe asks
-            for are capped at what there is, and the stage's notes say so.
+            for are taken for the most, and the stage says what is missed.
     """
 
     seed: int

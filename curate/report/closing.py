@@ -187,7 +187,14 @@ def _percent(part: int, whole: int) -> str:
 def _clauses(certificate: Certificate, console: Console) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
     for name in HEAD:
-        table.add_column(name, justify="right" if name in ("achieved", "available") else "left")
+        # long names fold: a clause that cannot be read certifies nothing
+        right, folds = name in ("achieved", "available"), name in ("clause", "asked")
+        table.add_column(
+            name,
+            justify="right" if right else "left",
+            no_wrap=not folds,
+            overflow="fold",
+        )
     styles = {"relaxed": "yellow", "binding": "green", "slack": "none"}
     for clause in certificate.clauses:
         row = [_data(cell, console) for cell in cells(clause)]

@@ -36,9 +36,13 @@ def cells(clause: Clause) -> tuple[str, str, str, str, str]:
         clause.name,
         clause.asked,
         achieved(clause),
-        clause.state if clause.state == "binding" else f"{clause.state}, {clause.slack:,} rows",
+        clause.state if clause.state == "binding" else f"{clause.state}, {_rows(clause.slack)}",
         "" if clause.available is None else f"{clause.available:,}",
     )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if abs(count) == 1 else f"{count:,} rows"
 
 
 def achieved(clause: Clause) -> str:

@@ -66,9 +66,11 @@ def test_scores_before_it_change_nothing(mix, tmp_path):
     assert message.endswith("there are {'toys_count': 20}, exact: True")
 
 
-def test_a_limit_is_foreseen_alike(mix, tmp_path):
-    message = foreseen(mix({"least": 6}, COUNT), tmp_path, limit=5)
-    assert message.endswith("there are {'toys_count': 5}, exact: True")
+def test_a_preview_foresees_nothing(mix, tmp_path):
+    recipe = mix({"least": 6}, COUNT)
+    plan(recipe, limit=5)
+    with pytest.raises(PolicyError, match="6 rows are asked for, 5 came"):
+        run_recipe(recipe, out=tmp_path, limit=5)  # the stage itself says so, not foresight
 
 
 def test_only_rows_inside_where_count(mix, tmp_path):

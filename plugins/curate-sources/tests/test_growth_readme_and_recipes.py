@@ -47,24 +47,6 @@ def test_recipes_pass_check_and_run(place, name):
             assert found[ability] == int(pace.split()[-1])
 
 
-def test_the_recipe_of_the_readme(place):
-    (step,) = yaml.safe_load(blocks("yaml")[0])["pipeline"]
-    sources = {
-        name: {"path": f"data/demo_{name}.jsonl", "origin": "human"} for name in ("human", "gpt4")
-    }
-    version = curate.run({"name": "shown", "sources": sources, "pipeline": [step]})
-    assert version.manifest["books"]["kept"] == 90
-
-
-def test_the_command_of_the_readme(place):
-    header = blocks("csv")[0].splitlines()[0]
-    lines = [f"writing,{n},{75 - 45 / n**0.5}" for n in (1, 4, 16, 64, 256, 1000)]
-    (place / "curves.csv").write_text("\n".join([header, *lines]))
-    (command,) = blocks("sh")
-    assert call(command.split()[1:]) == 0
-    assert (place / "curves.png").stat().st_size > 5_000
-
-
 def test_every_parameter_is_in_the_tables():
     rows = re.findall(r"^\| ([^|]+) \|(.*)\|", SECTION, flags=re.MULTILINE)
     named = {name: rest for cell, rest in rows for name in re.findall(r"`(\w+)`", cell)}

@@ -1,6 +1,7 @@
 """What the plugin's README says is run, from top to bottom in one folder with the demo data.
 
 A yaml block is a recipe with a `name`; it is kept in NAME.yaml, as the README says, and checked.
+The csv block is kept in curves.csv.
 Lines of sh blocks that begin with `curate` are run, python blocks are executed.
 """
 
@@ -20,7 +21,7 @@ from curate_sources.weight import Weight, WeightParams
 HERE = Path(__file__).parents[1]
 ROOT = HERE.parents[1]
 README = (HERE / "README.md").read_text()
-BLOCKS = re.findall(r"^```(yaml|sh|python)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(r"^```(yaml|csv|sh|python)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,8 @@ def folder(tmp_path_factory):
                 path = Path(f"{yaml.safe_load(block)['name']}.yaml")
                 path.write_text(block)
                 curate.check(path)
+            elif language == "csv":
+                Path("curves.csv").write_text(block)
             elif language == "sh":
                 for line in block.splitlines():
                     if line.startswith("curate "):
@@ -57,7 +60,7 @@ def test_every_recipe_was_run(folder):
     made, _ = folder
     recipes = sorted(path.stem for path in made.glob("*.yaml"))
     assert recipes == sorted(path.name for path in (made / "curated").iterdir())
-    assert {"weighted", "labelled"} <= set(recipes)
+    assert recipes == ["grown", "labelled", "mixed", "weighted"]
 
 
 def test_the_weights_reach_the_trainer(folder):

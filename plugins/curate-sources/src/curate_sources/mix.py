@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from curate_sources.rules import Counts, Rule
 
 
+PREVIEWED = Relax(relax=["size", "limits", "shares"])
+"""What gives way in a preview, which sees the first rows of each source only."""
+
+
 class Mix(FuseStage):
     """Take the rows that meet a policy, spread over what it leaves open, and certify each clause.
 
@@ -77,7 +81,9 @@ class Mix(FuseStage):
         from curate_sources.certificate import certify
         from curate_sources.ordering import placed, unranked
 
-        params = self.params.capped() if ctx.preview else self.params
+        params = self.params
+        if ctx.preview and params.on_infeasible == "error":
+            params = params.model_copy(update={"on_infeasible": PREVIEWED})
         rows = pl.concat(list(tables.values())).sort("id")
         unknown = unranked(rows, params)
         self._check_ranked(rows, unknown)
@@ -110,7 +116,7 @@ class Mix(FuseStage):
                 "empty": problem.empty(),
                 "taken": problem.taken_by_source(taken),
             },
-            notes=problem.notes(relaxed, unique=unique, capped=params is not self.params),
+            notes=problem.notes(relaxed, unique=unique),
             certificate=certificate,
         )
 
@@ -351,11 +357,11 @@ class _Problem:
             if rule.select and not pool.available(rule, licensed=False)
         ]
 
-    def notes(self, relaxed: Mapping[str, int], *, unique: bool, capped: bool) -> tuple[str, ...]:
+    def notes(self, relaxed: Mapping[str, int], *, unique: bool) -> tuple[str, ...]:
         """What stands in the stage's line."""
-        if capped:
-            return (*self.notes(relaxed, unique=unique, capped=False), "size capped: a preview")
-        said = [f"{name} missed by {by:,} rows" for name, by in relaxed.items()]
+        said = [f"{name} relaxed by {by:,} rows" for name, by in relaxed.items()]
+        if len(said) > 1:
+            said = [f"{len(said)} clauses relaxed"]
         said += [f"no rows for {name}" for name in self.empty()]
         if not unique:
             said.append("another mix is as good")

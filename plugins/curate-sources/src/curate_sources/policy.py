@@ -278,12 +278,6 @@ class MixParams(OrderParams):
                     f"{nearest(name, known)}"
                 )
 
-    def capped(self) -> MixParams:
-        """The same with a size that may be missed from above, for pools of first rows only."""
-        if self.size is None or self.size.min == 1:
-            return self
-        return self.model_copy(update={"size": Size(max=self.size.max)})
-
     @property
     def named(self) -> frozenset[str]:
         """The columns that clauses name."""
