@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from curate.versions.policy import certificates, relaxed
+from curate.versions.policy import certificates, empty, relaxed
 from curate.versions.text import one_line
 
 
@@ -129,6 +129,7 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         found += _warnings_of(stage)
     for certificate in certificates(manifest):
         found += relaxed(certificate)
+        found += empty(certificate)
     return found
 
 

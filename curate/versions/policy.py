@@ -59,3 +59,13 @@ def relaxed(certificate: Certificate) -> list[str]:
         for clause in certificate.clauses
         if clause.state == "relaxed"
     ]
+
+
+def empty(certificate: Certificate) -> list[str]:
+    """A sentence for each clause about rows of which there were none: it was met, by nothing."""
+    return [
+        f"Stage {certificate.stage}: the clause {clause.name} ({clause.asked}) is about rows of "
+        "which there are none."
+        for clause in certificate.clauses
+        if clause.available == 0 and clause.state != "relaxed"
+    ]

@@ -113,7 +113,6 @@ class Mix(FuseStage):
                 "blocks": len(problem.blocks.keys),
                 "unique": unique,
                 "relaxed": dict(sorted(relaxed.items())),
-                "empty": problem.empty(),
                 "taken": problem.taken_by_source(taken),
             },
             notes=problem.notes(relaxed, unique=unique),
@@ -348,21 +347,11 @@ class _Problem:
             counts[source] = counts.get(source, 0) + int(rows)
         return counts
 
-    def empty(self) -> list[str]:
-        """Clauses about rows of which there are none, and which are met all the same."""
-        pool = self.blocks.pool
-        return [
-            rule.name
-            for rule in self.rules
-            if rule.select and not pool.available(rule, licensed=False)
-        ]
-
     def notes(self, relaxed: Mapping[str, int], *, unique: bool) -> tuple[str, ...]:
         """What stands in the stage's line."""
         said = [f"{name} relaxed by {by:,} rows" for name, by in relaxed.items()]
         if len(said) > 1:
             said = [f"{len(said)} clauses relaxed"]
-        said += [f"no rows for {name}" for name in self.empty()]
         if not unique:
             said.append("another mix is as good")
         return tuple(said)
