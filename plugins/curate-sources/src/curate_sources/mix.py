@@ -248,10 +248,9 @@ class _Problem:
         if exact is not None and "size" not in relaxed:
             return exact
         (asked,) = (rule for rule in self.rules if rule.part == "size")
-        others = [rule for rule in self.rules if rule.part != "size"]
         for rules, sign in (([Rule("up to", "", "size", None, asked.high)], -1), ([], 1)):
             # beyond what is asked for only where that is relaxed, and then by the least
-            conditions = Conditions(self.blocks.pool, [*others, *rules], eased=relaxed)
+            conditions = Conditions(self.blocks.pool, [*self.rules, *rules], eased=relaxed)
             found = solve(conditions, conditions.objective(sign=sign))
             if found is not None:
                 return int(found.sum())

@@ -52,6 +52,11 @@ def _values(value: object) -> object:
     return [_plain(each) for each in value] if isinstance(value, list) else [_plain(value)]
 
 
+def _set(values: list[str]) -> list[str]:
+    """In one order, each once: in which they are written must change no name and no tie."""
+    return sorted(set(values))
+
+
 _NUMBER_TOO = WithJsonSchema({"type": ["string", "number"]})
 BoundsText = Annotated[str, BeforeValidator(_bounds), _NUMBER_TOO]
 """`>= 0.6`, `15%..25%`, `<= 64 rows`, `0.6`, `all`; see `curate_sources.amounts`."""
@@ -61,6 +66,7 @@ Values = Annotated[
     list[str],
     Field(min_length=1),
     BeforeValidator(_values),
+    AfterValidator(_set),
     WithJsonSchema({"type": ["string", "array", "number", "boolean"]}),
 ]
 """A value, or several any of which will do."""
