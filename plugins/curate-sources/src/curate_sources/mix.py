@@ -17,7 +17,7 @@ from curate.api import (
     nearest,
     preferred_columns,
 )
-from curate_sources.policy import UNKNOWN, MixParams, Relax, relaxable
+from curate_sources.policy import UNKNOWN, MixParams, Relax
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,7 +200,7 @@ class _Problem:
         if not isinstance(choice, Relax):
             self.refuse(at_most=False)
             raise AssertionError("a policy that cannot be met has a conflict")
-        known = relaxable(rules)
+        known = self.params.relaxable(rules)
         order = dict.fromkeys(name for each in choice.relax for name in known.get(each, ()))
         found = relax(pool, rules, tuple(order))
         if found is None:

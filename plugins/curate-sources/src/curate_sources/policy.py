@@ -268,16 +268,31 @@ class MixParams(OrderParams):
                         )
 
     def _check_relaxed(self, names: Sequence[str]) -> None:
-        known = list(relaxable(self.rules({})))
-        known += [f"limits.{limit.name}" for limit in self.limits if limit.per]
-        if any(limit.per for limit in self.limits):
-            known.append("limits")
+        known = list(self.relaxable(self.rules({})))
+        per = tuple(f"limits.{limit.name}." for limit in self.limits if limit.per)
         for name in names:
-            if name not in known:
+            if name not in known and not name.startswith(per):  # which values there are shows later
                 raise ValueError(
                     f"`relax` names '{name}', which the policy does not have; "
                     f"{nearest(name, known)}"
                 )
+
+    def relaxable(self, rules: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
+        """What `relax` may name > the rules that it means: parts, columns, limits, single rules.
+
+        Args:
+            rules: Of this policy, for some pool.
+        """
+        limits = [f"limits.{limit.name}" for limit in self.limits]
+        found: dict[str, list[str]] = {name: [] for name in ["limits"] * bool(limits) + limits}
+        for rule in rules:
+            names = {rule.name, rule.part}
+            if rule.part == "shares":
+                names.add(f"shares.{rule.select[0][0]}")
+            names.update(name for name in limits if rule.name.startswith(f"{name}."))
+            for name in names:
+                found.setdefault(name, []).append(rule.name)
+        return {name: tuple(meant) for name, meant in found.items()}
 
     def capped(self) -> MixParams:
         """The same with a size that may be missed from above, for pools of first rows only."""
@@ -362,15 +377,3 @@ def _limit(limit: Limit, name: str, where: Mapping[str, frozenset[str]]) -> Iter
         False,
         select,
     )
-
-
-def relaxable(rules: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
-    """What `relax` may name > the rules that it means: parts, columns and single clauses."""
-    found: dict[str, list[str]] = {}
-    for rule in rules:
-        names = {rule.name, rule.part}
-        if rule.part == "shares":
-            names.add(f"shares.{rule.select[0][0]}")
-        for name in names:
-            found.setdefault(name, []).append(rule.name)
-    return {name: tuple(names) for name, names in found.items()}
