@@ -17,7 +17,7 @@ from curate.api import (
     nearest,
     preferred_columns,
 )
-from curate_sources.policy import UNKNOWN, MixParams, Relax, relaxable
+from curate_sources.policy import UNKNOWN, MixParams, Relax
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,7 +201,7 @@ class _Problem:
         if not isinstance(choice, Relax):
             self.refuse(at_most=False)
             raise AssertionError("a policy that cannot be met has a conflict")
-        known = relaxable(rules)
+        known = self.params.relaxable(rules)
         order = dict.fromkeys(name for each in choice.relax for name in known.get(each, ()))
         found = relax(pool, rules, tuple(order))
         if found is None:
@@ -249,10 +249,9 @@ class _Problem:
         if exact is not None and "size" not in relaxed:
             return exact
         (asked,) = (rule for rule in self.rules if rule.part == "size")
-        others = [rule for rule in self.rules if rule.part != "size"]
         for rules, sign in (([Rule("up to", "", "size", None, asked.high)], -1), ([], 1)):
             # beyond what is asked for only where that is relaxed, and then by the least
-            conditions = Conditions(self.blocks.pool, [*others, *rules], eased=relaxed)
+            conditions = Conditions(self.blocks.pool, [*self.rules, *rules], eased=relaxed)
             found = solve(conditions, conditions.objective(sign=sign))
             if found is not None:
                 return int(found.sum())

@@ -52,6 +52,11 @@ def _values(value: object) -> object:
     return [_plain(each) for each in value] if isinstance(value, list) else [_plain(value)]
 
 
+def _set(values: list[str]) -> list[str]:
+    """In one order, each once: in which they are written must change no name and no tie."""
+    return sorted(set(values))
+
+
 _NUMBER_TOO = WithJsonSchema({"type": ["string", "number"]})
 BoundsText = Annotated[str, BeforeValidator(_bounds), _NUMBER_TOO]
 """`>= 0.6`, `15%..25%`, `<= 64 rows`, `0.6`, `all`; see `curate_sources.amounts`."""
@@ -61,6 +66,7 @@ Values = Annotated[
     list[str],
     Field(min_length=1),
     BeforeValidator(_values),
+    AfterValidator(_set),
     WithJsonSchema({"type": ["string", "array", "number", "boolean"]}),
 ]
 """A value, or several any of which will do."""
@@ -267,12 +273,10 @@ class MixParams(OrderParams):
                         )
 
     def _check_relaxed(self, names: Sequence[str]) -> None:
-        known = list(relaxable(self.rules({})))
-        known += [f"limits.{limit.name}" for limit in self.limits if limit.per]
-        if any(limit.per for limit in self.limits):
-            known.append("limits")
+        known = list(self.relaxable(self.rules({})))
+        per = tuple(f"limits.{limit.name}." for limit in self.limits if limit.per)
         for name in names:
-            if name not in known:
+            if name not in known and not name.startswith(per):  # which values there are shows later
                 raise ValueError(
                     f"`relax` names '{name}', which the policy does not have; "
                     f"{nearest(name, known)}"
@@ -285,6 +289,23 @@ class MixParams(OrderParams):
         for limit in self.limits:
             named |= {*limit.where, *([limit.per] if limit.per else [])}
         return frozenset(named)
+
+    def relaxable(self, rules: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
+        """What `relax` may name > the rules that it means: parts, columns, limits, single rules.
+
+        Args:
+            rules: Of this policy, for some pool.
+        """
+        limits = [f"limits.{limit.name}" for limit in self.limits]
+        found: dict[str, list[str]] = {name: [] for name in ["limits"] * bool(limits) + limits}
+        for rule in rules:
+            names = {rule.name, rule.part}
+            if rule.part == "shares":
+                names.add(f"shares.{rule.select[0][0]}")
+            names.update(name for name in limits if rule.name.startswith(f"{name}."))
+            for name in names:
+                found.setdefault(name, []).append(rule.name)
+        return {name: tuple(meant) for name, meant in found.items()}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -360,15 +381,3 @@ def _limit(limit: Limit, name: str, where: Mapping[str, frozenset[str]]) -> Iter
         False,
         select,
     )
-
-
-def relaxable(rules: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
-    """What `relax` may name > the rules that it means: parts, columns and single clauses."""
-    found: dict[str, list[str]] = {}
-    for rule in rules:
-        names = {rule.name, rule.part}
-        if rule.part == "shares":
-            names.add(f"shares.{rule.select[0][0]}")
-        for name in names:
-            found.setdefault(name, []).append(rule.name)
-    return {name: tuple(names) for name, names in found.items()}
