@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from curate_sources.saturation import FitParams, fit_curves
+from curate_sources.growth.saturation import FitParams, fit_curves
 
 ROWS = (1, 4, 16, 64, 256, 1000)
 NOISE = 2.0

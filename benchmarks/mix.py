@@ -30,9 +30,9 @@ import polars as pl
 import pyarrow.parquet as pq
 
 import curate
-from curate_sources.mix import _Problem
+from curate_sources.mix.policy import MixParams
+from curate_sources.mix.problem import Problem
 from curate_sources.ordering import placed
-from curate_sources.policy import MixParams
 
 GOAL = 5.0
 """Seconds."""
@@ -193,7 +193,7 @@ def solve(name: str, rows: pl.DataFrame, policy: Mapping[str, Any]) -> float:
     marks = [time.perf_counter()]
     place = placed(rows, params, 1).to_numpy()
     marks.append(time.perf_counter())
-    problem = _Problem.of(rows, params, name)
+    problem = Problem.of(rows, params, name)
     marks.append(time.perf_counter())
     counts, unique = problem.solve(place, problem.relaxed(), 1)
     marks.append(time.perf_counter())

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.api import PolicyError
-from curate_sources.filling import fill
-from curate_sources.growth import GrowthParams
-from curate_sources.paces import Pace
+from curate_sources.growth.filling import fill
+from curate_sources.growth.paces import Pace
+from curate_sources.growth.stage import GrowthParams
 
 PUBLISHED = {
     "ethics": 1_000,

@@ -16,10 +16,10 @@ from scipy.optimize import curve_fit
 import curate
 from curate.api import CurateError
 from curate.commands import call
-from curate_sources.curves import read_curves
-from curate_sources.growth import GrowthParams
-from curate_sources.laws import fit_law
-from curate_sources.saturation import FitParams, fit_curves
+from curate_sources.growth.curves import read_curves
+from curate_sources.growth.laws import fit_law
+from curate_sources.growth.saturation import FitParams, fit_curves
+from curate_sources.growth.stage import GrowthParams
 
 ROWS = (1, 4, 16, 64, 256, 1000)
 
@@ -260,7 +260,7 @@ def test_a_search_that_does_not_converge(monkeypatch):
     def short(*given, options, **named):
         return real(*given, options={**options, "maxiter": 1}, **named)
 
-    monkeypatch.setattr("curate_sources.laws.minimize_scalar", short)
+    monkeypatch.setattr("curate_sources.growth.laws.minimize_scalar", short)
     with pytest.raises(CurateError, match="curve of 'a' does not converge"):
         fit(power(30, 80, 0.6), noise=1)
 

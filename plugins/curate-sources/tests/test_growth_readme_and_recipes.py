@@ -9,8 +9,8 @@ import yaml
 
 import curate
 from curate.commands import call
-from curate_sources.growth import GrowthParams
-from curate_sources.saturation import FitParams
+from curate_sources.growth.saturation import FitParams
+from curate_sources.growth.stage import GrowthParams
 
 HERE = Path(__file__).parents[1]
 ROOT = HERE.parents[1]

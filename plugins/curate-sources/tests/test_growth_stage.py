@@ -12,7 +12,7 @@ from pydantic import ValidationError
 import curate
 from curate.api import Context, CurateError, PolicyError
 from curate.commands import call
-from curate_sources.growth import Growth, GrowthParams
+from curate_sources.growth.stage import Growth, GrowthParams
 
 
 def stage(**params):

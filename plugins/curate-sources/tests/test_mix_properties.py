@@ -25,12 +25,12 @@ from pydantic import ValidationError
 from scipy.optimize import linprog
 
 from curate.api import Context, PolicyError
-from curate_sources.cells import Blocks, Cells, into_blocks, into_cells
-from curate_sources.conflicts import Conflict, find_conflict
-from curate_sources.mix import Mix
-from curate_sources.policy import MixParams
-from curate_sources.program import Conditions
-from curate_sources.spread import GRID, Fill, spread
+from curate_sources.mix.cells import Blocks, Cells, into_blocks, into_cells
+from curate_sources.mix.conflicts import Conflict, find_conflict
+from curate_sources.mix.policy import MixParams
+from curate_sources.mix.program import Conditions
+from curate_sources.mix.spread import GRID, Fill, spread
+from curate_sources.mix.stage import Mix
 
 VALUES: dict[str, tuple[str | None, ...]] = {
     "source": ("a", "b", "c"),
@@ -399,7 +399,7 @@ def _is_certified(case: Case, every: Every, kept: set[str], certificate: Any) ->
         slack = [] if said.low is None else [rows - ceil(said.low * of)]
         slack += [] if said.high is None else [floor(said.high * of) - rows]
         if said.everything:
-            slack = [rows - clause.available]
+            slack = [rows - max(clause.available, 1)]  # none at all is an error
         if said.name == "licenses":
             slack = [rows - size]
         assert clause.slack == min(slack)

@@ -17,7 +17,7 @@ from curate.api import (
     Reference,
     ScoreStage,
 )
-from curate_sources.policy import UNKNOWN
+from curate_sources.mix.policy import UNKNOWN
 
 if TYPE_CHECKING:
     import numpy as np

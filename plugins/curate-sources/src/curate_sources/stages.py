@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from curate.api import Stage, hookimpl
 from curate_sources.ability import AssignAbility
-from curate_sources.growth import Growth
-from curate_sources.mix import Mix
+from curate_sources.growth.stage import Growth
+from curate_sources.mix.stage import Mix
 from curate_sources.weight import Weight
 
 CURATE_API = 1

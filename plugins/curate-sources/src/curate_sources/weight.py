@@ -21,7 +21,7 @@ from curate.api import (
     nearest,
 )
 from curate_sources.amounts import read_amount
-from curate_sources.policy import UNKNOWN
+from curate_sources.mix.policy import UNKNOWN
 
 if TYPE_CHECKING:
     import polars as pl

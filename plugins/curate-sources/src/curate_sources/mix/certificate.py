@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from curate.api import Clause
-from curate_sources.rules import Counts, Pool, Rule, bounds_of
+from curate_sources.mix.rules import Counts, Pool, Rule, bounds_of
 
 State = Literal["binding", "slack", "relaxed"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from curate_sources.cells import into_blocks, into_cells
-from curate_sources.policy import MixParams
-from curate_sources.rules import Counts, Pool, Rule, bounds_of
+from curate_sources.mix.cells import into_blocks, into_cells
+from curate_sources.mix.policy import MixParams
+from curate_sources.mix.rules import Counts, Pool, Rule, bounds_of
 
 if TYPE_CHECKING:
     import polars as pl

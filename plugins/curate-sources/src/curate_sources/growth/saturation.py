@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from curate.api import Params
-from curate_sources.curves import Curves
-from curate_sources.paces import Pace
+from curate_sources.growth.curves import Curves
+from curate_sources.growth.paces import Pace
 
 if TYPE_CHECKING:
-    from curate_sources.laws import Law
+    from curate_sources.growth.laws import Law
 
 
 class FitParams(Params):
@@ -110,7 +110,7 @@ def paces_of(fits: Mapping[str, Fit]) -> list[Pace]:
 def _fit(ability: str, runs: tuple[tuple[int, float], ...], params: FitParams) -> Fit:
     import numpy as np
 
-    from curate_sources.laws import fit_law
+    from curate_sources.growth.laws import fit_law
 
     law = fit_law(ability, runs)
     measured = sorted({rows for rows, _ in runs})
@@ -143,7 +143,7 @@ def _fit(ability: str, runs: tuple[tuple[int, float], ...], params: FitParams) -
 
 def _where(reach: float, reached: float | None, low: float | None, high: float | None) -> str:
     """Where a rising law is saturated, and how sure that is."""
-    from curate_sources.laws import SURE
+    from curate_sources.growth.laws import SURE
 
     sure = f"{SURE:.0%}: "
     if low is None:

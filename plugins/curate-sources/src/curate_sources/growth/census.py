@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curate.api import PolicyError, nearest
-from curate_sources.paces import Pace
+from curate_sources.growth.paces import Pace
 
 if TYPE_CHECKING:
     import polars as pl

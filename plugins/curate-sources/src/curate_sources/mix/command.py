@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from curate.api import CurateError, Host, PolicyError, RecipeStage, UsageError, hookimpl, nearest
-from curate_sources.mix import Mix
+from curate_sources.mix.stage import Mix
 
 if TYPE_CHECKING:
     import polars as pl
 
     from curate.api import OpenVersion
-    from curate_sources.checking import Finding
+    from curate_sources.mix.checking import Finding
 
 CURATE_API = 1
 
@@ -162,7 +162,7 @@ def _plain(text: str) -> str:
 
 
 def _check(host: Host, data: str, policy: RecipeStage, out: Path) -> tuple[Finding, ...]:
-    from curate_sources.checking import check_rows
+    from curate_sources.mix.checking import check_rows
 
     params = policy.stage.params
     needed = tuple(dict.fromkeys([*params.columns, *policy.where_reads]))

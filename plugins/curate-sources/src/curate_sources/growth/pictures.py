@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from curate.api import CurateError
-from curate_sources.saturation import Fit
+from curate_sources.growth.saturation import Fit
 
 SUFFIXES = (".png", ".svg", ".html")
 

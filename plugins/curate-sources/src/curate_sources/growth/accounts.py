@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from curate.api import Clause
-from curate_sources.filling import Filling, capped
-from curate_sources.paces import Pace
-from curate_sources.saturation import Fit
+from curate_sources.growth.filling import Filling, capped
+from curate_sources.growth.paces import Pace
+from curate_sources.growth.saturation import Fit
 
 
 def certificate(

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.api import licenses_in
-from curate_sources.policy import UNKNOWN, Licenses
-from curate_sources.rules import Counts, Pool, Rule
+from curate_sources.mix.policy import UNKNOWN, Licenses
+from curate_sources.mix.rules import Counts, Pool, Rule
 
 if TYPE_CHECKING:
     import polars as pl

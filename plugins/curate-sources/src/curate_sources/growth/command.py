@@ -11,10 +11,10 @@ import click
 from pydantic import ValidationError
 
 from curate.api import hookimpl
-from curate_sources.saturation import Fit, FitParams, fit_curves
+from curate_sources.growth.saturation import Fit, FitParams, fit_curves
 
 if TYPE_CHECKING:
-    from curate_sources.curves import Curves
+    from curate_sources.growth.curves import Curves
 
 CURATE_API = 1
 
@@ -54,11 +54,11 @@ def command(file: Path, plot: Path | None, as_json: bool, **given: Any) -> None:
     CURVES.csv has the columns ability, rows, metric: a line for each run. The law fitted is a power
     law with or without a ceiling; it is this project's own choice.
     """
-    from curate_sources.curves import read_curves
+    from curate_sources.growth.curves import read_curves
 
     params = _params(given)
     if plot is not None:
-        from curate_sources.pictures import SUFFIXES, draw
+        from curate_sources.growth.pictures import SUFFIXES, draw
 
         if plot.suffix not in SUFFIXES:
             said = f"'{plot}' ends in none of {', '.join(SUFFIXES)}"

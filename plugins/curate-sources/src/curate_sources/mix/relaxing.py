@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from curate_sources.conflicts import feasible
-from curate_sources.program import Conditions, settled, solve
-from curate_sources.rules import Pool, Rule
+from curate_sources.mix.conflicts import feasible
+from curate_sources.mix.program import Conditions, settled, solve
+from curate_sources.mix.rules import Pool, Rule
 
 
 def relax(pool: Pool, rules: Sequence[Rule], order: Sequence[str]) -> dict[str, int] | None:

@@ -1,138 +1,35 @@
-"""`sources.mix`: rows of several sources under an explicit policy."""
+"""A policy over the rows that there are: whether it can be met, by which rows, and why not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from curate.api import (
-    Context,
-    CurateError,
-    Decisions,
-    FuseStage,
-    Margin,
-    PolicyError,
-    licenses_in,
-    nearest,
-    preferred_columns,
-)
-from curate_sources.policy import UNKNOWN, MixParams, Relax
+from curate.api import Margin, PolicyError, licenses_in, nearest, preferred_columns
+from curate_sources.mix.policy import UNKNOWN, MixParams, Relax
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
-    from curate_sources.cells import Blocks, Cells
-    from curate_sources.conflicts import Conflict
-    from curate_sources.rules import Counts, Rule
-
-
-PREVIEWED = Relax(relax=["size", "limits", "shares"])
-"""What gives way in a preview, which sees the first rows of each source only."""
-
-
-class Mix(FuseStage):
-    """Take the rows that meet a policy, spread over what it leaves open, and certify each clause.
-
-    The idea that human and synthetic data need policies of their own, and abilities caps of their
-    own, is that of DoIT (arXiv 2310.19651, sections 4 and 5); the solving is ours.
-    """
-
-    name = "sources.mix"
-    version = 1
-    Params = MixParams
-    params: MixParams
-    uses_seed = True
-    reasons: ClassVar = {
-        "license": "its licence is denied by the policy",
-        "surplus": "the mix takes others in its place, or has no room for it",
-        "unranked": "it has no number in `rank_by`, and `missing: drop` leaves such rows out",
-    }
-
-    def inputs(self) -> tuple[str, ...]:
-        """The columns that order rows, and those of the policy; `source` is always one."""
-        return tuple(dict.fromkeys([*super().inputs(), *self.params.columns]))
-
-    def foresees(self) -> tuple[str, ...]:
-        """The columns of the policy."""
-        return self.params.columns
-
-    def foresee(self, tables: Mapping[str, pl.DataFrame], *, exact: bool) -> None:
-        """Refuse a policy that cannot be met; see `FuseStage.foresee`."""
-        import polars as pl
-
-        params = self.params
-        rows = pl.concat([table.select(params.columns) for table in tables.values()])
-        if isinstance(params.on_infeasible, Relax):
-            return
-        exact = exact and not (params.rank_by and params.missing == "drop")
-        problem = _Problem.of(rows, params, self.id)
-        if exact:
-            problem.check_licenses()
-        problem.refuse(at_most=not exact)
-
-    def fuse(self, tables: Mapping[str, pl.DataFrame], ctx: Context) -> Decisions:
-        """Take the best mix that meets the policy."""
-        import numpy as np
-        import polars as pl
-
-        from curate_sources.certificate import certify
-        from curate_sources.ordering import placed, unranked
-
-        params = self.params
-        if ctx.preview and params.on_infeasible == "error":
-            params = params.model_copy(update={"on_infeasible": PREVIEWED})
-        rows = pl.concat(list(tables.values())).sort("id")
-        unknown = unranked(rows, params)
-        self._check_ranked(rows, unknown)
-        reason = np.full(len(rows), "surplus", dtype=object)
-        drop = (unknown & (params.missing == "drop")).to_numpy()
-        reason[drop] = "unranked"
-        there = np.flatnonzero(~drop)
-        problem = _Problem.of(rows[there], params, self.id)
-        problem.check_licenses()
-        relaxed = problem.relaxed()
-        place = placed(rows[there], params, ctx.seed).to_numpy()
-        counts, unique = problem.solve(place, relaxed, ctx.seed)
-        taken = problem.rows(counts, place, ctx.seed)
-        denied = problem.denied()
-        reason[there[denied]] = "license"
-        keep = np.zeros(len(rows), dtype=np.bool_)
-        keep[there[taken]] = True
-        certificate = certify(problem.blocks.pool, problem.rules, counts, relaxed)
-        decided = rows.select("id").with_columns(
-            pl.Series("keep", keep), pl.Series("reason", reason, dtype=pl.String)
-        )
-        return Decisions(
-            decided.with_columns(pl.when("keep").then(None).otherwise("reason").alias("reason")),
-            margins=problem.margins(rows[there], place, taken),
-            facts={
-                "cells": len(problem.cells.counts),
-                "blocks": len(problem.blocks.keys),
-                "unique": unique,
-                "relaxed": dict(sorted(relaxed.items())),
-                "taken": problem.taken_by_source(taken),
-            },
-            notes=problem.notes(relaxed, unique=unique),
-            certificate=certificate,
-        )
-
-    def _check_ranked(self, rows: pl.DataFrame, unknown: pl.Series) -> None:
-        count = int(unknown.sum())
-        if count and self.params.missing == "error":
-            first = rows["id"][int(unknown.arg_max() or 0)]
-            raise CurateError(
-                f"Stage '{self.id}' ranks rows by '{self.params.rank_by}', in which {count:,} of "
-                f"{len(rows):,} have no number, the first being {first}.",
-                "Say what such rows mean: `missing: last` or `missing: drop` under `with:`.",
-            )
+    from curate_sources.mix.cells import Blocks, Cells
+    from curate_sources.mix.conflicts import Conflict
+    from curate_sources.mix.rules import Counts, Rule
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """A policy over the rows that there are."""
+class Problem:
+    """A policy over the rows that there are.
+
+    Args:
+        stage: The id of the stage, for messages.
+        params: The policy as it is written.
+        cells: The rows by the values that it names.
+        blocks: The cells that none of its clauses tells apart.
+        rules: Its clauses as numbers, limits with `per` repeated for each value of the rows.
+    """
 
     stage: str
     params: MixParams
@@ -141,8 +38,13 @@ class _Problem:
     rules: tuple[Rule, ...]
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, params: MixParams, stage: str) -> _Problem:
-        from curate_sources.cells import into_blocks, into_cells
+    def of(cls, rows: pl.DataFrame, params: MixParams, stage: str) -> Problem:
+        """A policy over rows that have its columns.
+
+        Raises:
+            PolicyError: There are no rows.
+        """
+        from curate_sources.mix.cells import into_blocks, into_cells
 
         if rows.is_empty():
             raise PolicyError(
@@ -179,7 +81,7 @@ class _Problem:
         Args:
             at_most: Rows may be dropped before: clauses that fewer rows could meet do not count.
         """
-        from curate_sources.conflicts import find_conflict
+        from curate_sources.mix.conflicts import find_conflict
 
         rules = self.rules
         if at_most:
@@ -191,8 +93,8 @@ class _Problem:
 
     def relaxed(self) -> dict[str, int]:
         """Rules that have to be missed, and by how many rows; raises where they may not be."""
-        from curate_sources.conflicts import feasible
-        from curate_sources.relaxing import relax
+        from curate_sources.mix.conflicts import feasible
+        from curate_sources.mix.relaxing import relax
 
         pool, rules = self.blocks.pool, self.rules
         if feasible(pool, rules) is not None:
@@ -205,7 +107,7 @@ class _Problem:
         order = dict.fromkeys(name for each in choice.relax for name in known.get(each, ()))
         found = relax(pool, rules, tuple(order))
         if found is None:
-            from curate_sources.conflicts import find_conflict
+            from curate_sources.mix.conflicts import find_conflict
 
             conflict = find_conflict(pool, [rule for rule in rules if rule.name not in order])
             assert conflict is not None  # relax() said so
@@ -224,9 +126,9 @@ class _Problem:
         """
         import numpy as np
 
-        from curate_sources.program import Conditions
-        from curate_sources.ranked import best
-        from curate_sources.spread import Fill, rounded, spread
+        from curate_sources.mix.program import Conditions
+        from curate_sources.mix.ranked import best
+        from curate_sources.mix.spread import Fill, rounded, spread
 
         pool, size = self.blocks.pool, self._size(relaxed)
         rules = [rule for rule in self.rules if rule.part != "size"]
@@ -242,8 +144,8 @@ class _Problem:
 
     def _size(self, relaxed: Mapping[str, int]) -> int:
         """The most rows that the policy allows, up to the size that it asks for if it can be."""
-        from curate_sources.program import Conditions, settled, solve
-        from curate_sources.rules import Rule
+        from curate_sources.mix.program import Conditions, settled, solve
+        from curate_sources.mix.rules import Rule
 
         exact = settled(self.rules)
         if exact is not None and "size" not in relaxed:
@@ -287,7 +189,7 @@ class _Problem:
         import numpy as np
         import xxhash
 
-        from curate_sources.cells import shared
+        from curate_sources.mix.cells import shared
 
         wanted = np.zeros(len(self.cells.counts), dtype=np.int64)
         for members, rows in zip(self.blocks.cells, counts, strict=True):

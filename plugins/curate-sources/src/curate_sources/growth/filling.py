@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from curate.api import PolicyError
-from curate_sources.paces import Pace
+from curate_sources.growth.paces import Pace
 
 
 @dataclass(frozen=True)

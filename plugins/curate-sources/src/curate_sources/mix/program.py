@@ -12,7 +12,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, vstack
 
 from curate.api import CurateError
-from curate_sources.rules import Counts, Pool, Rule, missed
+from curate_sources.mix.rules import Counts, Pool, Rule, missed
 
 Numbers = NDArray[np.float64]
 INFINITE = np.inf

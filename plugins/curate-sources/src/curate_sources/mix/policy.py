@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from curate.api import Params, Reads, nearest
 from curate_sources.amounts import read_amount, read_bounds
+from curate_sources.mix.rules import PARTS, Rule
 from curate_sources.ordering import OrderParams
-from curate_sources.rules import PARTS, Rule
 
 UNKNOWN = "unknown"
 """What a row without a value in a column is called."""

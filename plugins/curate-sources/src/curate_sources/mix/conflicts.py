@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from curate_sources.program import Conditions, Rows, minimize, settled, solve
-from curate_sources.rules import PARTS, Counts, Pool, Rule
+from curate_sources.mix.program import Conditions, Rows, minimize, settled, solve
+from curate_sources.mix.rules import PARTS, Counts, Pool, Rule
 
 
 @dataclass(frozen=True)

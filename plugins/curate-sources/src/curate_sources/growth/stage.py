@@ -19,14 +19,14 @@ from curate.api import (
     Preset,
     Reads,
 )
-from curate_sources.accounts import certificate, facts, notes
-from curate_sources.census import Census, ability, count, refuse_empty, refuse_others
-from curate_sources.curves import read_curves
-from curate_sources.doit import PRESETS
-from curate_sources.filling import check_reach, fill
+from curate_sources.growth.accounts import certificate, facts, notes
+from curate_sources.growth.census import Census, ability, count, refuse_empty, refuse_others
+from curate_sources.growth.curves import read_curves
+from curate_sources.growth.doit import PRESETS
+from curate_sources.growth.filling import check_reach, fill
+from curate_sources.growth.paces import GrowthTable, Pace
+from curate_sources.growth.saturation import Fit, FitParams, fit_curves, paces_of
 from curate_sources.ordering import OrderParams, placed, unranked
-from curate_sources.paces import GrowthTable, Pace
-from curate_sources.saturation import Fit, FitParams, fit_curves, paces_of
 
 if TYPE_CHECKING:
     import polars as pl

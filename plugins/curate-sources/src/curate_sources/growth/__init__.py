@@ -1,0 +1,1 @@
+"""`sources.growth`: rows by ability, each at its own pace."""

@@ -1,0 +1,1 @@
+"""`sources.mix`: rows of several sources under an explicit policy."""
