@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from curate.api import Params, Reads, nearest
 from curate_sources.amounts import read_amount, read_bounds
@@ -72,8 +72,17 @@ Values = Annotated[
 """A value, or several any of which will do."""
 
 
+def _or_number(schema: dict[str, Any]) -> None:
+    """Say in a JSON Schema that a plain number stands for the mapping."""
+    mapping = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": ["integer", "string"], "description": "Exactly so many."}, mapping]
+
+
 class Size(Params):
     """How many rows are taken: the most from `min` to `max` that the policy allows."""
+
+    model_config = ConfigDict(json_schema_extra=_or_number)
 
     min: Annotated[int, Field(ge=1)] = 1
     max: Annotated[int, Field(ge=1)] | None = None
