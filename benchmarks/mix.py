@@ -181,7 +181,9 @@ def many_blocks(rows: int) -> dict[str, Any]:
             },
             "origin": {"human": ">= 0.6"},
         },
-        "limits": [{"per": "source", "min": f"{rows // 5_000} rows", "max": f"{rows // 1_500} rows"}],
+        "limits": [
+            {"per": "source", "min": f"{rows // 5_000} rows", "max": f"{rows // 1_500} rows"}
+        ],
     }
 
 

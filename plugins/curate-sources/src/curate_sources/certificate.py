@@ -32,7 +32,7 @@ def certify(
             continue
         rows = int(taken[pool.about(rule)].sum())
         there = pool.available(rule)
-        bounds = (there, None) if rule.everything else rule.rows(size)
+        bounds = (max(there, 1), None) if rule.everything else rule.rows(size)
         found.append(_clause(rule, rows, size, bounds, there, relaxed))
     return tuple(found)
 
