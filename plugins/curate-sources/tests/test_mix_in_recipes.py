@@ -82,7 +82,7 @@ def test_blocks_of_equal_sources_give_one_or_two_too() -> None:
     sources = {f"s{at}": source(f"s{at}", 4) for at in range(10)}
     found = []
     for names in (list(sources), list(sources)[::-1]):
-        shares = {name: "<= 2 rows" for name in names}
+        shares = dict.fromkeys(names, "<= 2 rows")
         version = mix(
             {name: sources[name] for name in names}, {"size": 15, "shares": {"source": shares}}
         )
