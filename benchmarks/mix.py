@@ -84,7 +84,7 @@ POLICY: Mapping[str, Any] = {
 }
 Row = Mapping[str, Any]
 CHECKS: Sequence[tuple[str, Callable[[Row], bool], str | int, str | int]] = (
-    ("size", lambda row: bool(row), 10_000, 10_000),
+    ("size", bool, 10_000, 10_000),
     ("origin human", lambda row: row["origin"] == "human", "0.6", "1"),
     ("origin synthetic", lambda row: row["origin"] == "synthetic", "0", "0.4"),
     ("generator gpt-4", lambda row: row["generator"] == "gpt-4", "0", "0.3"),
@@ -203,8 +203,8 @@ def solve(name: str, rows: pl.DataFrame, policy: Mapping[str, Any]) -> float:
     print(
         f"{name}: {len(rows):,} rows, {len(problem.cells.counts):,} cells, "
         f"{len(problem.blocks.keys):,} blocks, {len(problem.rules)} clauses; "
-        f"order {ordering:.2f} s, cells {cells:.2f} s, solving {solving:.2f} s, choosing {choosing:.2f} s; {len(taken):,} "
-        f"taken, {'the only' if unique else 'not the only'} answer, "
+        f"order {ordering:.2f} s, cells {cells:.2f} s, solving {solving:.2f} s, "
+        f"choosing {choosing:.2f} s; {len(taken):,} taken, {'the only' if unique else 'not the only'} answer, "
         f"{hashlib.sha256(taken.tobytes()).hexdigest()[:12]}"
     )
     return float(solving)
