@@ -84,7 +84,7 @@ POLICY: Mapping[str, Any] = {
 }
 Row = Mapping[str, Any]
 CHECKS: Sequence[tuple[str, Callable[[Row], bool], str | int, str | int]] = (
-    ("size", lambda _row: True, 10_000, 10_000),
+    ("size", bool, 10_000, 10_000),
     ("origin human", lambda row: row["origin"] == "human", "0.6", "1"),
     ("origin synthetic", lambda row: row["origin"] == "synthetic", "0", "0.4"),
     ("generator gpt-4", lambda row: row["generator"] == "gpt-4", "0", "0.3"),

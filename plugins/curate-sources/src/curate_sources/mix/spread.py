@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 from scipy.optimize import linprog
-from scipy.sparse import csr_array, hstack, vstack
+from scipy.sparse import csr_array, eye_array, hstack, vstack
 
 from curate.api import CurateError
 from curate_sources.mix.program import OPTIONS, Conditions, Numbers, Rows, minimize, split
@@ -190,7 +190,8 @@ def rounded(
     up = (over > 0) & (whole < most)
     costs = np.concatenate([GRID - 2 * over, np.full(2 * blocks, GRID)])
     upper: Numbers = np.concatenate([up, most - whole - up, whole]).astype(np.float64)
-    turned = csr_array(np.hstack([np.eye(blocks), np.eye(blocks), -np.eye(blocks)]))
+    one = eye_array(blocks)
+    turned = hstack([one, one, -one]).tocsr()
     moved = _moved(conditions.rows(), turned, whole)
     nearest = minimize(costs.astype(np.float64), [moved], upper)
     if nearest is None:
