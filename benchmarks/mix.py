@@ -204,7 +204,8 @@ def solve(name: str, rows: pl.DataFrame, policy: Mapping[str, Any]) -> float:
         f"{name}: {len(rows):,} rows, {len(problem.cells.counts):,} cells, "
         f"{len(problem.blocks.keys):,} blocks, {len(problem.rules)} clauses; "
         f"order {ordering:.2f} s, cells {cells:.2f} s, solving {solving:.2f} s, "
-        f"choosing {choosing:.2f} s; {len(taken):,} taken, {'the only' if unique else 'not the only'} answer, "
+        f"choosing {choosing:.2f} s; {len(taken):,} taken, "
+        f"{'the only' if unique else 'not the only'} answer, "
         f"{hashlib.sha256(taken.tobytes()).hexdigest()[:12]}"
     )
     return float(solving)
