@@ -732,3 +732,37 @@ def test_cases_were_of_every_kind() -> None:
         pytest.skip("counts what the tests above saw")
     assert min(SEEN["met"], SEEN["not met"], SEEN["ranked"], SEEN["relaxed"]) >= 30
     assert min(SEEN["refused"], SEEN["beyond relaxing"]) >= 5
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_highest_sum_of_ranks_of_hundreds_of_rows(seed: int) -> None:
+    """Against every number of rows of four blocks, of which the best rows are taken first."""
+    drawn = np.random.default_rng(seed)
+    scores = drawn.permutation(240)
+    sources, origins = drawn.choice(["a", "b"], 240), drawn.choice(["human", "synthetic"], 240)
+    rows = [
+        {"id": f"{at:032x}", "source": s, "origin": o, "score": int(score)}
+        for at, (s, o, score) in enumerate(zip(sources, origins, scores, strict=True))
+    ]
+    policy = {
+        "size": 60,
+        "shares": {"source": {"a": ">= 0.7"}, "origin": {"human": "<= 0.35"}},
+        "limits": [{"where": {"source": "b", "origin": "human"}, "min": "9 rows"}],
+    }
+    params = MixParams.model_validate({**policy, "maximize": "rank", "rank_by": "score"})
+    decisions = Mix(params, "mix").fuse({"pool": frame(rows)}, CONTEXT)
+    kept = set(decisions.rows.filter("keep")["id"])
+    sums = {
+        (s, o): np.cumsum(
+            [0, *sorted(r["score"] for r in rows if (r["source"], r["origin"]) == (s, o))[::-1]]
+        )
+        for s in ("a", "b")
+        for o in ("human", "synthetic")
+    }
+    best = -1
+    for ah, bh, bs in product(range(22), range(9, 22), range(19)):
+        each = {("a", "human"): ah, ("b", "human"): bh, ("b", "synthetic"): bs}
+        each["a", "synthetic"] = 60 - ah - bh - bs
+        if ah + bh <= 21 and bh + bs <= 18 and all(n < len(sums[key]) for key, n in each.items()):
+            best = max(best, sum(int(sums[key][n]) for key, n in each.items()))
+    assert sum(row["score"] for row in rows if row["id"] in kept) == best
