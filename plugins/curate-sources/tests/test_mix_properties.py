@@ -143,7 +143,9 @@ def has(column: str, allowed: Iterable[str]) -> Callable[[Row], bool]:
 
 
 @st.composite
-def limits(draw: Any, rows: Sequence[Row]) -> tuple[dict[str, Any], list[Said]]:
+def limits(
+    draw: Any, rows: Sequence[Row], denied: Callable[[Row], bool]
+) -> tuple[dict[str, Any], list[Said]]:
     """A limit, and the clauses that it comes to."""
     columns = draw(st.lists(st.sampled_from(["source", "origin", "ability"]), max_size=2))
     where = {
@@ -173,7 +175,7 @@ def limits(draw: Any, rows: Sequence[Row]) -> tuple[dict[str, Any], list[Said]]:
 
     about = {name: within}
     if per:
-        values = {row[per] or "unknown" for row in rows} & set(where.get(per, ANY))
+        values = {row[per] or "unknown" for row in rows if within(row) and not denied(row)}
         about = {
             f"{name}.{value}": (lambda row, value=value: within(row) and has(per, [value])(row))
             for value in sorted(values)
@@ -188,9 +190,6 @@ def limits(draw: Any, rows: Sequence[Row]) -> tuple[dict[str, Any], list[Said]]:
             bound = (low and low[1], high and high[1])
             clauses.append(Said(each, "", *bound, unit, about=inside))
     return limit, clauses
-
-
-ANY = [value or "unknown" for values in VALUES.values() for value in values]
 
 
 @st.composite
@@ -222,12 +221,6 @@ def cases(draw: Any, most_rows: int = 9) -> Case:
         params.setdefault("shares", {}).setdefault(column, {})[value] = text
         name = f"shares.{column}.{value}"
         clauses[name] = Said(name, text, low, high, share, everything, has(column, [value]))
-    chosen: dict[str, Any] = {}
-    for limit, said in draw(st.lists(limits(rows), max_size=2)):
-        chosen.setdefault(str((limit.get("where"), limit.get("per"))), (limit, said))
-    if chosen:
-        params["limits"] = [limit for limit, _ in chosen.values()]
-        clauses |= {each.name: each for _, said in chosen.values() for each in said}
     denied: Callable[[Row], bool] = lambda row: False  # noqa: E731  # a function like the next
     if draw(st.booleans()):
         unknown = draw(st.sampled_from(["keep", "drop"]))
@@ -236,6 +229,12 @@ def cases(draw: Any, most_rows: int = 9) -> Case:
         denied = lambda row: (  # noqa: E731
             unknown == "drop" if row["license"] is None else "nc" in row["license"].lower()
         )
+    chosen: dict[str, Any] = {}
+    for limit, said in draw(st.lists(limits(rows, denied), max_size=2)):
+        chosen.setdefault(str((limit.get("where"), limit.get("per"))), (limit, said))
+    if chosen:
+        params["limits"] = [limit for limit, _ in chosen.values()]
+        clauses |= {each.name: each for _, said in chosen.values() for each in said}
     params["spread"] = draw(st.sampled_from(["natural", "even"]))
     return Case(rows, params, clauses, denied)
 
@@ -297,16 +296,17 @@ class Every:
             by = np.maximum(by, rows - np.array([floor(clause.high * each) for each in of])[at])
         return by
 
-    def met(self, names: Iterable[str]) -> Any:
-        """Which mixes meet clauses."""
+    def met(self, names: Iterable[str], *, licensed: bool | None = None) -> Any:
+        """Which mixes meet clauses; `all` is of what the licences allow if these are among them."""
         names = list(names)
+        licensed = "licenses" in names if licensed is None else licensed
         holds = np.ones(len(self.mixes), dtype=bool)
         for name in names:
-            holds &= self.missed(self.case.clauses[name], licensed="licenses" in names) == 0
+            holds &= self.missed(self.case.clauses[name], licensed=licensed) == 0
         return holds
 
-    def possible(self, names: Iterable[str]) -> bool:
-        return bool(self.met(names).any())
+    def possible(self, names: Iterable[str], *, licensed: bool | None = None) -> bool:
+        return bool(self.met(names, licensed=licensed).any())
 
     def blocks(self) -> list[Any]:
         """The cells that the same clauses are about, those of denied licences left out."""
@@ -343,7 +343,7 @@ def refusal(case: Case) -> str | None:
 
 def parts(case: Case, params: MixParams) -> tuple[Cells, Blocks, tuple[Any, ...]]:
     cells = into_cells(case.frame, params.columns)
-    rules = params.rules({name: sorted(set(found)) for name, found in cells.values.items()})
+    rules = params.rules(lambda limit: cells.values_for(limit, params.licenses))
     return cells, into_blocks(cells, rules, params.licenses), rules
 
 
@@ -676,20 +676,19 @@ def test_relaxed_policies_are_missed_by_the_least(case: Case, drawn: random.Rand
         return
     more = {"on_infeasible": {"relax": relax}}
     soft: list[str] = []
-    while not every.possible(case.clauses.keys() - set(soft)):
+    licensed = "licenses" in case.clauses  # licences that give way do not widen `all`
+    while not every.possible(case.clauses.keys() - set(soft), licensed=licensed):
         if len(soft) == len(order):
             SEEN["beyond relaxing"] += 1
             with pytest.raises(PolicyError):
                 fused(case, **more)
             return
         soft.append(order[len(soft)])
-    if "licenses" in soft and any(clause.everything for clause in case.clauses.values()):
-        return  # whether `all` then is of denied rows too depends on which is brought back first
     SEEN["relaxed"] += bool(soft)
-    met = every.met(case.clauses.keys() - set(soft))
+    met = every.met(case.clauses.keys() - set(soft), licensed=licensed)
     expected = {}
     for name in reversed(soft):  # the last to give way is brought back first
-        by = every.missed(case.clauses[name], licensed="licenses" in case.clauses)
+        by = every.missed(case.clauses[name], licensed=licensed)
         expected[name] = int(by[met].min())
         met &= by == expected[name]
     expected = {name: by for name, by in expected.items() if by}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.api import licenses_in
-from curate_sources.mix.policy import UNKNOWN, Licenses
+from curate_sources.mix.policy import UNKNOWN, Licenses, Limit
 from curate_sources.mix.rules import Counts, Pool, Rule
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class Cells:
     counts: Counts
     of: NDArray[np.int64]
 
-    def having(self, rule: Rule) -> NDArray[np.bool_]:
-        """The cells that a rule is about; bool [cells]."""
+    def having(self, select: Iterable[tuple[str, frozenset[str]]]) -> NDArray[np.bool_]:
+        """The cells that have, in each column, one of some values; bool [cells]."""
         inside = np.ones(len(self.counts), dtype=np.bool_)
-        for column, allowed in rule.select:
+        for column, allowed in select:
             inside &= np.array([value in allowed for value in self.values[column]], dtype=np.bool_)
         return inside
 
@@ -56,6 +56,14 @@ class Cells:
 
         found = {value: denies(value) for value in set(self.values["license"])}
         return np.array([found[value] for value in self.values["license"]], dtype=np.bool_)
+
+    def values_for(self, limit: Limit, licenses: Licenses | None) -> list[str]:
+        """The values of a limit's `per` among the rows that it is about and that are allowed."""
+        if limit.per is None:
+            return []
+        where = [(column, frozenset(names)) for column, names in limit.where.items()]
+        inside = self.having(where) & ~self.denied(licenses)
+        return sorted({self.values[limit.per][cell] for cell in np.flatnonzero(inside)})
 
     def key(self, cell: int) -> str:
         """The values of a cell as one text, the same in every pool."""
@@ -113,7 +121,7 @@ def into_blocks(cells: Cells, rules: Sequence[Rule], licenses: Licenses | None) 
     """Put cells together; blocks stand in the order of their keys."""
     denied = cells.denied(licenses)
     named = [rule for rule in rules if rule.select]
-    having = {rule.name: cells.having(rule) for rule in named}
+    having = {rule.name: cells.having(rule.select) for rule in named}
     table = np.column_stack([denied, *(having[rule.name] for rule in named)])
     signatures, first, at = np.unique(table, axis=0, return_index=True, return_inverse=True)
     at = at.reshape(-1)

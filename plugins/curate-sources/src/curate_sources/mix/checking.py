@@ -56,7 +56,7 @@ def check_rows(
 
     both = rows if left is None else pl.concat([rows, left])
     cells = into_cells(both, params.columns)
-    rules = params.rules({name: sorted(set(found)) for name, found in cells.values.items()})
+    rules = params.rules(lambda limit: cells.values_for(limit, params.licenses))
     blocks = into_blocks(cells, rules, params.licenses)
     block = blocks.of(cells)
     taken = blocks.counted(block[: len(rows)])

@@ -29,9 +29,15 @@ class Conflict:
     surrender: tuple[Rule, ...]
 
 
-def feasible(pool: Pool, rules: Sequence[Rule]) -> Counts | None:
-    """Rows of each block that meet all rules; None where there are none."""
-    conditions = Conditions(pool, rules, size=settled(rules))
+def feasible(pool: Pool, rules: Sequence[Rule], *, licensed: bool | None = None) -> Counts | None:
+    """Rows of each block that meet all rules; None where there are none.
+
+    Args:
+        pool: The blocks.
+        rules: The rules.
+        licensed: As of `Conditions`.
+    """
+    conditions = Conditions(pool, rules, size=settled(rules), licensed=licensed)
     return solve(conditions, conditions.objective(sign=0))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import chain
 from typing import Annotated, Any, Literal, Self
@@ -241,6 +241,13 @@ class MixParams(OrderParams):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two limits are about {name}: write one with `min` and `max`")
+        clauses = [rule.name for rule in self.rules()]
+        for name in clauses:
+            if clauses.count(name) > 1:
+                raise ValueError(
+                    f"two clauses would be called {name}: a column or value with a dot or `=` in "
+                    "its name reads like another"
+                )
         self._check_sums()
         self._check_pairs()
         if isinstance(self.on_infeasible, Relax):
@@ -266,7 +273,7 @@ class MixParams(OrderParams):
         most = self.size.max if self.size else None
         exact = most if self.size and self.size.min == most else None
         by_select: dict[Any, list[Rule]] = {}
-        for rule in chain(self._all_shares(), self._limits({})):
+        for rule in chain(self._all_shares(), self._limits(_no_values)):
             by_select.setdefault(rule.select, []).append(rule)
         for rules in by_select.values():
             for one in rules:
@@ -278,6 +285,8 @@ class MixParams(OrderParams):
                     )
                     comparable = exact is not None or one.unit == other.unit
                     if comparable and low is not None and high is not None and low > high:
+                        if one is other and isinstance(self.on_infeasible, Relax):
+                            continue  # a part of a row is missed, and said to be
                         if one is other:
                             raise ValueError(
                                 f"`{one.name}: {one.asked}` is no whole number of rows, where "
@@ -289,7 +298,7 @@ class MixParams(OrderParams):
                         )
 
     def _check_relaxed(self, names: Sequence[str]) -> None:
-        known = list(self.relaxable(self.rules({})))
+        known = list(self.relaxable(self.rules()))
         per = tuple(f"limits.{limit.name}." for limit in self.limits if limit.per)
         for name in names:
             if name not in known and not name.startswith(per):  # which values there are shows later
@@ -328,11 +337,12 @@ class MixParams(OrderParams):
         """The columns whose values make cells, sorted; `source` always is one."""
         return tuple(sorted(self.named | {"source"}))
 
-    def rules(self, values: Mapping[str, Sequence[str]]) -> tuple[Rule, ...]:
+    def rules(self, values: Callable[[Limit], Sequence[str]] | None = None) -> tuple[Rule, ...]:
         """The rules of the policy, sorted by part and name; the size always is one.
 
         Args:
-            values: Column > the values that the pool has, for limits with `per`.
+            values: The values, in the pool, of the column of a limit with `per`; None: such limits
+                are left out.
         """
         size = self.size or Size()
         high = None if size.max is None else Fraction(size.max)
@@ -340,7 +350,7 @@ class MixParams(OrderParams):
         if self.licenses is not None:
             denied = ", ".join(self.licenses.deny) or "nothing"
             rules.append(Rule("licenses", f"deny {denied}", "licenses"))
-        rules += [*self._all_shares(), *self._limits(values)]
+        rules += [*self._all_shares(), *self._limits(values or _no_values)]
         return tuple(sorted(rules, key=lambda rule: (PARTS.index(rule.part), rule.name)))
 
     def _all_shares(self) -> Iterator[Rule]:
@@ -362,17 +372,19 @@ class MixParams(OrderParams):
                 ((column, frozenset({value})),),
             )
 
-    def _limits(self, values: Mapping[str, Sequence[str]]) -> Iterator[Rule]:
+    def _limits(self, values: Callable[[Limit], Sequence[str]]) -> Iterator[Rule]:
         for limit in self.limits:
             where = {column: frozenset(names) for column, names in limit.where.items()}
             if limit.per is None:
                 yield from _limit(limit, f"limits.{limit.name}", where)
                 continue
-            own = where.get(limit.per)
-            for value in values.get(limit.per, ()):
-                if own is None or value in own:
-                    name = f"limits.{limit.name}.{value}"
-                    yield from _limit(limit, name, {**where, limit.per: frozenset({value})})
+            for value in values(limit):
+                one = {**where, limit.per: frozenset({value})}
+                yield from _limit(limit, f"limits.{limit.name}.{value}", one)
+
+
+def _no_values(_limit: Limit) -> Sequence[str]:
+    return ()
 
 
 def _limit(limit: Limit, name: str, where: Mapping[str, frozenset[str]]) -> Iterator[Rule]:

@@ -52,8 +52,7 @@ class Problem:
                 "See which of the stages before it drop all.",
             )
         cells = into_cells(rows, params.columns)
-        values = {name: sorted(set(found)) for name, found in cells.values.items()}
-        rules = params.rules(values)
+        rules = params.rules(lambda limit: cells.values_for(limit, params.licenses))
         return cls(stage, params, cells, into_blocks(cells, rules, params.licenses), rules)
 
     def check_licenses(self) -> None:
@@ -85,7 +84,7 @@ class Problem:
 
         rules = self.rules
         if at_most:
-            lasting = {rule.name for rule in self.params.rules({})}  # values of `per` may vanish
+            lasting = {rule.name for rule in self.params.rules()}  # values of `per` may vanish
             rules = tuple(r for r in rules if r.name in lasting and not r.everything)
         conflict = find_conflict(self.blocks.pool, rules)
         if conflict is not None:

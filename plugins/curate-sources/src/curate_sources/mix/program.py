@@ -60,6 +60,8 @@ class Conditions:
         size: Rows to be taken, where that is settled: bounds are then whole rows.
         eased: Rule name > rows by which it may be missed.
         soft: Name of the rule that may be missed by any number of rows.
+        licensed: Whether a rule that asks for everything asks for what the licences allow; by
+            default where these are among the rules.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Conditions:
         size: int | None = None,
         eased: Mapping[str, int] | None = None,
         soft: str | None = None,
+        licensed: bool | None = None,
     ) -> None:
         self.pool = pool
         self.rules = tuple(rules)
@@ -78,7 +81,8 @@ class Conditions:
         self.soft = soft
         self.blocks = len(pool.counts)
         self.variables = self.blocks + (soft is not None)
-        self.licensed = any(rule.part == "licenses" for rule in rules)
+        self.denies = any(rule.part == "licenses" for rule in rules)
+        self.licensed = self.denies if licensed is None else licensed
         self._lines: list[Numbers] = []
         self._low: list[float] = []
         self._high: list[float] = []
@@ -91,7 +95,7 @@ class Conditions:
     def upper(self) -> Numbers:
         """What can be taken of each block, and how far the soft rule may be missed."""
         most = self.pool.counts.astype(np.float64)
-        if self.licensed and self.soft != "licenses" and not self.eased.get("licenses"):
+        if self.denies and self.soft != "licenses" and not self.eased.get("licenses"):
             most[self.pool.denied] = 0
         return np.append(most, [INFINITE] * (self.soft is not None))
 
@@ -171,7 +175,7 @@ def solve(conditions: Conditions, objective: Numbers) -> Counts | None:
         return None
     taken = found[: conditions.blocks]
     allowed = conditions.eased | ({conditions.soft: int(found[-1])} if conditions.soft else {})
-    over = missed(conditions.pool, conditions.rules, taken)
+    over = missed(conditions.pool, conditions.rules, taken, licensed=conditions.licensed)
     wrong = [name for name, by in over.items() if by > allowed.get(name, 0)]
     if wrong or (conditions.size is not None and int(taken.sum()) != conditions.size):
         raise CurateError(

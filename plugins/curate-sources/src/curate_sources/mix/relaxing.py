@@ -25,24 +25,30 @@ def relax(pool: Pool, rules: Sequence[Rule], order: Sequence[str]) -> dict[str, 
         Rule name > rows by which it is missed, those that need not be left out; None where the
         rules that may not be missed cannot be met.
     """
-    by_name = {rule.name: rule for rule in rules}
-    soft: list[str] = []
-    for name in order:
-        if feasible(pool, [rule for rule in rules if rule.name not in soft]) is not None:
-            break
-        soft.append(name)
-    else:
-        if feasible(pool, [rule for rule in rules if rule.name not in soft]) is None:
-            return None
+    # licences that give way let rows in; what `all` asks for is what they allow
+    licensed = any(rule.part == "licenses" for rule in rules)
+    soft = _let_go(pool, rules, order, licensed=licensed)
+    if soft is None:
+        return None
     allowed: dict[str, int] = {}
     for name in reversed(soft):
         # rules let go before this one still are; those after it keep what they were brought to
-        held = [rule for rule in rules if rule.name not in soft or rule.name in allowed]
-        held.append(by_name[name])
+        held = [r for r in rules if r.name not in soft or r.name in allowed or r.name == name]
         size = None if "size" in soft else settled(held)
-        conditions = Conditions(pool, held, size=size, eased=allowed, soft=name)
+        conditions = Conditions(pool, held, size=size, eased=allowed, soft=name, licensed=licensed)
         found = solve(conditions, conditions.miss())
-        if found is None:
-            return None
+        assert found is not None  # with this rule let go as well there was a mix
         allowed[name] = int(found[-1])
     return {name: by for name, by in allowed.items() if by}
+
+
+def _let_go(
+    pool: Pool, rules: Sequence[Rule], order: Sequence[str], *, licensed: bool
+) -> list[str] | None:
+    """The first rules of an order without which the others can be met; None: there are none."""
+    for count in range(len(order) + 1):
+        soft = list(order[:count])
+        held = [rule for rule in rules if rule.name not in soft]
+        if feasible(pool, held, licensed=licensed) is not None:
+            return soft
+    return None

@@ -104,16 +104,15 @@ def bounds_of(
     return rows, size, *rule.rows(size)
 
 
-def missed(pool: Pool, rules: Iterable[Rule], taken: Counts) -> dict[str, int]:
+def missed(pool: Pool, rules: Iterable[Rule], taken: Counts, *, licensed: bool) -> dict[str, int]:
     """By how many rows each rule is missed, exactly; rules that are met are not in it.
 
     Args:
         pool: The blocks.
         rules: All rules that hold together.
         taken: Rows taken of each block.
+        licensed: Whether a rule that asks for everything asks for what the licences allow.
     """
-    rules = tuple(rules)
-    licensed = any(rule.part == "licenses" for rule in rules)
     found = {}
     for rule in rules:
         rows, _, low, high = bounds_of(pool, rule, taken, licensed=licensed)
