@@ -33,6 +33,7 @@ from curate.contract import (
     Share,
     Stage,
     TextChoice,
+    counted,
 )
 from curate.errors import CurateError, PolicyError, UsageError, nearest
 from curate.hookspecs import hookimpl
@@ -54,7 +55,7 @@ from curate.passes import (
 )
 from curate.prefer import columns_of as preferred_columns
 from curate.prefer import rank
-from curate.provenance import licenses_in
+from curate.provenance import alternatives, licenses_in
 
 __all__ = [
     "API_VERSION",
@@ -108,7 +109,9 @@ __all__ = [
     "Template",
     "TextChoice",
     "UsageError",
+    "alternatives",
     "columns_of",
+    "counted",
     "hookimpl",
     "licenses_in",
     "nearest",

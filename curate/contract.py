@@ -55,11 +55,12 @@ class Reads:
     """The parameter names a column that the stage reads, or several: a list, or a mapping's keys.
 
     Args:
-        kind: What the column must hold; `any` takes every kind.
+        kind: What the column must hold; `any` takes every kind, `plain` all but vectors and nested
+            values.
         nulls: The stage itself says what a null means; otherwise `missing:` does.
     """
 
-    kind: Literal["string", "number", "vector", "any"] = "any"
+    kind: Literal["string", "number", "vector", "plain", "any"] = "any"
     nulls: bool = False
 
 
@@ -273,6 +274,30 @@ class Clause:
     state: Literal["binding", "slack", "relaxed"]
     slack: int
     available: int | None = None
+
+    HEAD: ClassVar = ("clause", "asked", "achieved", "state", "available")
+    """What `words` says."""
+
+    def words(self) -> tuple[str, str, str, str, str]:
+        """The clause in words, under `HEAD`; name and bounds are as the recipe has them."""
+        state = self.state
+        return (
+            self.name,
+            self.asked,
+            self.achieved(),
+            state if state == "binding" else f"{state}, {counted(self.slack)}",
+            "" if self.available is None else f"{self.available:,}",
+        )
+
+    def achieved(self) -> str:
+        """The rows that it is about, and their share of those taken: `600 (60.00 %)`."""
+        share = f" ({100 * self.rows / self.of:.2f} %)" if self.of else ""
+        return f"{self.rows:,}{share}"
+
+
+def counted(rows: int) -> str:
+    """A number of rows in words: `1 row`, `2,560 rows`."""
+    return f"{rows:,} row" if abs(rows) == 1 else f"{rows:,} rows"
 
 
 @dataclass(frozen=True)

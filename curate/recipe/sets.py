@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -37,6 +38,8 @@ def apply(
     try:
         if not equals or not all(parts):
             raise UsageError(f"'{item}' is no assignment", "Write --set seed=7.")
+        if text.lstrip().startswith(">"):  # a bound such as `>= 0.6`, no folded text
+            text = json.dumps(text.strip())
         value = parse(text, place.origin, environ, found)
         if value is not None:
             holder, last = _find(parts, root, known, place)

@@ -10,16 +10,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from curate.contract import Clause
 from curate.report.facts import Cut, Example, last_cut
 from curate.versions.funnel import Share, Step, funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.overlap import overlap
-from curate.versions.policy import HEAD, Certificate, cells, certificates
+from curate.versions.policy import Certificate, certificates
 from curate.versions.runs import PREVIEW
 from curate.versions.text import one_line
 
 _BAR = 12
 _VALUES = 8
+_CLAUSES = 12
 """Values of a column whose shares are shown; the rest stands in one line."""
 
 
@@ -69,6 +71,9 @@ def show(version: Version, console: Console) -> None:
         console.print()
         _print(console, Text.assemble(("policy of ", "bold"), (certificate.stage, "bold")))
         console.print(_clauses(certificate, console))
+        slack = sum(clause.state == "slack" for clause in certificate.clauses)
+        if slack and len(certificate.clauses) > _CLAUSES:
+            console.print(Text(f"and {slack:,} more, met with rows to spare", style="dim"))
     cut = last_cut(version)
     if cut is not None:
         console.print()
@@ -186,7 +191,7 @@ def _percent(part: int, whole: int) -> str:
 
 def _clauses(certificate: Certificate, console: Console) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    for name in HEAD:
+    for name in Clause.HEAD:
         # long names fold: a clause that cannot be read certifies nothing
         right, folds = name in ("achieved", "available"), name in ("clause", "asked")
         table.add_column(
@@ -196,9 +201,12 @@ def _clauses(certificate: Certificate, console: Console) -> Table:
             overflow="fold",
         )
     styles = {"relaxed": "yellow", "binding": "green", "slack": "none"}
-    for clause in certificate.clauses:
-        row = [_data(cell, console) for cell in cells(clause)]
-        row[HEAD.index("state")].stylize(styles[clause.state])
+    clauses = certificate.clauses
+    if len(clauses) > _CLAUSES:  # of many, those that decided
+        clauses = tuple(clause for clause in clauses if clause.state != "slack")
+    for clause in clauses:
+        row = [_data(cell, console) for cell in clause.words()]
+        row[Clause.HEAD.index("state")].stylize(styles[clause.state])
         table.add_row(*row)
     return table
 

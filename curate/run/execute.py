@@ -204,7 +204,7 @@ class Execution:
             (),
             service,
             facts.count,
-            preview=self.tools.preview,
+            self.tools.preview,
         )
         if isinstance(stage, FilterStage):
             return self._filter(resolved, stage, rows, seen, asked, context, facts)

@@ -48,7 +48,9 @@ def expand(
     stage = resolved.step.stage
     assert isinstance(stage, ExpandStage)
     service = tools.registry.service
-    context = Context(tools.seed, resolved.models, fitted.arrays, (), service, facts.count)
+    context = Context(
+        tools.seed, resolved.models, fitted.arrays, (), service, facts.count, tools.preview
+    )
     rows = arena.stage_frame(resolved.step, asked)
     if stage.scope == "row":
         children = list(

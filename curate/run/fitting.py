@@ -117,7 +117,9 @@ def fit(
         if found is None:
             service = tools.registry.service
             needed = {name: arrays[name] for name in stage.fit_needs(part)}
-            context = Context(tools.seed, resolved.models, needed, (), service, facts.count)
+            context = Context(
+                tools.seed, resolved.models, needed, (), service, facts.count, tools.preview
+            )
             # by content, as in the key: equal tables give equal fits whatever the ids
             order = pl.Series(contents).arg_sort()
             fitted = stage.fit(part, rows[order], context)

@@ -208,7 +208,9 @@ def _shares(arena: Arena, kept: Positions) -> dict[str, Any]:
 
 def _licenses(arena: Arena, kept: Positions) -> dict[str, int]:
     """The licence of a version: those of its rows, each with the number of rows under it."""
-    return _counts(arena.frame(kept, ["license"])["license"].fill_null(UNKNOWN))
+    stated = pl.when(pl.col("license").str.strip_chars() != "").then("license")
+    frame = arena.frame(kept, ["license"]).select(stated.fill_null(UNKNOWN).alias("license"))
+    return _counts(frame["license"])
 
 
 def _counts(values: pl.Series) -> dict[str, int]:

@@ -41,6 +41,7 @@ _ACCEPTED: Mapping[str, tuple[Kind, ...]] = {
     "string": ("string",),
     "number": ("integer", "number"),
     "vector": ("vector",),
+    "plain": ("integer", "number", "boolean", "string"),
     "text of a preference": ("string", "integer", "number", "boolean"),
 }
 

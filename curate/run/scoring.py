@@ -112,6 +112,7 @@ class _Scoring:
             wanted=tuple(wanted),
             service=self.tools.registry.service,
             count=self.facts.count,
+            preview=self.tools.preview,
         )
 
     def _by_table(self) -> tuple[pl.Series, pl.DataFrame]:
@@ -217,6 +218,7 @@ class _Seat:
             tuple(lacking),
             self.tools.registry.service,
             self.guest.facts.count,
+            self.tools.preview,
         )
         return self.stage, context
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import yaml
 
+from curate.contract import Clause
 from curate.provenance import UNKNOWN
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.overlap import overlap
-from curate.versions.policy import HEAD, cells, certificates
+from curate.versions.policy import certificates
 from curate.versions.text import fenced, markdown, one_line, printable
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def render(manifest: Mapping[str, Any], data: pl.DataFrame, *, values: int, stor
         values: Bytes of their values in memory.
         stored: Bytes of the files in `data/`.
     """
-    licenses = _counts(data["license"].fill_null(UNKNOWN))
+    licenses = _counts(data["license"].str.strip_chars().replace("", None).fill_null(UNKNOWN))
     head = yaml.safe_dump(
         _metadata(manifest, data, licenses, values, stored), sort_keys=False, allow_unicode=True
     )
@@ -156,7 +157,7 @@ def _policy(manifest: Mapping[str, Any]) -> str:
         return ""
     tables = [
         f"Of the stage {markdown(certificate.stage)}:\n\n"
-        + _table(HEAD, [cells(each) for each in certificate.clauses])
+        + _table(Clause.HEAD, [each.words() for each in certificate.clauses])
         for certificate in found
     ]
     return (

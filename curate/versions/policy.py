@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from curate.contract import Clause
+from curate.contract import Clause, counted
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,6 @@ class Certificate:
 
     stage: str
     clauses: tuple[Clause, ...]
-
-
-HEAD = ("clause", "asked", "achieved", "state", "available")
-"""What `cells` says of a clause."""
 
 
 def certificates(manifest: Mapping[str, Any]) -> list[Certificate]:
@@ -30,32 +26,12 @@ def certificates(manifest: Mapping[str, Any]) -> list[Certificate]:
     ]
 
 
-def cells(clause: Clause) -> tuple[str, str, str, str, str]:
-    """A clause in words, under `HEAD`; name and bounds are as the recipe has them."""
-    return (
-        clause.name,
-        clause.asked,
-        achieved(clause),
-        clause.state if clause.state == "binding" else f"{clause.state}, {_rows(clause.slack)}",
-        "" if clause.available is None else f"{clause.available:,}",
-    )
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" if abs(count) == 1 else f"{count:,} rows"
-
-
-def achieved(clause: Clause) -> str:
-    """The rows that a clause is about, and their share of those taken: `600 (60.00 %)`."""
-    share = f" ({100 * clause.rows / clause.of:.2f} %)" if clause.of else ""
-    return f"{clause.rows:,}{share}"
-
-
 def relaxed(certificate: Certificate) -> list[str]:
     """A sentence for each clause that the policy gave up, and by how much it is missed."""
     return [
         f"Stage {certificate.stage}: the clause {clause.name} ({clause.asked}) was relaxed: "
-        f"{achieved(clause)} of {clause.of:,} rows, {-clause.slack:,} rows from what was asked."
+        f"{clause.achieved()} of {counted(clause.of)}, {counted(-clause.slack)} from what was "
+        "asked."
         for clause in certificate.clauses
         if clause.state == "relaxed"
     ]

@@ -179,7 +179,7 @@ LICENSES = ["mit", "CC-BY-NC-4.0", "mit AND cc-by-nc-sa-4.0", "mit AND apache-2.
         (["cc-by-nc-*"], "keep", {"p 0", "p 3", "p 4"}),
         (["cc-by-nc-*"], "drop", {"p 0", "p 3"}),
         (["Cc-By-*", "APACHE-2.0"], "drop", {"p 0"}),
-        (["cc-by-nc-4.?"], "keep", {"p 0", "p 2", "p 3", "p 4"}),
+        (["cc-by-nc-4.?"], "keep", {"p 0", "p 1", "p 2", "p 3", "p 4"}),
         (["cc-by"], "keep", {"p 0", "p 1", "p 2", "p 3", "p 4"}),
     ],
 )
@@ -280,7 +280,7 @@ def test_a_limit_with_per_gives_way_as_a_whole_or_for_one_value(relax: str) -> N
     policy: dict[str, Any] = {"size": 5, "limits": [{"per": "ability", "min": "2 rows"}]}
     with pytest.raises(PolicyError) as raised:
         mix(pool, policy)
-    assert "relax: [limits.per ability.ethics]" in str(raised.value.remedy)
+    assert 'relax: ["limits.per ability.ethics"]' in str(raised.value.remedy)
     version = mix(pool, policy | {"on_infeasible": {"relax": [relax]}})
     assert stage(version)["facts"]["relaxed"] == {"limits.per ability.ethics": 1}
     assert taken(version, "ability") == {"ethics": 1, "code": 4}

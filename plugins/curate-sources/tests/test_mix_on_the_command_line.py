@@ -100,7 +100,7 @@ MISTAKES = {
         "is no whole number of rows, where the size is 10",
     ),
     "size upside down": ("size: {min: 9, max: 3}", 8, "`min` 9 is above `max` 3"),
-    "size as share": ("size: 50%", 8, "a size is a number of rows"),
+    "size as share": ("size: 50%", 8, "is no size; write a number of rows (5000)"),
     "unbounded limit": ("limits:\n  - where: {origin: human}", 9, "`min`, `max` or both"),
     "limit on all": ("limits:\n  - max: 5 rows", 9, "`size` is about all"),
     "twice": (
@@ -165,7 +165,7 @@ POOLS = {
     ),
     "all of nothing": (
         "shares: {source: {lima: all}}",
-        ["shares.source.lima: all", "it has none; no row has source 'lima'"],
+        ["shares.source.lima: all", "there is none; no row has source 'lima'"],
     ),
     "above the pool": (
         "size: 31",
@@ -261,4 +261,4 @@ def test_a_policy_that_may_give_way_is_not_refused(capsys: pytest.CaptureFixture
     assert call(["plan", "mixed.yaml"]) == 0
     assert call(["run", "mixed.yaml"]) == 0
     shown = capsys.readouterr()
-    assert "size relaxed by 1 rows" in " ".join((shown.out + shown.err).split())
+    assert "size relaxed by 1 row" in " ".join((shown.out + shown.err).split())

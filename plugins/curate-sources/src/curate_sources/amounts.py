@@ -71,6 +71,11 @@ def read_bounds(value: object) -> Bounds:
     upper = read_amount(second)
     plain, full = _AMOUNT.match(first.strip()), _AMOUNT.match(second.strip())
     if plain and full and not plain["unit"] and full["unit"]:  # `10..64 rows` names the unit once
+        if full["unit"] == "%" and "." in plain["number"] and Fraction(plain["number"]) <= 1:
+            raise ValueError(
+                f"'{text}' could begin at {first.strip()}% or at the share {first.strip()}: write "
+                "both with %, or both without"
+            )
         first = f"{first} {full['unit']}"
     lower = read_amount(first)
     if lower.unit != upper.unit:

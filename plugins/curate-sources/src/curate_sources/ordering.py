@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from curate.api import Params, Preferences, Reads, rank
+from curate.api import Params, Preferences, Reads, nearest, rank
 
 if TYPE_CHECKING:
     import polars as pl
 
 _ORIGINS = ("human", "synthetic", "mixed", "unknown")
+_ALONE = (*_ORIGINS, "longest", "shortest")
 
 
 def _terms(value: object) -> object:
@@ -19,6 +20,13 @@ def _terms(value: object) -> object:
     terms = [value] if isinstance(value, str) else value
     if not isinstance(terms, list):
         return terms
+    for term in terms:
+        if isinstance(term, str) and term not in _ALONE and ":" not in term:
+            near = nearest(term, _ALONE)
+            raise ValueError(
+                f"'{term}' is no preference; write an origin ({', '.join(_ORIGINS)}), "
+                f"column:value, highest:column, lowest:column, longest or shortest. {near}".rstrip()
+            )
     return [f"origin:{term}" if term in _ORIGINS else term for term in terms]
 
 

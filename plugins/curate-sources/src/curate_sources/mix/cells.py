@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.api import licenses_in
+from curate.api import alternatives, licenses_in
 from curate_sources.mix.policy import UNKNOWN, Licenses, Limit
-from curate_sources.mix.rules import Counts, Pool, Rule
+from curate_sources.mix.pool import Counts, Pool
+from curate_sources.mix.rules import Rule
 
 if TYPE_CHECKING:
     import polars as pl
+
+_EXACT = 2**53  # up to here every whole number is a float of its own
+
+
+def _matcher(pattern: str) -> Callable[[str], object]:
+    """Matches a licence, in small letters, in which `*` stands for any characters."""
+    parts = (re.escape(part) for part in pattern.casefold().split("*"))
+    return re.compile(".*".join(parts), re.DOTALL).fullmatch
 
 
 @dataclass(frozen=True)
@@ -43,19 +52,35 @@ class Cells:
         """The cells whose licence is ruled out; bool [cells]. Unknown ones are, unless kept."""
         if licenses is None:
             return np.zeros(len(self.counts), dtype=np.bool_)
-        patterns = [pattern.casefold() for pattern in licenses.deny]
+        denied = [_matcher(pattern) for pattern in licenses.deny]
 
         def denies(license: str) -> bool:
             """Whether one of the licences that hold together is ruled out."""
-            return any(
-                licenses.unknown != "keep"
-                if each == UNKNOWN
-                else any(fnmatchcase(each.casefold(), pattern) for pattern in patterns)
-                for each in licenses_in(license)
-            )
+            for each in licenses_in(license):
+                choices = alternatives(each)
+                if all(
+                    licenses.unknown != "keep"
+                    if choice == UNKNOWN
+                    else any(matches(choice.casefold()) for matches in denied)
+                    for choice in choices
+                ):
+                    return True
+            return False
 
         found = {value: denies(value) for value in set(self.values["license"])}
         return np.array([found[value] for value in self.values["license"]], dtype=np.bool_)
+
+    def unmatched(self, licenses: Licenses | None) -> list[str]:
+        """Patterns of denied licences that no row's licence matches."""
+        if licenses is None:
+            return []
+        there = {
+            choice.casefold()
+            for license in set(self.values["license"])
+            for each in licenses_in(license)
+            for choice in alternatives(each)
+        }
+        return [each for each in licenses.deny if not any(map(_matcher(each), there))]
 
     def values_for(self, limit: Limit, licenses: Licenses | None) -> list[str]:
         """The values of a limit's `per` among the rows that it is about and that are allowed."""
@@ -77,10 +102,7 @@ def into_cells(rows: pl.DataFrame, columns: Sequence[str]) -> Cells:
         rows: The columns, of any type that has a text; nulls are `unknown`.
         columns: Their names.
     """
-    import polars as pl
-
-    texts = [pl.col(name).cast(pl.String).fill_null(UNKNOWN).alias(name) for name in columns]
-    frame = rows.select(texts)
+    frame = rows.select(_text(rows[name]) for name in columns)
     counted = frame.group_by(columns).len("rows").sort(columns).with_row_index("cell")
     of = frame.join(counted, on=list(columns), how="left", maintain_order="left")["cell"]
     return Cells(
@@ -88,6 +110,24 @@ def into_cells(rows: pl.DataFrame, columns: Sequence[str]) -> Cells:
         counted["rows"].to_numpy().astype(np.int64),
         of.to_numpy().astype(np.int64),
     )
+
+
+def _text(values: pl.Series) -> pl.Series:
+    """Values as text: whole numbers without a fraction, blanks and nulls as `unknown`."""
+    import polars as pl
+
+    column = pl.col(values.name)
+    text = column.cast(pl.String)
+    if values.dtype.is_float():
+        whole = (column == column.floor()) & (column.abs() < _EXACT)
+        text = (
+            pl.when(whole)
+            .then(column.cast(pl.Int64, strict=False).cast(pl.String))
+            .otherwise(pl.when(column.is_nan()).then(None).otherwise(text))
+        )
+    blank = text.str.strip_chars() == ""
+    named = pl.when(blank.fill_null(True)).then(pl.lit(UNKNOWN)).otherwise(text)
+    return values.to_frame().select(named.alias(values.name)).to_series()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from curate.api import Clause
-from curate_sources.mix.rules import Counts, Pool, Rule, bounds_of
+from curate_sources.mix.pool import Counts, Pool, bounds_of
+from curate_sources.mix.rules import Rule
 
 State = Literal["binding", "slack", "relaxed"]
 
@@ -28,9 +29,12 @@ def certify(
         distances = [rows - low] if low is not None else []
         distances += [high - rows] if high is not None else []
         slack = min(distances)
+        if rule.part == "size" and slack > 0:
+            slack = 0  # of an open size the most is taken: not one row more would do
         missed = slack < 0
         assert not missed or rule.name in relaxed
         state: State = "relaxed" if missed else "binding" if slack == 0 else "slack"
-        there = pool.available(rule)
+        licensed = rule.part == "licenses" or "licenses" not in relaxed
+        there = pool.available(rule, licensed=licensed)
         found.append(Clause(rule.name, rule.asked, rows, size, state, slack, there))
     return tuple(found)

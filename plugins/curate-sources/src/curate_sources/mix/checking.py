@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from curate.api import Clause, counted
 from curate_sources.mix.cells import into_blocks, into_cells
 from curate_sources.mix.policy import MixParams
-from curate_sources.mix.rules import Counts, Pool, Rule, bounds_of
+from curate_sources.mix.pool import Counts, Pool, bounds_of
+from curate_sources.mix.rules import Rule
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +25,7 @@ class Finding:
         rows: How many of the rows it is about.
         of: All rows.
         slack: Rows to the nearest bound, below 0 those by which it is missed; None: the rows alone
-            do not tell, as the clause asks for all there were.
+            do not tell, as the clause asks for all there were, or for some of every value.
         available: The rows that there were; None: nobody knows.
     """
 
@@ -40,6 +42,17 @@ class Finding:
         if self.slack is None:
             return "untold"
         return "met" if self.slack >= 0 else "missed"
+
+    def words(self) -> tuple[str, str, str, str, str]:
+        """The finding in words, as those of a clause."""
+        state = self.state
+        if self.slack:
+            state += (
+                f" by {counted(-self.slack)}" if self.slack < 0 else f", {self.slack:,} to spare"
+            )
+        plain = Clause(self.clause, self.asked, self.rows, self.of, "binding", 0, self.available)
+        name, asked, achieved, _, available = plain.words()
+        return name, asked, achieved, state, available
 
 
 def check_rows(
@@ -60,13 +73,15 @@ def check_rows(
     blocks = into_blocks(cells, rules, params.licenses)
     block = blocks.of(cells)
     taken = blocks.counted(block[: len(rows)])
-    known = left is not None
-    return tuple(_finding(rule, blocks.pool, taken, known=known) for rule in rules)
+    return tuple(_finding(rule, blocks.pool, taken, known=left is not None) for rule in rules)
 
 
 def _finding(rule: Rule, pool: Pool, taken: Counts, *, known: bool) -> Finding:
     rows, size, low, high = bounds_of(pool, rule, taken)
     distances = [*([] if low is None else [rows - low]), *([] if high is None else [high - rows])]
     there = pool.available(rule)
-    slack = None if rule.everything and not known else min(distances)
+    least = min(distances)
+    # of `per`, a value of which no row is left has no clause here
+    open_ended = rule.everything or (low is not None and rule.per)
+    slack = None if open_ended and not known and least >= 0 else least
     return Finding(rule.name, rule.asked, rows, size, slack, there if known else None)

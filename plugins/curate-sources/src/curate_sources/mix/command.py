@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.api import CurateError, Host, PolicyError, RecipeStage, UsageError, hookimpl, nearest
+from curate.api import (
+    Clause,
+    CurateError,
+    Host,
+    PolicyError,
+    RecipeStage,
+    UsageError,
+    counted,
+    hookimpl,
+    nearest,
+)
 from curate_sources.mix.stage import Mix
 
 if TYPE_CHECKING:
@@ -70,21 +80,25 @@ def command(
     if not policies:
         asked = f"stage '{stage}' with a policy" if stage else "policy: no stage is sources.mix"
         raise UsageError(f"{recipe} has no {asked}.")
-    found = {each.id: _check(host, data, each, out) for each in policies}
+    *earlier, last = policies
+    for each in earlier:
+        said = (
+            f"'{each.id}' is not checked: '{last.id}' mixes again. Its certificate: curate policy"
+        )
+        click.echo(f"{said} {data}; to check all rows against it: --stage {each.id}", err=True)
+    found = {last.id: _check(host, data, last, out)}
     _print_findings(found, as_json=as_json)
     findings = [each for some in found.values() for each in some]
     wrong = [each for each in findings if each.state != "met"]
     if wrong:
         said = "; ".join(_sentence(each) for each in wrong)
-        raise PolicyError(
-            f"{len(wrong)} of {len(findings)} clauses are not shown to be met: {said}."
-        )
+        raise PolicyError(f"Of {len(findings)} clauses {len(wrong)} are not met: {said}.")
 
 
 def _sentence(finding: Finding) -> str:
     if finding.slack is None:
         return f"{finding.clause}: the rows do not tell what there was"
-    return f"{finding.clause} ({finding.asked}) is missed by {-finding.slack:,} rows"
+    return f"{finding.clause} ({finding.asked}) is missed by {counted(-finding.slack)}"
 
 
 def _certificates(version: OpenVersion, stage: str | None, *, as_json: bool) -> None:
@@ -101,18 +115,7 @@ def _certificates(version: OpenVersion, stage: str | None, *, as_json: bool) -> 
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     for id, clauses in found.items():
-        rows = [
-            (
-                clause["name"],
-                clause["asked"],
-                _achieved(clause["rows"], clause["of"]),
-                clause["state"]
-                if clause["state"] == "binding"
-                else f"{clause['state']}, {clause['slack']:,} rows",
-                "" if clause["available"] is None else f"{clause['available']:,}",
-            )
-            for clause in clauses
-        ]
+        rows = [Clause(**clause).words() for clause in clauses]
         _table(f"{version.name}@{version.version}, policy of {id}", rows)
 
 
@@ -125,26 +128,13 @@ def _print_findings(found: Mapping[str, Sequence[Finding]], *, as_json: bool) ->
         click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
         return
     for id, some in found.items():
-        rows = [
-            (
-                each.clause,
-                each.asked,
-                _achieved(each.rows, each.of),
-                each.state if each.slack is None else f"{each.state}, {each.slack:,} rows",
-                "" if each.available is None else f"{each.available:,}",
-            )
-            for each in some
-        ]
+        rows = [each.words() for each in some]
         _table(f"policy of {id}, counted again", rows)
-
-
-def _achieved(rows: int, of: int) -> str:
-    return f"{rows:,}" + (f" ({100 * rows / of:.2f} %)" if of else "")
 
 
 def _table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table without cutting anything: it is to be read, copied and compared."""
-    head = ("clause", "asked", "achieved", "state", "available")
+    head = Clause.HEAD
     plain = [tuple(_plain(cell) for cell in row) for row in (head, *rows)]
     widths = [max(len(row[at]) for row in plain) for at in range(len(head))]
     click.echo(_plain(title))
@@ -167,8 +157,10 @@ def _check(host: Host, data: str, policy: RecipeStage, out: Path) -> tuple[Findi
     params = policy.stage.params
     needed = tuple(dict.fromkeys([*params.columns, *policy.where_reads]))
     path = Path(data)
-    if path.is_file() and set(path.suffixes) & _FILES:
-        rows, left = _with(_read(path), needed, params.named, data), None
+    if set(path.suffixes) & _FILES:
+        whole = _read(path, [name for name in params.named if name not in policy.where_reads])
+        _warn_of_repetition(whole, data)
+        rows, left = _with(whole, needed, params.named, data), None
     else:
         version = host.version(path if path.is_dir() else data, out)
         rows = _with(_joined(version, version.frame()), needed, params.named, data)
@@ -177,7 +169,7 @@ def _check(host: Host, data: str, policy: RecipeStage, out: Path) -> tuple[Findi
         rows = rows.filter(policy.where)
         left = None if left is None else left.filter(policy.where)
     if rows.is_empty():
-        raise CurateError(f"{data} has no row that the policy of '{policy.id}' is about.")
+        raise PolicyError(f"{data} has no row that the policy of '{policy.id}' is about.")
     return check_rows(rows, params, left)
 
 
@@ -187,10 +179,17 @@ def _left(
     """The rows that the stage of this name could take besides; None where nobody knows."""
     import polars as pl
 
-    known = any(entry["id"] == stage for entry in version.manifest["stages"])
-    if not known or version.dropped is None:
+    stages = [entry["id"] for entry in version.manifest["stages"]]
+    if stage not in stages or version.dropped is None:
         return None
-    here = version.ledger.filter((pl.col("stage") == stage) & (pl.col("reason") != "unranked"))
+    later = version.manifest["stages"][stages.index(stage) + 1 :]
+    if any(len(entry["inputs"]) > 1 for entry in later):
+        return None  # rows that other branches dropped were never there to take
+    # what the stage took and a later one dropped was there, too
+    here = version.ledger.filter(
+        pl.col("stage").is_in([stage, *(entry["id"] for entry in later)]),
+        pl.col("reason").is_null() | (pl.col("reason") != "unranked"),
+    )
     rows = version.dropped.join(here.select("id"), on="id", how="semi")
     return _with(_joined(version, rows), needed, named, version.name)
 
@@ -220,18 +219,30 @@ def _with(
     return rows.select(needed)
 
 
-def _read(path: Path) -> pl.DataFrame:
-    """Any data file as a table."""
+def _read(path: Path, text: Sequence[str]) -> pl.DataFrame:
+    """Any data file as a table; in a CSV these columns hold text."""
     import polars as pl
 
+    if not path.is_file():
+        raise UsageError(f"There is no file '{path}'.")
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path, glob=False, hive_partitioning=False)
         if ".csv" in path.suffixes:
-            return pl.read_csv(path, infer_schema=False, glob=False)
+            types = dict.fromkeys(text, pl.String)
+            names = pl.read_csv(path, n_rows=0, glob=False).columns
+            types = {name: kind for name, kind in types.items() if name in names}
+            return pl.read_csv(path, schema_overrides=types, infer_schema_length=None, glob=False)
         return pl.scan_ndjson(path, infer_schema_length=None).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise CurateError(f"{path} cannot be read: {error}") from error
+
+
+def _warn_of_repetition(rows: pl.DataFrame, data: str) -> None:
+    """Say if rows stand more than once: a policy counts them, and a version never holds them."""
+    if "id" in rows.columns and rows["id"].n_unique() < len(rows):
+        times = len(rows) - rows["id"].n_unique()
+        click.echo(f"{data} repeats ids: {counted(times)} stand in it again.", err=True)
 
 
 @hookimpl

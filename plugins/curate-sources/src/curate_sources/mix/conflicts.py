@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from curate_sources.mix.pool import Counts, Pool
 from curate_sources.mix.program import Conditions, Rows, minimize, settled, solve
-from curate_sources.mix.rules import PARTS, Counts, Pool, Rule
+from curate_sources.mix.rules import PARTS, Rule
+from curate_sources.mix.sizes import furthest_size
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,12 @@ class Conflict:
     surrender: tuple[Rule, ...]
 
 
-def feasible(pool: Pool, rules: Sequence[Rule], *, licensed: bool | None = None) -> Counts | None:
-    """Rows of each block that meet all rules; None where there are none.
-
-    Args:
-        pool: The blocks.
-        rules: The rules.
-        licensed: As of `Conditions`.
-    """
-    conditions = Conditions(pool, rules, size=settled(rules), licensed=licensed)
+def feasible(pool: Pool, rules: Sequence[Rule]) -> Counts | None:
+    """Rows of each block that meet all rules; None where there are none."""
+    size = settled(rules)
+    if size is None:
+        return furthest_size(pool, rules, -1)
+    conditions = Conditions(pool, rules, size=size)
     return solve(conditions, conditions.objective(sign=0))
 
 
@@ -99,9 +98,10 @@ def _reachable(pool: Pool, rule: Rule, others: Sequence[Rule]) -> str:
         return _sizes(pool, rule, others)
     least, most = (_extreme(pool, rule, others, sign) for sign in (1, -1))
     if rule.everything:
-        licensed = any(other.part == "licenses" for other in others)
-        there = pool.available(rule, licensed=licensed)
-        return f"at most {most[0]:,} of its {_rows(there)} can be taken" if there else "it has none"
+        there = pool.available(rule)
+        return (
+            f"at most {most[0]:,} of its {_rows(there)} can be taken" if there else "there is none"
+        )
     if rule.low is not None and _value(rule, most) < rule.low:
         return f"at most {_said(rule, most)}"
     if rule.high is not None and _value(rule, least) > rule.high:
@@ -118,8 +118,7 @@ def _sizes(pool: Pool, rule: Rule, others: Sequence[Rule]) -> str:
             if sign < 0
             else Rule("from", "", "size", rule.low, None)
         )
-        conditions = Conditions(pool, [*others, side])
-        taken = solve(conditions, conditions.objective(sign=sign))
+        taken = furthest_size(pool, [*others, side], sign)
         if taken is not None:
             said.append((word, int(taken.sum())))
     return "; ".join(f"the nearest {word} is {_rows(size)}" for word, size in said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import chain
@@ -16,13 +17,16 @@ from pydantic import (
     model_validator,
 )
 
-from curate.api import Params, Reads, nearest
+from curate.api import Params, PolicyError, Reads, nearest
 from curate_sources.amounts import read_amount, read_bounds
 from curate_sources.mix.rules import PARTS, Rule
 from curate_sources.ordering import OrderParams
 
 UNKNOWN = "unknown"
-"""What a row without a value in a column is called."""
+"""What a row without a value in a column, or with a blank one, is called."""
+
+MOST_VALUES = 1_000
+"""Values of a `per` column, each of which is a clause."""
 
 
 def _bounds(value: object) -> str:
@@ -30,8 +34,12 @@ def _bounds(value: object) -> str:
 
 
 def _amount(value: object) -> str:
+    text = str(value).strip()
+    if text.startswith((">", "<")):
+        plain = text.lstrip("<>= ")
+        raise ValueError(f"`min` and `max` say which way it goes: write '{plain}', not '{text}'")
     read_amount(value)
-    return str(value)
+    return text
 
 
 def _no_more_than_all(values: dict[str, str]) -> dict[str, str]:
@@ -97,14 +105,15 @@ class Size(Params):
     @model_validator(mode="before")
     @classmethod
     def _exactly(cls, value: object) -> object:
-        if isinstance(value, str):
-            amount = read_amount(value)
-            if amount.unit != "rows":
-                raise ValueError(f"a size is a number of rows, which '{value}' is not")
-            value = int(amount.value)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return {"min": value, "max": value}
-        return value
+        if isinstance(value, Mapping | Size):
+            return value
+        rows = re.fullmatch(r"([1-9][0-9]*)( rows?)?", str(value))
+        if rows is None:
+            raise ValueError(
+                f"'{value}' is no size; write a number of rows (5000), {{max: 5000}} or "
+                "{min: 5000}"
+            )
+        return {"min": int(rows[1]), "max": int(rows[1])}
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -144,12 +153,12 @@ class Limit(Params):
 
     where: Annotated[
         dict[str, Values],
-        Reads("any", nulls=True),
+        Reads("plain", nulls=True),
         Field(description="Column > value (or list of values); all must hold."),
     ] = Field(default_factory=dict)
     per: Annotated[
         str | None,
-        Reads("any", nulls=True),
+        Reads("plain", nulls=True),
         Field(description="Column for each value of which the limit holds by itself."),
     ] = None
     min: Annotated[AmountText | None, Field(description="At least so much.")] = None
@@ -186,6 +195,12 @@ class Relax(Params):
     ]
 
 
+def _choice(value: object) -> object:
+    if value != "error" and not isinstance(value, Mapping | Relax):
+        raise ValueError(f"'{value}' is no choice; write `error` or `{{relax: [size, ...]}}`")
+    return value
+
+
 class MixParams(OrderParams):
     """Parameters of `sources.mix`."""
 
@@ -197,8 +212,13 @@ class MixParams(OrderParams):
         ),
     ] = None
     shares: Annotated[
-        dict[str, Annotated[dict[str, BoundsText], AfterValidator(_no_more_than_all)]],
-        Reads("any", nulls=True),
+        dict[
+            str,
+            Annotated[
+                dict[str, BoundsText], Field(min_length=1), AfterValidator(_no_more_than_all)
+            ],
+        ],
+        Reads("plain", nulls=True),
         Field(
             description="Column > value > what part of the mix may have it: `>= 0.6`, `<= 40%`, "
             "`0.15..0.25`, `<= 64 rows`, `0.3` (exactly), `all`. Rows without a value are "
@@ -227,6 +247,7 @@ class MixParams(OrderParams):
     ] = None
     on_infeasible: Annotated[
         Literal["error"] | Relax,
+        BeforeValidator(_choice),
         Field(description="What happens if the policy cannot be met."),
     ] = "error"
 
@@ -273,7 +294,8 @@ class MixParams(OrderParams):
         most = self.size.max if self.size else None
         exact = most if self.size and self.size.min == most else None
         by_select: dict[Any, list[Rule]] = {}
-        for rule in chain(self._all_shares(), self._limits(_no_values)):
+        plain = (rule for rule in self._limits(_no_values) if not rule.per)
+        for rule in chain(self._all_shares(), plain):
             by_select.setdefault(rule.select, []).append(rule)
         for rules in by_select.values():
             for one in rules:
@@ -303,8 +325,8 @@ class MixParams(OrderParams):
         for name in names:
             if name not in known and not name.startswith(per):  # which values there are shows later
                 raise ValueError(
-                    f"`relax` names '{name}', which the policy does not have; "
-                    f"{nearest(name, known)}"
+                    f"`relax` names '{name}', which the policy does not have. "
+                    f"{nearest(name, known)}".rstrip()
                 )
 
     @property
@@ -321,14 +343,9 @@ class MixParams(OrderParams):
         Args:
             rules: Of this policy, for some pool.
         """
-        limits = [f"limits.{limit.name}" for limit in self.limits]
-        found: dict[str, list[str]] = {name: [] for name in ["limits"] * bool(limits) + limits}
+        found: dict[str, list[str]] = {f"limits.{limit.name}": [] for limit in self.limits}
         for rule in rules:
-            names = {rule.name, rule.part}
-            if rule.part == "shares":
-                names.add(f"shares.{rule.select[0][0]}")
-            names.update(name for name in limits if rule.name.startswith(f"{name}."))
-            for name in names:
+            for name in dict.fromkeys((rule.part, *rule.within, rule.name)):
                 found.setdefault(name, []).append(rule.name)
         return {name: tuple(meant) for name, meant in found.items()}
 
@@ -370,31 +387,53 @@ class MixParams(OrderParams):
                 bounds.unit,
                 bounds.everything,
                 ((column, frozenset({value})),),
+                (f"shares.{column}",),
             )
 
     def _limits(self, values: Callable[[Limit], Sequence[str]]) -> Iterator[Rule]:
         for limit in self.limits:
             where = {column: frozenset(names) for column, names in limit.where.items()}
-            if limit.per is None:
+            found = values(limit) if limit.per else ()
+            if not found:  # of `per` too: a limit about no rows at all is a clause about none
                 yield from _limit(limit, f"limits.{limit.name}", where)
-                continue
-            for value in values(limit):
-                one = {**where, limit.per: frozenset({value})}
+            if len(found) > MOST_VALUES:
+                raise PolicyError(
+                    f"The limit `per: {limit.per}` comes to {len(found):,} clauses, as many as "
+                    f"that column has values; {MOST_VALUES:,} are the most.",
+                    "Name a column with fewer values.",
+                )
+            for value in found:
+                one = {**where, str(limit.per): frozenset({value})}
                 yield from _limit(limit, f"limits.{limit.name}.{value}", one)
 
 
 def _no_values(_limit: Limit) -> Sequence[str]:
+    """No values: what a limit with `per` comes to shows with the rows."""
     return ()
 
 
 def _limit(limit: Limit, name: str, where: Mapping[str, frozenset[str]]) -> Iterator[Rule]:
     """One rule, or two where the bounds are in different units."""
+    within, per = (f"limits.{limit.name}",), limit.per is not None
     select = tuple(sorted(where.items()))
     low, high = (None if v is None else read_amount(v) for v in (limit.min, limit.max))
     asked = [f">= {limit.min}" if low else "", f"<= {limit.max}" if high else ""]
     if low and high and low.unit != high.unit:
-        yield Rule(f"{name}.min", asked[0], "limits", low.value, None, low.unit, False, select)
-        yield Rule(f"{name}.max", asked[1], "limits", None, high.value, high.unit, False, select)
+        yield Rule(
+            f"{name}.min", asked[0], "limits", low.value, None, low.unit, False, select, within, per
+        )
+        yield Rule(
+            f"{name}.max",
+            asked[1],
+            "limits",
+            None,
+            high.value,
+            high.unit,
+            False,
+            select,
+            within,
+            per,
+        )
         return
     bound = low or high
     assert bound is not None
@@ -408,4 +447,6 @@ def _limit(limit: Limit, name: str, where: Mapping[str, frozenset[str]]) -> Iter
         bound.unit,
         False,
         select,
+        within,
+        per,
     )

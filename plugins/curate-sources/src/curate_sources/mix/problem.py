@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from curate.api import Margin, PolicyError, licenses_in, nearest, preferred_columns
+from curate.api import Margin, PolicyError, counted, licenses_in, nearest, preferred_columns
 from curate_sources.mix.policy import UNKNOWN, MixParams, Relax
+from curate_sources.mix.rules import PARTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +19,8 @@ if TYPE_CHECKING:
 
     from curate_sources.mix.cells import Blocks, Cells
     from curate_sources.mix.conflicts import Conflict
-    from curate_sources.mix.rules import Counts, Rule
+    from curate_sources.mix.pool import Counts
+    from curate_sources.mix.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Problem:
             )
 
     def refuse(self, *, at_most: bool) -> None:
-        """Raise PolicyError where the policy cannot be met.
+        """Raise PolicyError where the policy cannot be met, even if all gives way that may.
 
         Args:
             at_most: Rows may be dropped before: clauses that fewer rows could meet do not count.
@@ -84,11 +88,21 @@ class Problem:
 
         rules = self.rules
         if at_most:
-            lasting = {rule.name for rule in self.params.rules()}  # values of `per` may vanish
-            rules = tuple(r for r in rules if r.name in lasting and not r.everything)
+            # of `all` there may be less, and of a column for `per` fewer values
+            rules = tuple(rule for rule in rules if not (rule.everything or rule.per))
+        choice = self.params.on_infeasible
+        if isinstance(choice, Relax):
+            soft = self.giving_way(choice)
+            rules = tuple(rule for rule in rules if rule.name not in soft)
         conflict = find_conflict(self.blocks.pool, rules)
         if conflict is not None:
             raise self.error(conflict, at_most=at_most)
+
+    def giving_way(self, choice: Relax) -> tuple[str, ...]:
+        """The names of the clauses that may be missed, in their order."""
+        known = self.params.relaxable(self.rules)
+        named = (name for each in choice.relax for name in known.get(each, ()))
+        return tuple(dict.fromkeys(named))
 
     def relaxed(self) -> dict[str, int]:
         """Rules that have to be missed, and by how many rows; raises where they may not be."""
@@ -99,18 +113,10 @@ class Problem:
         if feasible(pool, rules) is not None:
             return {}
         choice = self.params.on_infeasible
-        if not isinstance(choice, Relax):
+        found = relax(pool, rules, self.giving_way(choice)) if isinstance(choice, Relax) else None
+        if found is None:
             self.refuse(at_most=False)
             raise AssertionError("a policy that cannot be met has a conflict")
-        known = self.params.relaxable(rules)
-        order = dict.fromkeys(name for each in choice.relax for name in known.get(each, ()))
-        found = relax(pool, rules, tuple(order))
-        if found is None:
-            from curate_sources.mix.conflicts import find_conflict
-
-            conflict = find_conflict(pool, [rule for rule in rules if rule.name not in order])
-            assert conflict is not None  # relax() said so
-            raise self.error(conflict, at_most=False)
         return found
 
     def solve(
@@ -133,7 +139,7 @@ class Problem:
         rules = [rule for rule in self.rules if rule.part != "size"]
         conditions = Conditions(pool, rules, size=size, eased=relaxed)
         if self.params.maximize:
-            rank = len(place) - 1 - place.astype(np.int64)
+            rank = self._ranks(place, among_denied=bool(relaxed.get("licenses")))
             order = np.argsort(self.blocks.of(self.cells), kind="stable")
             parts = np.split(rank[order], np.cumsum(pool.counts)[:-1])
             return best(conditions, [np.sort(part)[::-1] for part in parts])
@@ -141,22 +147,30 @@ class Problem:
         fill = Fill(cells, even=self.params.spread == "even")
         return rounded(conditions, spread(conditions, fill), self.blocks.keys, seed)
 
+    def _ranks(self, place: NDArray[np.uint32], *, among_denied: bool) -> NDArray[np.int64]:
+        """The rank of each row among those that may be taken, 0 the last; int64, no two equal."""
+        import numpy as np
+
+        order = np.argsort(place)[::-1]
+        if not among_denied:
+            denied = self.denied()[order]
+            order = np.concatenate([order[denied], order[~denied]])
+            start = -int(denied.sum())
+        else:
+            start = 0
+        ranks = np.empty(len(place), dtype=np.int64)
+        ranks[order] = np.arange(start, start + len(place))
+        return ranks
+
     def _size(self, relaxed: Mapping[str, int]) -> int:
-        """The most rows that the policy allows, up to the size that it asks for if it can be."""
-        from curate_sources.mix.program import Conditions, settled, solve
-        from curate_sources.mix.rules import Rule
+        """The rows to be taken: as many as the policy allows, up to what it asks for."""
+        from curate_sources.mix.program import settled
+        from curate_sources.mix.relaxing import settled_size
 
         exact = settled(self.rules)
         if exact is not None and "size" not in relaxed:
             return exact
-        (asked,) = (rule for rule in self.rules if rule.part == "size")
-        for rules, sign in (([Rule("up to", "", "size", None, asked.high)], -1), ([], 1)):
-            # beyond what is asked for only where that is relaxed, and then by the least
-            conditions = Conditions(self.blocks.pool, [*self.rules, *rules], eased=relaxed)
-            found = solve(conditions, conditions.objective(sign=sign))
-            if found is not None:
-                return int(found.sum())
-        raise AssertionError("a policy that can be met has a size")
+        return settled_size(self.blocks.pool, self.rules, self.rules, relaxed)
 
     def denied(self) -> NDArray[np.bool_]:
         """The rows whose licence is ruled out."""
@@ -247,11 +261,33 @@ class Problem:
             counts[source] = counts.get(source, 0) + int(rows)
         return counts
 
+    def unmatched(self) -> list[str]:
+        """Patterns of denied licences that no row's licence matches."""
+        return self.cells.unmatched(self.params.licenses)
+
+    def idle(self, rows: pl.DataFrame) -> bool:
+        """Whether `prefer` decides nothing: no cell has rows that differ in what it looks at."""
+        import polars as pl
+
+        columns = preferred_columns(self.params.prefer)
+        if not columns or self.params.maximize:
+            return False
+        cells = rows.select(columns).with_columns(pl.Series("@cell", self.cells.of))
+        kinds = cells.group_by("@cell").agg(pl.struct(columns).n_unique().alias("kinds"))
+        return int(kinds["kinds"].to_numpy().max()) == 1
+
     def notes(self, relaxed: Mapping[str, int], *, unique: bool) -> tuple[str, ...]:
         """What stands in the stage's line."""
-        said = [f"{name} relaxed by {by:,} rows" for name, by in relaxed.items()]
+        said = [f"{_line(name)} relaxed by {counted(by)}" for name, by in relaxed.items()]
         if len(said) > 1:
             said = [f"{len(said)} clauses relaxed"]
+        choice = self.params.on_infeasible
+        if isinstance(choice, Relax):
+            known = {*self.params.relaxable(self.rules), *PARTS}
+            said += [
+                f"relax names {_line(n)}, no clause here" for n in choice.relax if n not in known
+            ]
+        said += [f"deny {_line(each)} matches no licence" for each in self.unmatched()]
         if not unique:
             said.append("another mix is as good")
         return tuple(said)
@@ -270,17 +306,18 @@ class Problem:
             )
         ]
         for rule, reachable in zip(conflict.rules, conflict.reachable, strict=True):
-            lines.append(f"    {rule.name}: {rule.asked}")
-            kept = "with the others kept: " if len(conflict.rules) > 1 else ""
+            lines.append(f"    {_line(rule.name)}: {_line(rule.asked)}")
+            kept = "with the other clauses here kept: " if len(conflict.rules) > 1 else ""
             lines.append(f"        {kept}{reachable}{self._hint(rule)}")
-        names = ", ".join(rule.name for rule in conflict.surrender)
+        names = ", ".join(_line(rule.name) for rule in conflict.surrender)
+        quoted = ", ".join(_yaml(rule.name) for rule in conflict.surrender)
         several = len(conflict.surrender) > 1
         return PolicyError(
             "\n".join(lines),
             f"It can be met without {names}"
             + (" (no smaller set will do)" if several else "")
             + ". Change a clause, or let some give way: "
-            f"`on_infeasible: {{relax: [{names}]}}`.",
+            f"`on_infeasible: {{relax: [{quoted}]}}`.",
         )
 
     def _hint(self, rule: Rule) -> str:
@@ -292,5 +329,15 @@ class Problem:
             known = sorted(set(self.cells.values[column]))
             for value in sorted(wanted - set(known)):
                 near = nearest(value, known) or f"There are {len(known):,} others."
-                said.append(f"no row has {column} '{value}'. {near}")
+                said.append(f"no row has {column} '{_line(value)}'. {_line(near)}")
         return "; " + " ".join(said or ["no row has all of these values"])
+
+
+def _line(text: str) -> str:
+    """Text of a recipe or of data on one line, without characters that a terminal would obey."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+def _yaml(name: str) -> str:
+    """A name as an item of a list in a recipe."""
+    return name if re.fullmatch(r"[\w.-]+", name) else json.dumps(name, ensure_ascii=False)

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array, vstack
 
 from curate.api import CurateError
-from curate_sources.mix.rules import Counts, Pool, Rule, missed
+from curate_sources.mix.pool import Counts, Pool, missed
+from curate_sources.mix.rules import Rule
 
 Numbers = NDArray[np.float64]
 INFINITE = np.inf
@@ -60,8 +61,6 @@ class Conditions:
         size: Rows to be taken, where that is settled: bounds are then whole rows.
         eased: Rule name > rows by which it may be missed.
         soft: Name of the rule that may be missed by any number of rows.
-        licensed: Whether a rule that asks for everything asks for what the licences allow; by
-            default where these are among the rules.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class Conditions:
         size: int | None = None,
         eased: Mapping[str, int] | None = None,
         soft: str | None = None,
-        licensed: bool | None = None,
     ) -> None:
         self.pool = pool
         self.rules = tuple(rules)
@@ -82,7 +80,6 @@ class Conditions:
         self.blocks = len(pool.counts)
         self.variables = self.blocks + (soft is not None)
         self.denies = any(rule.part == "licenses" for rule in rules)
-        self.licensed = self.denies if licensed is None else licensed
         self._lines: list[Numbers] = []
         self._low: list[float] = []
         self._high: list[float] = []
@@ -135,7 +132,7 @@ class Conditions:
             return
         line = self.pool.about(rule).astype(np.float64)
         if rule.everything:
-            wanted = max(self.pool.available(rule, licensed=self.licensed), 1)
+            wanted = max(self.pool.available(rule), 1)
             self._add(line, wanted - eased, INFINITE, by)
             return
         if rule.unit == "share" and self.size is None:
@@ -149,6 +146,27 @@ class Conditions:
         low = -INFINITE if least is None else least - eased
         high = INFINITE if most is None else most + eased
         self._add(line, low, high, by)
+
+
+def bound(conditions: Conditions, objective: Numbers) -> float | None:
+    """The least cost of numbers that need not be whole; None where none meet the conditions."""
+    rows = conditions.rows()
+    matrix, bounds, equal, equals = split(rows)
+    result = linprog(
+        objective,
+        A_ub=matrix,
+        b_ub=bounds,
+        A_eq=equal if len(equals) else None,
+        b_eq=equals if len(equals) else None,
+        bounds=np.column_stack([np.zeros_like(conditions.upper), conditions.upper]),
+        method="highs",
+    )
+    if result.x is None and result.status != _INFEASIBLE:
+        raise CurateError(
+            f"HiGHS could not decide on the policy: {result.message}",
+            "Name fewer columns or values in it.",
+        )
+    return None if result.x is None else float(result.fun)
 
 
 def settled(rules: Sequence[Rule]) -> int | None:
@@ -175,7 +193,7 @@ def solve(conditions: Conditions, objective: Numbers) -> Counts | None:
         return None
     taken = found[: conditions.blocks]
     allowed = conditions.eased | ({conditions.soft: int(found[-1])} if conditions.soft else {})
-    over = missed(conditions.pool, conditions.rules, taken, licensed=conditions.licensed)
+    over = missed(conditions.pool, conditions.rules, taken)
     wrong = [name for name, by in over.items() if by > allowed.get(name, 0)]
     if wrong or (conditions.size is not None and int(taken.sum()) != conditions.size):
         raise CurateError(

@@ -18,8 +18,8 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
 from curate.api import CurateError
+from curate_sources.mix.pool import Counts
 from curate_sources.mix.program import Conditions, Numbers, Rows, minimize, split
-from curate_sources.mix.rules import Counts
 
 _ROUNDS = 100
 _RUNS = 16

@@ -16,8 +16,8 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array, eye_array, hstack, vstack
 
 from curate.api import CurateError
+from curate_sources.mix.pool import Counts
 from curate_sources.mix.program import OPTIONS, Conditions, Numbers, Rows, minimize, split
-from curate_sources.mix.rules import Counts
 
 GRID = 10_000
 """Parts of a row: less makes a tie, so that no last bit of a solver counts."""

@@ -12,7 +12,7 @@ from curate_sources.mix.problem import Problem
 if TYPE_CHECKING:
     import polars as pl
 
-PREVIEWED = Relax(relax=["size", "limits", "shares"])
+PREVIEWED = ("size", "limits", "shares")
 """What gives way in a preview, which sees the first rows of each source only."""
 
 
@@ -48,8 +48,6 @@ class Mix(FuseStage):
 
         params = self.params
         rows = pl.concat([table.select(params.columns) for table in tables.values()])
-        if isinstance(params.on_infeasible, Relax):
-            return
         exact = exact and not (params.rank_by and params.missing == "drop")
         problem = Problem.of(rows, params, self.id)
         if exact:
@@ -65,8 +63,9 @@ class Mix(FuseStage):
         from curate_sources.ordering import placed, unranked
 
         params = self.params
-        if ctx.preview and params.on_infeasible == "error":
-            params = params.model_copy(update={"on_infeasible": PREVIEWED})
+        if ctx.preview:
+            own = params.on_infeasible.relax if isinstance(params.on_infeasible, Relax) else []
+            params = params.model_copy(update={"on_infeasible": Relax(relax=[*own, *PREVIEWED])})
         rows = pl.concat(list(tables.values())).sort("id")
         unknown = unranked(rows, params)
         self._check_ranked(rows, unknown)
@@ -84,6 +83,9 @@ class Mix(FuseStage):
         reason[there[denied]] = "license"
         keep = np.zeros(len(rows), dtype=np.bool_)
         keep[there[taken]] = True
+        notes = problem.notes(relaxed, unique=unique)
+        if problem.idle(rows[there]):
+            notes += ("prefer decides nothing: no cell has rows that differ in it",)
         certificate = certify(problem.blocks.pool, problem.rules, counts, relaxed)
         decided = rows.select("id").with_columns(
             pl.Series("keep", keep), pl.Series("reason", reason, dtype=pl.String)
@@ -98,7 +100,7 @@ class Mix(FuseStage):
                 "relaxed": dict(sorted(relaxed.items())),
                 "taken": problem.taken_by_source(taken),
             },
-            notes=problem.notes(relaxed, unique=unique),
+            notes=notes,
             certificate=certificate,
         )
 
