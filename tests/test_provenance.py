@@ -32,7 +32,7 @@ licenses = st.lists(st.sampled_from(LICENSES), min_size=1, max_size=4)
         ("synthetic", ["unknown"], "synthetic"),
         ("human", ["synthetic"], "human"),
         ("mixed", ["human"], "mixed"),
-        ("unknown", ["human"], "unknown"),
+        ("unknown", ["human"], "human"),  # `unknown` says nothing, and hides no human text
     ],
 )
 def test_the_origin_of_a_child(said, parents, origin):
