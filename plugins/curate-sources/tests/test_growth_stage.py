@@ -28,8 +28,8 @@ def table(abilities, start=0, **columns):
     )
 
 
-def fuse(made, *tables, seed=13):
-    context = Context(seed, {}, {}, (), lambda name: None)
+def fuse(made, *tables, seed=13, preview=False):
+    context = Context(seed, {}, {}, (), lambda name: None, preview=preview)
     return made.fuse({f"t{at}": each for at, each in enumerate(tables)}, context)
 
 
@@ -165,6 +165,35 @@ def test_an_ability_without_rows_is_refused():
     assert caught.value.remedy == "Did you mean 'math'? Leave it out of the table, or give it rows."
 
 
+def test_a_preview_passes_over_what_it_does_not_see_and_takes_the_size_for_the_most():
+    made = stage(growth={**TABLE, "maths": "responsive"}, token=4, size=400, others="drop")
+    with pytest.raises(PolicyError, match="'maths: responsive'"):
+        fuse(made, table(POOL))
+    decisions = fuse(made, table(POOL), preview=True)
+    # min(10, 4) + min(12, 5) + all of code and math
+    assert len(kept(decisions)) == 4 + 5 + 30 + 20
+    assert decisions.notes == (
+        "4 abilities",
+        "responsive ones filled to 30",
+        "no rows of maths in this preview",
+        "59 of 400 rows in this preview",
+    )
+    size = decisions.certificate[-1]
+    assert (size.asked, size.rows, size.state, size.slack) == ("400", 59, "relaxed", -341)
+    assert "growth.maths" not in [clause.name for clause in decisions.certificate]
+
+
+def test_a_preview_that_can_be_filled_is_as_any_run():
+    made = stage(growth=TABLE, token=4, size=40)
+    assert fuse(made, table(POOL), preview=True).notes == fuse(made, table(POOL)).notes
+    assert kept(fuse(made, table(POOL), preview=True)) == kept(fuse(made, table(POOL)))
+    # more rows never make less of what does not depend on the size, and strange names stay strange
+    for params in ({"growth": TABLE, "size": 8}, {"growth": {"code": "token"}}):
+        assert refusal(lambda params=params: fuse(stage(**params), table(POOL), preview=True))
+    nothing = fuse(stage(growth={"x": "token"}, others="drop"), table(POOL), preview=True)
+    assert not kept(nothing)
+
+
 def test_rows_without_a_rank():
     rows = table(["a"] * 4, score=[1.0, None, float("nan"), 2.0])
     with pytest.raises(CurateError, match="2 of 4 rows have no number in 'score'"):
@@ -297,6 +326,17 @@ def test_a_run_and_the_order_of_its_table(place):
         curate.run(recipe(growth=TABLE, token=4, size=40)).manifest["digest"]
         == (version.manifest["digest"])
     )
+
+
+def test_a_limited_run(place):
+    (place / "r.yaml").write_text(yaml.safe_dump(recipe(growth=TABLE, size=40), sort_keys=False))
+    assert call(["run", "r.yaml", "--limit", "5"]) == 0
+    preview = curate.open("grown@preview")
+    assert len(preview.frame()) == 10
+    assert preview.manifest["stages"][0]["notes"][2:] == [
+        "no rows of ethics, talk in this preview",
+        "10 of 40 rows in this preview",
+    ]
 
 
 def test_a_mistake_is_named_at_its_row(place, capsys):

@@ -44,6 +44,12 @@ def count(rows: pl.DataFrame, column: str, paces: Sequence[Pace]) -> Census:
     return Census(available, counts)
 
 
+def split(paces: Sequence[Pace], census: Census) -> tuple[list[Pace], list[str]]:
+    """The part of a table that there are rows for, and the abilities that there are none of."""
+    there = [pace for pace in paces if census.available[pace.ability]]
+    return there, [ability for ability, rows in census.available.items() if not rows]
+
+
 def refuse_others(census: Census) -> None:
     """Refuse rows whose ability is not in the table.
 

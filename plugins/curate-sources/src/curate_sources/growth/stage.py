@@ -20,10 +20,17 @@ from curate.api import (
     Reads,
 )
 from curate_sources.growth.accounts import certificate, facts, notes
-from curate_sources.growth.census import Census, ability, count, refuse_empty, refuse_others
+from curate_sources.growth.census import (
+    Census,
+    ability,
+    count,
+    refuse_empty,
+    refuse_others,
+    split,
+)
 from curate_sources.growth.curves import read_curves
 from curate_sources.growth.doit import PRESETS
-from curate_sources.growth.filling import check_reach, fill
+from curate_sources.growth.filling import check_reach, fill, reach
 from curate_sources.growth.paces import GrowthTable, Pace
 from curate_sources.growth.saturation import Fit, FitParams, fit_curves, paces_of
 from curate_sources.ordering import OrderParams, placed, unranked
@@ -96,7 +103,8 @@ class Growth(FuseStage):
     `responsive` ones share what is left of the size evenly: the largest L for which the sum of
     min(n, L) fits, and spare rows one each in the order of the table. Without a size they give all.
     Which rows of an ability are taken is decided by `prefer`, then `rank_by`, then a hash of seed
-    and id. The table is written, a preset (DoIT, arXiv 2310.19651), or fitted from curves.
+    and id. A preview passes over abilities without rows and takes a size for the most.
+    The table is written, a preset (DoIT, arXiv 2310.19651), or fitted from curves.
     """
 
     name = "sources.growth"
@@ -158,8 +166,12 @@ class Growth(FuseStage):
         rows = rows.with_columns(left_out.alias("@left_out"))
         ranked = rows.filter(~pl.col("@left_out"))
         found = count(ranked, given.column, paces)
+        paces, absent = split(paces, found) if ctx.preview else (paces, ())
         self._judge(found, paces)
-        filling = fill(paces, found.available, given.token, given.size)
+        size = given.size
+        if ctx.preview and size is not None:
+            size = min(size, reach(paces, found.available, given.token))
+        filling = fill(paces, found.available, given.token, size)
         chosen = (
             ranked.with_columns(ability(given.column).alias("@ability"))
             .with_columns(placed(ranked, given, ctx.seed).alias("@place"))
@@ -168,7 +180,8 @@ class Growth(FuseStage):
             .with_columns(
                 pl.int_range(pl.len()).over("@ability").alias("@at"),
                 pl.col("@ability")
-                .replace_strict(dict(filling.taken), return_dtype=pl.Int64)
+                .replace_strict(dict(filling.taken))
+                .cast(pl.Int64)  # of an empty table polars makes text
                 .alias("@limit"),
             )
         )
@@ -187,7 +200,7 @@ class Growth(FuseStage):
             decided,
             self._margins(chosen),
             facts(paces, found.available, found.others, filling, fits),
-            notes(filling, fits),
+            notes(filling, fits, absent, given.size),
             certificate(paces, found.available, filling, given.token, given.size),
         )
 
