@@ -256,7 +256,20 @@ def test_what_foresight_refuses_no_part_of_the_pool_can_give(abilities, paces, s
     ("params", "message"),
     [
         ({}, "neither is there"),
-        ({"preset": "doit-maximum", "curves": "c.csv"}, "both are there"),
+        ({"preset": "doit-maximum", "curves": "c.csv"}, "both are there (a preset is a `growth`)"),
+        (
+            {"preset": "doit-baseline", "growth": {"a": "token"}, "size": 3},
+            "`preset: doit-baseline` has no effect beside `growth` and `size`: it says nothing else",
+        ),
+        (
+            {"preset": "doit-maximum", "growth": {"a": "token"}},
+            "`preset: doit-maximum` has no effect beside `growth`",
+        ),
+        (
+            {"preset": "doit-baseline", "growth": None},
+            "`growth: null` takes away the table of `preset: doit-baseline`",
+        ),
+        ({"preset": "doit-basline"}, "'doit-baseline', 'doit-reconstruct' or 'doit-maximum'"),
         ({"growth": {"a": "token"}, "fit": {"flat": 1.0}}, "`fit` has no effect without `curves`"),
         ({"growth": {}}, "at least 1 item"),
         ({"growth": {"a": "tokens"}}, "'tokens' is no pace; write token, saturates at N or"),

@@ -83,6 +83,25 @@ class GrowthParams(OrderParams):
         ),
     ] = "error"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_counts(cls, given: object) -> object:
+        """Refuse a preset of which nothing is left; this sees what is written, before `_fill_in`."""
+        name = given.get("preset") if isinstance(given, Mapping) else None
+        preset = cls.presets.get(name) if isinstance(name, str) else None
+        if preset is None or not isinstance(given, Mapping):
+            return given
+        if "growth" in given and given["growth"] is None:
+            raise ValueError(
+                f"`growth: null` takes away the table of `preset: {name}`: leave one of them out"
+            )
+        if all(each in given for each in preset.values):
+            said = " and ".join(f"`{each}`" for each in preset.values)
+            raise ValueError(
+                f"`preset: {name}` has no effect beside {said}: it says nothing else. Leave it out"
+            )
+        return given
+
     @model_validator(mode="after")
     def _one_table(self) -> Self:
         if (self.growth is None) == (self.curves is None):
