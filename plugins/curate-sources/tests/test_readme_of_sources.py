@@ -63,6 +63,16 @@ def test_every_recipe_was_run(folder):
     assert recipes == ["grown", "labelled", "mixed", "weighted"]
 
 
+def test_the_output_shown_is_that_of_the_curves_above_it(folder):
+    made, _ = folder
+    command = [sys.executable, "-m", "curate", "growth", str(made / "curves.csv")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = README.partition("```sh\ncurate growth curves.csv")[2]
+    assert re.findall(r"^```\n(writing: .*?)^```", shown, re.DOTALL | re.MULTILINE) == [said]
+    table = yaml.safe_load(said[said.index("\ngrowth:") :])["growth"]
+    assert {pace.split()[0] for pace in table.values()} == {"saturates", "token", "responsive"}
+
+
 def test_the_weights_reach_the_trainer(folder):
     import torch
 

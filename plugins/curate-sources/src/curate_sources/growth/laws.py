@@ -85,7 +85,8 @@ class Law:
         rows = "n" if self.smallest == 1 else f"(n / {self.smallest:,})"
         if abs(self.b) < _LOGARITHM:
             return f"{self.start:.4g} {sign} {slope:.4g} ln {rows}"
-        ceiling = f", ceiling {self.start + self.slope / self.b:.4g}" if self.b > 0 else ""
+        near = self.reached(0.5) is not None  # a ceiling that no data comes near is none to read
+        ceiling = f", ceiling {self.start + self.slope / self.b:.4g}" if near else ""
         return f"{self.start:.4g} {sign} {slope:.4g} (1 - {rows}^-b) / b, b {self.b:.3g}{ceiling}"
 
     def at(self, rows: Floats) -> Floats:

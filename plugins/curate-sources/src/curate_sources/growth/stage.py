@@ -86,7 +86,7 @@ class GrowthParams(OrderParams):
     @model_validator(mode="before")
     @classmethod
     def _preset_counts(cls, given: object) -> object:
-        """Refuse a preset of which nothing is left; this sees what is written, before `_fill_in`."""
+        """Refuse a preset of which nothing is left; this runs before it fills in."""
         name = given.get("preset") if isinstance(given, Mapping) else None
         preset = cls.presets.get(name) if isinstance(name, str) else None
         if preset is None or not isinstance(given, Mapping):
