@@ -151,7 +151,12 @@ def test_other_abilities_dropped_and_unknown_in_the_table():
     decisions = fuse(stage(growth={"code": "token"}, others="drop"), rows)
     assert decisions.rows["reason"].to_list() == [None, *["other_ability"] * 3]
     assert decisions.facts["others"] == {"unknown": 1, "x": 2}
+    blank = table(["code", "", " \n", None])
+    counted = fuse(stage(growth={"code": "token"}, others="drop"), blank)
+    assert counted.facts["others"] == {"unknown": 3}
+    assert counted.rows["reason"].to_list() == [None, *["other_ability"] * 3]
     named = stage(growth={"code": "token", "unknown": "token"}, others="drop")
+    assert len(kept(fuse(named, blank))) == 4
     assert kept(fuse(named, rows)) == {rows["id"][0], rows["id"][3]}
 
 

@@ -97,7 +97,10 @@ def test_the_abilities_of_the_example(folder):
     made, _ = folder
     version = curate.open("labelled", out=made / "curated")
     found = version.frame().join(version.scores, on="id")
-    assert set(found["topic_how"]) == {"rule", "nearest"}
+    assert set(found["topic_how"]) == {"mapping", "rule", "nearest"}
+    mapped = found.filter(topic_how="mapping")
+    assert set(mapped["ability"]) == {"math", "ethics"}
+    assert mapped["ability"].to_list() == mapped["topic_ability"].to_list()
     kept = len(found)
     assert 50 < kept < 104
     assert (found["ability"] == found["topic_ability"]).mean() > 0.8

@@ -22,7 +22,6 @@ from curate.api import (
 from curate_sources.growth.accounts import certificate, facts, notes
 from curate_sources.growth.census import (
     Census,
-    ability,
     count,
     refuse_empty,
     refuse_others,
@@ -33,6 +32,7 @@ from curate_sources.growth.doit import PRESETS
 from curate_sources.growth.filling import check_reach, fill, reach
 from curate_sources.growth.paces import GrowthTable, Pace
 from curate_sources.growth.saturation import Fit, FitParams, fit_curves, paces_of
+from curate_sources.naming import named
 from curate_sources.ordering import OrderParams, placed, unranked
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Growth(FuseStage):
             size = min(size, reach(paces, found.available, given.token))
         filling = fill(paces, found.available, given.token, size)
         chosen = (
-            ranked.with_columns(ability(given.column).alias("@ability"))
+            ranked.with_columns(named(given.column).alias("@ability"))
             .with_columns(placed(ranked, given, ctx.seed).alias("@place"))
             .filter(pl.col("@ability").is_in(list(filling.taken)))
             .sort("@place")
@@ -211,7 +211,7 @@ class Growth(FuseStage):
             ),
             reason=pl.when("@left_out")
             .then(pl.lit("unranked"))
-            .when(~ability(given.column).is_in(list(filling.taken)))
+            .when(~named(given.column).is_in(list(filling.taken)))
             .then(pl.lit("other_ability"))
             .otherwise(pl.lit("surplus")),
         ).with_columns(reason=pl.when(~pl.col("keep")).then("reason"))
