@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import curate
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -56,10 +58,21 @@ def test_the_commands_in_the_text(folder):
         assert run([sys.executable, "-m", "curate", *command.split()], folder)
 
 
-def test_the_recipe(folder):
-    (recipe,) = [block for block in blocks("yaml") if "pipeline" in block]
+def test_the_recipes(folder):
+    recipes = [block for block in blocks("yaml") if "pipeline" in block]
+    assert len(recipes) == 2
+    for recipe in recipes:
+        (folder / "shown.yaml").write_text(recipe)
+        run([sys.executable, "-m", "curate", "check", "shown.yaml"], folder)
+
+
+def test_sources_that_go_ways_of_their_own(folder):
+    (recipe,) = [block for block in blocks("yaml") if "from:" in block]
     (folder / "shown.yaml").write_text(recipe)
-    run([sys.executable, "-m", "curate", "check", "shown.yaml"], folder)
+    run([sys.executable, "-m", "curate", "run", "shown.yaml"], folder)
+    frame = curate.open("two-ways", out=folder / "curated").frame()
+    assert dict(frame["source"].value_counts().iter_rows())["gpt4"] == 60
+    assert "human" in set(frame["source"])
 
 
 def test_the_python(folder):

@@ -204,6 +204,9 @@ def test_own_then_mapping_then_rules_then_the_nearest():
     assert [row["how"] for row in again[:2]] == ["mapping", "rule"]
     assert {(row["nearest"], row["margin"]) for row in again} == {("math", 1)}
     assert stage(overwrite=True, **ways).inputs()[0] == "kind"
+    itself = {"mapping": {"column": "ability", "values": {"own": "mapped"}}}
+    mapped = assign(rows, overwrite=True, **itself)
+    assert [row["how"] for row in mapped] == ["mapping", "mapping", *["unknown"] * 5]
     del ways["nearest"]
     assert [row["ability"] for row in assign(rows, **ways)][4:6] == ["unknown", "unknown"]
 

@@ -48,8 +48,7 @@ def test_planted_parameters_come_back():
     assert found.reached == pytest.approx(20 ** (1 / 0.6), rel=1e-3)  # 147.4
     assert str(found.pace) == "saturates at 150"
     assert found.why == (
-        "gains 49.2 from 1 to 1,000 rows; 0.95 of the way to its ceiling at 147 rows "
-        "(90%: from 147 to 147)"
+        "gains 49.2 from 1 to 1,000 rows; 0.95 of the way to its ceiling at 147 rows"
     )
     assert str(found.law) == "30 + 30 (1 - n^-b) / b, b 0.6, ceiling 80"
 
@@ -97,7 +96,7 @@ def test_the_fit_is_the_least_squares_of_scipys_general_search(start, rise, b, s
 @pytest.mark.parametrize(
     ("law", "pace", "why"),
     [
-        (lambda n: 40.0, "token", "gains 0 from 1 to 1,000 rows, not above min_gain 0"),
+        (lambda n: 40.0, "token", "does not change from 1 to 1,000 rows"),
         (lambda n: 20 + 6 * math.log(n), "responsive", "no ceiling that could be reached"),
         (lambda n: 20 + n**0.3, "responsive", "no ceiling that could be reached"),
         (power(30, 80, 0.2), "responsive", "way to its ceiling at 3.2e+06 rows"),
@@ -106,7 +105,7 @@ def test_the_fit_is_the_least_squares_of_scipys_general_search(start, rise, b, s
             "saturates at 4",
             "of the way to its ceiling at 2 rows (90%: from 1 to 2)",
         ),
-        (lambda n: 60 - 5 * math.log(n), "token", "falls by 34.5 from 1 to 1,000 rows"),
+        (lambda n: 60 - 5 * math.log(n), "token", "gets worse by 34.5 from 1 to 1,000 rows"),
     ],
 )
 def test_verdicts(law, pace, why):
@@ -190,7 +189,42 @@ def test_what_is_not_known_has_no_ends():
     assert law.between == (-math.inf, math.inf)
     assert law.r2 is None
     logarithm = fit(lambda n: 20 + 6 * math.log(n), noise=1)
-    assert " on)" in logarithm.why or "nowhere" in logarithm.why
+    assert logarithm.between == (None, None)
+    assert logarithm.why == "gains 41.4 from 1 to 1,000 rows; no ceiling that could be reached"
+    unsure = fit(lambda n: 20 + 6 * math.log(n), noise=4)
+    assert unsure.why.endswith(" on)")
+
+
+@pytest.mark.parametrize("value", [40.0, 0.0, 0.1, -3.3])
+def test_runs_that_are_equal_up_to_rounding_are_a_constant(value):
+    curve = tuple((n, value * (1 + at % 2 * 2e-16)) for at, n in enumerate(ROWS * 3))
+    found = fit_curves({"a": tuple(sorted(curve))}, FitParams())["a"]
+    assert (str(found.pace), found.why) == ("token", "does not change from 1 to 1,000 rows")
+    assert (found.law.slope, found.law.b, found.law.r2, found.law.residual) == (0, 0, None, 0)
+    assert found.law.start == pytest.approx(value, rel=1e-15)
+    assert str(found.law) == f"{value:g}, a constant"
+
+
+def test_a_logarithm_is_written_as_one():
+    for sign, smallest in ((1, 1), (-1, 4)):
+        curve = runs(
+            lambda n, sign=sign, smallest=smallest: 20 + sign * 6 * math.log(n / smallest),
+            rows=[n for n in (1, 4, 8, 16, 64, 256) if n >= smallest],
+        )
+        law = fit_law("a", curve)
+        assert abs(law.b) < 1e-4
+        assert law.exact
+        assert str(law) == f"20 {'+-'[sign < 0]} 6 ln {'n' if smallest == 1 else '(n / 4)'}"
+    assert not fit(power(30, 80, 0.6), noise=0.1).law.exact
+    assert str(fit(power(30, 80, 0.01)).law).endswith("b 0.01")
+    assert str(fit(power(30, 80, 0.05)).law).endswith("b 0.05, ceiling 80")
+
+
+def test_a_curve_that_gets_worse_is_called_so_whichever_way_is_better():
+    rising = fit(lambda n: 20 + 6 * math.log(n), FitParams(better="lower"))
+    assert (str(rising.pace), rising.why) == ("token", "gets worse by 41.4 from 1 to 1,000 rows")
+    within = fit(lambda n: 20 + 6 * math.log(n), FitParams(better="lower", min_gain=50))
+    assert within.why == "gets worse by 41.4 from 1 to 1,000 rows, not above min_gain 50"
 
 
 def test_the_order_of_lines_changes_no_bit(tmp_path):
@@ -310,6 +344,30 @@ def test_the_command_prints_fits_and_a_table_to_paste(place):
     assert {name: fact["pace"] for name, fact in facts.items()} == growth
     read = GrowthParams.model_validate({"growth": growth}).growth
     assert dict(read) == growth
+
+
+def test_the_command_on_runs_without_noise(place, capsys):
+    laws = {"same": lambda n: 40, "log": lambda n: 20 + 6 * math.log(n)}
+    lines = [f"{name},{n},{law(n)!r}" for name, law in laws.items() for n in (1, 2, 4, 8)]
+    (place / "exact.csv").write_text("\n".join(["ability,rows,metric", *lines]))
+    assert call(["growth", "exact.csv"]) == 0
+    assert (
+        capsys.readouterr().out
+        == """same: token
+  does not change from 1 to 8 rows
+  4 runs at 4 numbers of rows; law 40, a constant
+  all runs are equal
+
+log: responsive
+  gains 12.5 from 1 to 8 rows; no ceiling that could be reached
+  4 runs at 4 numbers of rows; law 20 + 6 ln n
+  the runs lie on the law
+
+growth:
+  same: token
+  log: responsive
+"""
+    )
 
 
 def test_mistakes_on_the_command_line(place, capsys):

@@ -28,8 +28,8 @@ def table(abilities, start=0, **columns):
     )
 
 
-def fuse(made, *tables, seed=13):
-    context = Context(seed, {}, {}, (), lambda name: None)
+def fuse(made, *tables, seed=13, preview=False):
+    context = Context(seed, {}, {}, (), lambda name: None, preview=preview)
     return made.fuse({f"t{at}": each for at, each in enumerate(tables)}, context)
 
 
@@ -151,7 +151,12 @@ def test_other_abilities_dropped_and_unknown_in_the_table():
     decisions = fuse(stage(growth={"code": "token"}, others="drop"), rows)
     assert decisions.rows["reason"].to_list() == [None, *["other_ability"] * 3]
     assert decisions.facts["others"] == {"unknown": 1, "x": 2}
+    blank = table(["code", "", " \n", None])
+    counted = fuse(stage(growth={"code": "token"}, others="drop"), blank)
+    assert counted.facts["others"] == {"unknown": 3}
+    assert counted.rows["reason"].to_list() == [None, *["other_ability"] * 3]
     named = stage(growth={"code": "token", "unknown": "token"}, others="drop")
+    assert len(kept(fuse(named, blank))) == 4
     assert kept(fuse(named, rows)) == {rows["id"][0], rows["id"][3]}
 
 
@@ -163,6 +168,35 @@ def test_an_ability_without_rows_is_refused():
         )
     assert "'maths: token', and no row has this in 'ability'" in caught.value.message
     assert caught.value.remedy == "Did you mean 'math'? Leave it out of the table, or give it rows."
+
+
+def test_a_preview_passes_over_what_it_does_not_see_and_takes_the_size_for_the_most():
+    made = stage(growth={**TABLE, "maths": "responsive"}, token=4, size=400, others="drop")
+    with pytest.raises(PolicyError, match="'maths: responsive'"):
+        fuse(made, table(POOL))
+    decisions = fuse(made, table(POOL), preview=True)
+    # min(10, 4) + min(12, 5) + all of code and math
+    assert len(kept(decisions)) == 4 + 5 + 30 + 20
+    assert decisions.notes == (
+        "4 abilities",
+        "responsive ones filled to 30",
+        "no rows of maths in this preview",
+        "59 of 400 rows in this preview",
+    )
+    size = decisions.certificate[-1]
+    assert (size.asked, size.rows, size.state, size.slack) == ("400", 59, "relaxed", -341)
+    assert "growth.maths" not in [clause.name for clause in decisions.certificate]
+
+
+def test_a_preview_that_can_be_filled_is_as_any_run():
+    made = stage(growth=TABLE, token=4, size=40)
+    assert fuse(made, table(POOL), preview=True).notes == fuse(made, table(POOL)).notes
+    assert kept(fuse(made, table(POOL), preview=True)) == kept(fuse(made, table(POOL)))
+    # more rows never make less of what does not depend on the size, and strange names stay strange
+    for params in ({"growth": TABLE, "size": 8}, {"growth": {"code": "token"}}):
+        assert refusal(lambda params=params: fuse(stage(**params), table(POOL), preview=True))
+    nothing = fuse(stage(growth={"x": "token"}, others="drop"), table(POOL), preview=True)
+    assert not kept(nothing)
 
 
 def test_rows_without_a_rank():
@@ -227,7 +261,20 @@ def test_what_foresight_refuses_no_part_of_the_pool_can_give(abilities, paces, s
     ("params", "message"),
     [
         ({}, "neither is there"),
-        ({"preset": "doit-maximum", "curves": "c.csv"}, "both are there"),
+        ({"preset": "doit-maximum", "curves": "c.csv"}, "both are there (a preset is a `growth`)"),
+        (
+            {"preset": "doit-baseline", "growth": {"a": "token"}, "size": 3},
+            "`preset: doit-baseline` has no effect beside `growth` and `size`: it says nothing else",
+        ),
+        (
+            {"preset": "doit-maximum", "growth": {"a": "token"}},
+            "`preset: doit-maximum` has no effect beside `growth`",
+        ),
+        (
+            {"preset": "doit-baseline", "growth": None},
+            "`growth: null` takes away the table of `preset: doit-baseline`",
+        ),
+        ({"preset": "doit-basline"}, "'doit-baseline', 'doit-reconstruct' or 'doit-maximum'"),
         ({"growth": {"a": "token"}, "fit": {"flat": 1.0}}, "`fit` has no effect without `curves`"),
         ({"growth": {}}, "at least 1 item"),
         ({"growth": {"a": "tokens"}}, "'tokens' is no pace; write token, saturates at N or"),
@@ -297,6 +344,17 @@ def test_a_run_and_the_order_of_its_table(place):
         curate.run(recipe(growth=TABLE, token=4, size=40)).manifest["digest"]
         == (version.manifest["digest"])
     )
+
+
+def test_a_limited_run(place):
+    (place / "r.yaml").write_text(yaml.safe_dump(recipe(growth=TABLE, size=40), sort_keys=False))
+    assert call(["run", "r.yaml", "--limit", "5"]) == 0
+    preview = curate.open("grown@preview")
+    assert len(preview.frame()) == 10
+    assert preview.manifest["stages"][0]["notes"][2:] == [
+        "no rows of ethics, talk in this preview",
+        "10 of 40 rows in this preview",
+    ]
 
 
 def test_a_mistake_is_named_at_its_row(place, capsys):

@@ -63,6 +63,16 @@ def test_every_recipe_was_run(folder):
     assert recipes == ["grown", "labelled", "mixed", "weighted"]
 
 
+def test_the_output_shown_is_that_of_the_curves_above_it(folder):
+    made, _ = folder
+    command = [sys.executable, "-m", "curate", "growth", str(made / "curves.csv")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = README.partition("```sh\ncurate growth curves.csv")[2]
+    assert re.findall(r"^```\n(writing: .*?)^```", shown, re.DOTALL | re.MULTILINE) == [said]
+    table = yaml.safe_load(said[said.index("\ngrowth:") :])["growth"]
+    assert {pace.split()[0] for pace in table.values()} == {"saturates", "token", "responsive"}
+
+
 def test_the_weights_reach_the_trainer(folder):
     import torch
 
@@ -87,7 +97,10 @@ def test_the_abilities_of_the_example(folder):
     made, _ = folder
     version = curate.open("labelled", out=made / "curated")
     found = version.frame().join(version.scores, on="id")
-    assert set(found["topic_how"]) == {"rule", "nearest"}
+    assert set(found["topic_how"]) == {"mapping", "rule", "nearest"}
+    mapped = found.filter(topic_how="mapping")
+    assert set(mapped["ability"]) == {"math", "ethics"}
+    assert mapped["ability"].to_list() == mapped["topic_ability"].to_list()
     kept = len(found)
     assert 50 < kept < 104
     assert (found["ability"] == found["topic_ability"]).mean() > 0.8

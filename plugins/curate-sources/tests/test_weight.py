@@ -113,10 +113,15 @@ def test_a_cap_gives_to_the_others_what_it_cuts_off():
 
 
 def test_rows_without_a_value_are_a_group_together_with_those_called_unknown():
+    pool = [None, "unknown", "a", "a", "a", " "]
+    named = [each if each == "a" else "unknown" for each in pool]
+    assert weigh(pool, temperature=2) == weigh(named, temperature=2)
+    assert weigh(["", "\t\n", "a"], temperature=1e9) == pytest.approx([0.75, 0.75, 1.5])
     pool = [None, "unknown", "a", "a", "a", None]
     assert by_group(pool, shares={"unknown": "100%", "a": 0}) == {"unknown": 2.0, "a": 0.0}
-    with pytest.raises(CurateError, match="3 rows have no origin"):
-        weigh(pool, temperature=2, unknown="error")
+    for empty in (None, "", " "):
+        with pytest.raises(CurateError, match="3 rows have no origin"):
+            weigh([*pool[:-1], empty], temperature=2, unknown="error")
     assert weigh(["a", "b"], temperature=2, unknown="error") == [1, 1]
 
 
@@ -192,11 +197,16 @@ def test_the_cap_keeps_proportions_below_it(pool, cap):
         ({"temperature": math.inf}, "finite"),
         ({"weights": {"a": -1}}, "greater than or equal to 0"),
         ({"weights": {}}, "at least 1"),
-        ({"shares": {"a": 60}}, "'60' could be 60 rows or a share, 60%"),
-        ({"shares": {"a": 1}}, "'1' could be 1 row or a share, 100%"),
-        ({"shares": {"a": "64 rows"}}, "'64 rows' is a number of rows: write a share"),
+        (
+            {"shares": {"a": 60}},
+            "'60' is no share of the draws: write one with a point or a % sign, such as 0.6 or",
+        ),
+        ({"shares": {"a": 1}}, "'1' is no share of the draws"),
+        ({"shares": {"a": "64 rows"}}, "'64 rows' is no share of the draws"),
+        ({"shares": {"a": "all"}}, "'all' is no share of the draws"),
+        ({"shares": {"a": True}}, "'True' is no share of the draws"),
         ({"shares": {"a": 0.7, "b": "40%"}}, "the shares sum to 1.1, which is more than 1"),
-        ({"shares": {"a": "x%"}}, "'x%' is no amount"),
+        ({"shares": {"a": "x%"}}, "'x%' is no share"),
         ({"shares": {"a": "120%"}}, "above 1"),
         ({"temperature": 2, "cap": 0.5}, "greater than or equal to 1"),
         ({"temperature": 2, "normalize": "none"}, "`normalize: none` is for `weights`"),

@@ -17,7 +17,7 @@ from curate.api import (
     Reference,
     ScoreStage,
 )
-from curate_sources.mix.policy import UNKNOWN
+from curate_sources.naming import UNKNOWN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,8 +145,9 @@ class AssignAbility(ScoreStage):
 
     def inputs(self) -> tuple[str, ...]:
         """What the ways read, and the rows' own ability if it counts."""
-        inputs = super().inputs()
-        return inputs[1:] if self.params.overwrite else inputs
+        inputs, mapping = super().inputs(), self.params.mapping
+        mapped = mapping is not None and mapping.column == "ability"
+        return inputs[1:] if self.params.overwrite and not mapped else inputs
 
     def outputs(self) -> Mapping[str, Output]:
         """The ability and how it came about; with `nearest` the nearest one and its margin."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from itertools import accumulate
@@ -21,16 +22,17 @@ from curate.api import (
     nearest,
 )
 from curate_sources.amounts import read_amount
-from curate_sources.mix.policy import UNKNOWN
+from curate_sources.naming import UNKNOWN, named
 
 if TYPE_CHECKING:
     import polars as pl
 
+_SHARE = r"^(0|\d*\.\d+|\d+(\.\d+)?\s*%)$"
 _SHOWN = WithJsonSchema(
     {
         "anyOf": [
             {"type": "number", "minimum": 0, "maximum": 1},
-            {"type": "string", "pattern": r"^(\d+(\.\d+)?|\.\d+)\s*%?$"},
+            {"type": "string", "pattern": _SHARE},
         ]
     }
 )
@@ -38,9 +40,13 @@ _SHOWN = WithJsonSchema(
 
 def _share(value: object) -> object:
     """A share as an exact decimal: 0.6 or `60%`, as in a policy."""
-    amount = read_amount(value)
-    if amount.unit == "rows":
-        raise ValueError(f"'{value}' is a number of rows: write a share of the draws, such as 60%")
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.match(_SHARE, text):
+        raise ValueError(
+            f"'{text}' is no share of the draws: write one with a point or a % sign, such as 0.6 "
+            "or 60%"
+        )
+    amount = read_amount(text)
     return Decimal(amount.value.numerator) / amount.value.denominator
 
 
@@ -158,7 +164,7 @@ class Weight(ScoreStage):
 
         if rows.is_empty():
             return rows.select("id", weight=pl.lit(None, dtype=pl.Float64))
-        group = rows[self.params.by].cast(pl.String).fill_null(UNKNOWN).alias("group")
+        group = rows.select(named(self.params.by).alias("group"))["group"]
         # in the order of their names, so that sums do not depend on the order of rows
         counts = dict(group.value_counts(name="rows").sort("group").iter_rows())
         found = self._weights(counts)

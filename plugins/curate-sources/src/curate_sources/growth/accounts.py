@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from curate.api import Clause
-from curate_sources.growth.filling import Filling, capped
+from curate_sources.growth.filling import Filling, reach
 from curate_sources.growth.paces import Pace
 from curate_sources.growth.saturation import Fit
 
@@ -20,7 +20,8 @@ def certificate(
 ) -> tuple[Clause, ...]:
     """A clause for each ability, and one for the size.
 
-    A clause is slack where the ability has fewer rows than its pace would take.
+    A clause is slack where the ability has fewer rows than its pace would take; the size is relaxed
+    where a preview cannot fill it.
     """
     total = sum(filling.taken.values())
     clauses = []
@@ -31,8 +32,9 @@ def certificate(
         name = f"growth.{pace.ability}"
         clauses.append(Clause(name, asked, rows, total, state, bound - rows, there))
     if size is not None:
-        most = sum(capped(pace, available[pace.ability], token) for pace in paces)
-        clauses.append(Clause("size", f"{size:,}", total, total, "binding", 0, most))
+        most = reach(paces, available, token)
+        met: Literal["binding", "relaxed"] = "binding" if total == size else "relaxed"
+        clauses.append(Clause("size", f"{size:,}", total, total, met, total - size, most))
     return tuple(clauses)
 
 
@@ -73,11 +75,25 @@ def facts(
     return found
 
 
-def notes(filling: Filling, fits: Mapping[str, Fit]) -> tuple[str, ...]:
-    """For the stage's line."""
+def notes(
+    filling: Filling, fits: Mapping[str, Fit], absent: Sequence[str], size: int | None
+) -> tuple[str, ...]:
+    """For the stage's line.
+
+    Args:
+        filling: What is taken.
+        fits: Ability > fit, where the table follows from curves.
+        absent: Abilities that a preview passed over.
+        size: That the recipe asks for.
+    """
     said = [f"{len(filling.taken)} abilities"]
     if filling.level is not None:
         said.append(f"responsive ones filled to {filling.level:,}")
+    if absent:
+        said.append(f"no rows of {', '.join(absent)} in this preview")
+    total = sum(filling.taken.values())
+    if size is not None and total < size:
+        said.append(f"{total:,} of {size:,} rows in this preview")
     poor = [ability for ability, fit in fits.items() if fit.poorly]
     if poor:
         said.append(f"curves that the law fits poorly: {', '.join(poor)}")

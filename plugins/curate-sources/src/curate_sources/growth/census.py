@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from curate.api import PolicyError, nearest
 from curate_sources.growth.paces import Pace
+from curate_sources.naming import named
 
 if TYPE_CHECKING:
     import polars as pl
-
-UNKNOWN = "unknown"
-"""What the ability of a row without one is called."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +27,18 @@ class Census:
     others: Mapping[str, int]
 
 
-def ability(column: str) -> pl.Expr:
-    """The ability of each row, `unknown` where it has none."""
-    import polars as pl
-
-    return pl.col(column).cast(pl.String).fill_null(UNKNOWN)
-
-
 def count(rows: pl.DataFrame, column: str, paces: Sequence[Pace]) -> Census:
-    """Count rows by the ability in a column."""
-    counted = rows.select(ability(column).alias("ability")).group_by("ability").len()
+    """Count rows by the ability in a column; rows without one have `unknown`."""
+    counted = rows.select(named(column).alias("ability")).group_by("ability").len()
     counts: dict[str, int] = dict(counted.sort("ability").iter_rows())
     available = {pace.ability: counts.pop(pace.ability, 0) for pace in paces}
     return Census(available, counts)
+
+
+def split(paces: Sequence[Pace], census: Census) -> tuple[list[Pace], list[str]]:
+    """The part of a table that there are rows for, and the abilities that there are none of."""
+    there = [pace for pace in paces if census.available[pace.ability]]
+    return there, [ability for ability, rows in census.available.items() if not rows]
 
 
 def refuse_others(census: Census) -> None:

@@ -81,13 +81,19 @@ def command(file: Path, plot: Path | None, as_json: bool, **given: Any) -> None:
 def _words(ability: str, fit: Fit) -> str:
     points = len({rows for rows, _ in fit.runs})
     law = fit.law
-    r2 = "none, all runs are equal" if law.r2 is None else f"{law.r2:.3f}"
+    if law.r2 is None:
+        spread = "all runs are equal"
+    elif law.exact:
+        spread = "the runs lie on the law"
+    else:
+        spread = f"R2 {law.r2:.3f}, residual {law.residual:.3g}, "
+        spread += f"noise {law.noise:.3g} ({law.noise_of})"
     return "\n".join(
         (
             f"{ability}: {fit.pace}",
             f"  {fit.why}",
             f"  {len(fit.runs)} runs at {points} numbers of rows; law {law}",
-            f"  R2 {r2}, residual {law.residual:.3g}, noise {law.noise:.3g} ({law.noise_of})",
+            f"  {spread}",
         )
     )
 

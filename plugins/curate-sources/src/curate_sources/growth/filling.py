@@ -32,6 +32,11 @@ def capped(pace: Pace, rows: int, token: int) -> int:
     return min(rows, token if pace.at is None else pace.at)
 
 
+def reach(paces: Sequence[Pace], available: Mapping[str, int], token: int) -> int:
+    """The most rows that a table can give."""
+    return sum(capped(pace, available[pace.ability], token) for pace in paces)
+
+
 def fill(
     paces: Sequence[Pace], available: Mapping[str, int], token: int, size: int | None
 ) -> Filling:
@@ -83,13 +88,13 @@ def check_reach(
     Raises:
         PolicyError: The size cannot be reached.
     """
-    most = {pace.ability: capped(pace, available[pace.ability], token) for pace in paces}
-    reach = sum(most.values())
-    if size is not None and reach < size:
+    most = reach(paces, available, token)
+    if size is not None and most < size:
+        taken = {pace.ability: capped(pace, available[pace.ability], token) for pace in paces}
         raise PolicyError(
-            f"`size` is {size:,}, and the growth table gives {reach:,} rows at most: "
-            f"{_listed(paces, available, most)}.",
-            f"Ask for a size of at most {reach:,}, or add rows of abilities that can grow.",
+            f"`size` is {size:,}, and the growth table gives {most:,} rows at most: "
+            f"{_listed(paces, available, taken)}.",
+            f"Ask for a size of at most {most:,}, or add rows of abilities that can grow.",
         )
 
 

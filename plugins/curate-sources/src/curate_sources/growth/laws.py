@@ -33,6 +33,13 @@ _STEP = math.log(1000)
 """Exponents are sought up to those that put all but a thousandth of the growth between the first
 two points (b > 0), or between the last two (b < 0): beyond them nothing in the data changes."""
 
+_LOGARITHM = 1e-4
+"""Exponents nearer to 0 are written as a logarithm: up to 10,000 times n0 rows the four digits
+shown are the same, and no share of the way to such a ceiling is within 10^15 rows."""
+
+_EQUAL = 1e-12
+"""Metrics that differ by no more than this part of the largest are equal up to rounding."""
+
 _GRID = 200
 _REPEATS = 3
 """Degrees of freedom from which repeated runs tell the noise; below, residuals do."""
@@ -49,7 +56,8 @@ class Law:
         b: Its exponent.
         between: Exponents that the runs do not tell from it, with the confidence `SURE`; infinite
             at the ends of what is sought.
-        r2: Share of the variance of the runs that it explains; None where all are equal.
+        r2: Share of the variance of the runs that it explains; None where all are equal (slope, b
+            and residual are 0 then).
         residual: Standard deviation of the runs about it.
         noise: Standard deviation of one run.
         noise_of: What tells the noise: `repeated runs` or `residuals`.
@@ -65,10 +73,20 @@ class Law:
     noise: float
     noise_of: str
 
+    @property
+    def exact(self) -> bool:
+        """Whether the runs lie on it: nothing but rounding is left of them."""
+        return self.r2 is None or 1 - self.r2 < _EQUAL
+
     def __str__(self) -> str:
+        if self.r2 is None:
+            return f"{self.start:.4g}, a constant"
         sign, slope = "-" if self.slope < 0 else "+", abs(self.slope)
         rows = "n" if self.smallest == 1 else f"(n / {self.smallest:,})"
-        ceiling = f", ceiling {self.start + self.slope / self.b:.4g}" if self.b > 0 else ""
+        if abs(self.b) < _LOGARITHM:
+            return f"{self.start:.4g} {sign} {slope:.4g} ln {rows}"
+        near = self.reached(0.5) is not None  # a ceiling that no data comes near is none to read
+        ceiling = f", ceiling {self.start + self.slope / self.b:.4g}" if near else ""
         return f"{self.start:.4g} {sign} {slope:.4g} (1 - {rows}^-b) / b, b {self.b:.3g}{ceiling}"
 
     def at(self, rows: Floats) -> Floats:
@@ -104,6 +122,8 @@ def fit_law(name: str, runs: tuple[tuple[int, float], ...]) -> Law:
         CurateError: The search does not converge.
     """
     rows, metric = (np.array(column, dtype=np.float64) for column in zip(*runs, strict=True))
+    if np.ptp(metric) <= _EQUAL * np.abs(metric).max():
+        return _constant(rows, metric)
     logs = np.log(rows / rows[0])
     points = np.unique(logs)
 
@@ -146,9 +166,23 @@ def fit_law(name: str, runs: tuple[tuple[int, float], ...]) -> Law:
         slope,
         b,
         (ends[0], ends[1]),
-        1 - least / total if total else None,
+        1 - least / total,
         math.sqrt(least / freedom),
         *_noise(rows, metric, least),
+    )
+
+
+def _constant(rows: Floats, metric: Floats) -> Law:
+    """The law of runs that are all equal, which every exponent fits."""
+    return Law(
+        int(rows[0]),
+        float(metric.mean()),
+        0.0,
+        0.0,
+        (-math.inf, math.inf),
+        None,
+        0.0,
+        *_noise(rows, metric, 0.0),
     )
 
 

@@ -119,15 +119,18 @@ def _fit(ability: str, runs: tuple[tuple[int, float], ...], params: FitParams) -
     reached = law.reached(params.reach)
     low, high = (law.reached(params.reach, b) for b in reversed(law.between))
     span = f"from {measured[0]:,} to {measured[-1]:,} rows"
-    moves = f"{'falls by' if gain < 0 else 'gains'} {abs(gain):.3g} {span}"
+    moves = f"{'gets worse by' if gain < 0 else 'gains'} {abs(gain):.3g} {span}"
     noise = params.flat * law.noise
-    if gain <= max(params.min_gain, noise):
-        limit = f"{params.flat:g} x noise {law.noise:.3g} ({law.noise_of})"
-        limit = f"min_gain {params.min_gain:.3g}" if params.min_gain >= noise else limit
+    if gain <= (limit := max(params.min_gain, noise)):
         pace = Pace(ability, "token")
-        return Fit(
-            runs, law, gain, reached, (low, high), pace, f"{moves}, not above {limit}", poorly=False
-        )
+        why = f"does not change {span}" if law.r2 is None else moves
+        if law.r2 is not None and gain >= -limit:
+            why += ", not above " + (
+                f"min_gain {params.min_gain:.3g}"
+                if params.min_gain >= noise
+                else f"{params.flat:g} x noise {law.noise:.3g} ({law.noise_of})"
+            )
+        return Fit(runs, law, gain, reached, (low, high), pace, why, poorly=False)
     poorly = law.r2 is not None and law.r2 < params.poor
     if reached is not None and reached <= measured[-1]:
         # nothing was measured between the first two points, so nothing is said to end there
@@ -135,24 +138,25 @@ def _fit(ability: str, runs: tuple[tuple[int, float], ...], params: FitParams) -
         pace = Pace(ability, "saturates", at)
     else:
         pace = Pace(ability, "responsive")
-    why = f"{moves}; {_where(params.reach, reached, low, high)}"
+    ends = None if law.exact or low is None else (low, high)
+    why = f"{moves}; {_where(params.reach, reached, ends)}"
     if poorly:
         why += f"; the law fits poorly (R2 {law.r2:.2f}): look at the curve"
     return Fit(runs, law, gain, reached, (low, high), pace, why, poorly)
 
 
-def _where(reach: float, reached: float | None, low: float | None, high: float | None) -> str:
-    """Where a rising law is saturated, and how sure that is."""
+def _where(reach: float, reached: float | None, ends: tuple[float, float | None] | None) -> str:
+    """Where a rising law is saturated, and in which range of rows that may be, if it may be."""
     from curate_sources.growth.laws import SURE
 
-    sure = f"{SURE:.0%}: "
-    if low is None:
-        sure += "nowhere"
-    else:
-        sure += f"from {_rows(low)}" + (" on" if high is None else f" to {_rows(high)}")
+    sure = ""
+    if ends is not None:
+        low, high = ends
+        to = " on" if high is None else f" to {_rows(high)}"
+        sure = f" ({SURE:.0%}: from {_rows(low)}{to})"
     if reached is None:
-        return f"no ceiling that could be reached ({sure})"
-    return f"{reach:.3g} of the way to its ceiling at {_rows(reached)} rows ({sure})"
+        return f"no ceiling that could be reached{sure}"
+    return f"{reach:.3g} of the way to its ceiling at {_rows(reached)} rows{sure}"
 
 
 def _rows(value: float) -> str:

@@ -20,12 +20,19 @@ from curate.api import (
     Reads,
 )
 from curate_sources.growth.accounts import certificate, facts, notes
-from curate_sources.growth.census import Census, ability, count, refuse_empty, refuse_others
+from curate_sources.growth.census import (
+    Census,
+    count,
+    refuse_empty,
+    refuse_others,
+    split,
+)
 from curate_sources.growth.curves import read_curves
 from curate_sources.growth.doit import PRESETS
-from curate_sources.growth.filling import check_reach, fill
+from curate_sources.growth.filling import check_reach, fill, reach
 from curate_sources.growth.paces import GrowthTable, Pace
 from curate_sources.growth.saturation import Fit, FitParams, fit_curves, paces_of
+from curate_sources.naming import named
 from curate_sources.ordering import OrderParams, placed, unranked
 
 if TYPE_CHECKING:
@@ -76,6 +83,25 @@ class GrowthParams(OrderParams):
         ),
     ] = "error"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_counts(cls, given: object) -> object:
+        """Refuse a preset of which nothing is left; this runs before it fills in."""
+        name = given.get("preset") if isinstance(given, Mapping) else None
+        preset = cls.presets.get(name) if isinstance(name, str) else None
+        if preset is None or not isinstance(given, Mapping):
+            return given
+        if "growth" in given and given["growth"] is None:
+            raise ValueError(
+                f"`growth: null` takes away the table of `preset: {name}`: leave one of them out"
+            )
+        if all(each in given for each in preset.values):
+            said = " and ".join(f"`{each}`" for each in preset.values)
+            raise ValueError(
+                f"`preset: {name}` has no effect beside {said}: it says nothing else. Leave it out"
+            )
+        return given
+
     @model_validator(mode="after")
     def _one_table(self) -> Self:
         if (self.growth is None) == (self.curves is None):
@@ -96,7 +122,8 @@ class Growth(FuseStage):
     `responsive` ones share what is left of the size evenly: the largest L for which the sum of
     min(n, L) fits, and spare rows one each in the order of the table. Without a size they give all.
     Which rows of an ability are taken is decided by `prefer`, then `rank_by`, then a hash of seed
-    and id. The table is written, a preset (DoIT, arXiv 2310.19651), or fitted from curves.
+    and id. A preview passes over abilities without rows and takes a size for the most.
+    The table is written, a preset (DoIT, arXiv 2310.19651), or fitted from curves.
     """
 
     name = "sources.growth"
@@ -158,17 +185,22 @@ class Growth(FuseStage):
         rows = rows.with_columns(left_out.alias("@left_out"))
         ranked = rows.filter(~pl.col("@left_out"))
         found = count(ranked, given.column, paces)
+        paces, absent = split(paces, found) if ctx.preview else (paces, ())
         self._judge(found, paces)
-        filling = fill(paces, found.available, given.token, given.size)
+        size = given.size
+        if ctx.preview and size is not None:
+            size = min(size, reach(paces, found.available, given.token))
+        filling = fill(paces, found.available, given.token, size)
         chosen = (
-            ranked.with_columns(ability(given.column).alias("@ability"))
+            ranked.with_columns(named(given.column).alias("@ability"))
             .with_columns(placed(ranked, given, ctx.seed).alias("@place"))
             .filter(pl.col("@ability").is_in(list(filling.taken)))
             .sort("@place")
             .with_columns(
                 pl.int_range(pl.len()).over("@ability").alias("@at"),
                 pl.col("@ability")
-                .replace_strict(dict(filling.taken), return_dtype=pl.Int64)
+                .replace_strict(dict(filling.taken))
+                .cast(pl.Int64)  # of an empty table polars makes text
                 .alias("@limit"),
             )
         )
@@ -179,7 +211,7 @@ class Growth(FuseStage):
             ),
             reason=pl.when("@left_out")
             .then(pl.lit("unranked"))
-            .when(~ability(given.column).is_in(list(filling.taken)))
+            .when(~named(given.column).is_in(list(filling.taken)))
             .then(pl.lit("other_ability"))
             .otherwise(pl.lit("surplus")),
         ).with_columns(reason=pl.when(~pl.col("keep")).then("reason"))
@@ -187,7 +219,7 @@ class Growth(FuseStage):
             decided,
             self._margins(chosen),
             facts(paces, found.available, found.others, filling, fits),
-            notes(filling, fits),
+            notes(filling, fits, absent, given.size),
             certificate(paces, found.available, filling, given.token, given.size),
         )
 
