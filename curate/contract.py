@@ -160,7 +160,8 @@ class Params(BaseModel):
     def _fill_in(cls, given: object) -> object:
         if not cls.presets or not isinstance(given, Mapping):
             return given
-        preset = cls.presets.get(given.get("preset") or "")
+        named = given.get("preset")
+        preset = cls.presets.get(named) if isinstance(named, str) else None
         if preset is None:
             return given
         return {**preset.values, **{name: given[name] for name in given if name != "preset"}}

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.api import alternatives, licenses_in
-from curate_sources.mix.policy import UNKNOWN, Licenses, Limit
+from curate_sources.mix.policy import Licenses, Limit
 from curate_sources.mix.pool import Counts, Pool
 from curate_sources.mix.rules import Rule
+from curate_sources.naming import UNKNOWN, named
 
 if TYPE_CHECKING:
     import polars as pl
@@ -125,9 +126,7 @@ def _text(values: pl.Series) -> pl.Series:
             .then(column.cast(pl.Int64, strict=False).cast(pl.String))
             .otherwise(pl.when(column.is_nan()).then(None).otherwise(text))
         )
-    blank = text.str.strip_chars() == ""
-    named = pl.when(blank.fill_null(True)).then(pl.lit(UNKNOWN)).otherwise(text)
-    return values.to_frame().select(named.alias(values.name)).to_series()
+    return values.to_frame().select(text.alias(values.name)).select(named(values.name)).to_series()
 
 
 @dataclass(frozen=True)

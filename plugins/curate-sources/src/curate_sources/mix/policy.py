@@ -22,9 +22,6 @@ from curate_sources.amounts import read_amount, read_bounds
 from curate_sources.mix.rules import PARTS, Rule
 from curate_sources.ordering import OrderParams
 
-UNKNOWN = "unknown"
-"""What a row without a value in a column, or with a blank one, is called."""
-
 MOST_VALUES = 1_000
 """Values of a `per` column, each of which is a clause."""
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curate.api import Margin, PolicyError, counted, licenses_in, nearest, preferred_columns
-from curate_sources.mix.policy import UNKNOWN, MixParams, Relax
+from curate_sources.mix.policy import MixParams, Relax
 from curate_sources.mix.rules import PARTS
+from curate_sources.naming import UNKNOWN
 
 if TYPE_CHECKING:
     import numpy as np
