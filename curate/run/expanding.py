@@ -47,7 +47,7 @@ def expand(
     """
     stage = resolved.step.stage
     assert isinstance(stage, ExpandStage)
-    service = tools.registry.service
+    service = tools.service(resolved)
     context = Context(tools.seed, resolved.models, fitted.arrays, (), service, facts.count)
     rows = arena.stage_frame(resolved.step, asked)
     if stage.scope == "row":
@@ -149,12 +149,16 @@ def _by_content(
     column = tools.memo.column(stage.name, "children", components)
     known = {id: _loads(value) for id, value in column.lookup(distinct["id"]).iter_rows()}
     todo = distinct.filter(~pl.col("id").is_in(list(known)))
-    facts.memo = {"distinct": len(distinct), "hits": len(known), "computed": len(todo)}
+    memo = {"distinct": len(distinct), "hits": len(known), "computed": 0}
+    facts.memo = memo
     for part in todo.iter_slices(stage.chunk):
         made = _isolated(stage, part, context)
         _check(stage, [child for each in made.values() for child in each], set(made), columns)
         fine = [id for id, children in made.items() if all(c.error is None for c in children)]
         column.append(pl.DataFrame({"id": fine, "value": [_dumps(made[id]) for id in fine]}))
+        memo["computed"] += len(made)
+        done = {"id": stage.id, "done": memo["computed"], "total": len(todo)}
+        tools.tell("stage_advanced", done)
         # what is used is what is stored, so that a first and a resumed run agree
         known |= {id: _loads(_dumps(made[id])) if id in set(fine) else made[id] for id in made}
     for id, content in zip(rows["id"], contents, strict=True):
