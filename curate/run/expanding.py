@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
@@ -20,6 +21,9 @@ from curate.run.failures import Failures, describe
 from curate.run.fitting import Fitted
 from curate.run.resolve import ResolvedStep
 from curate.run.tools import Tools
+
+CHILDREN = "children"
+"""The output under which the children of a row are remembered."""
 
 FIELDS = ("messages", "replaces", "round", "columns", "origin", "generator", "license", "ability")
 
@@ -143,10 +147,7 @@ def _by_content(
     assert isinstance(stage, ExpandStage)
     contents = pl.Series("id", contents_of(rows, stage.inputs()), dtype=pl.String)
     distinct = rows.with_columns(contents).unique("id", keep="first", maintain_order=True)
-    components = resolved.components() | {"output": "children", "fits": dict(fitted.keys)}
-    if stage.uses_seed:
-        components["seed"] = tools.seed
-    column = tools.memo.column(stage.name, "children", components)
+    column = tools.memo.column(stage.name, CHILDREN, children_components(resolved, fitted))
     known = {id: _loads(value) for id, value in column.lookup(distinct["id"]).iter_rows()}
     todo = distinct.filter(~pl.col("id").is_in(list(known)))
     memo = {"distinct": len(distinct), "hits": len(known), "computed": 0}
@@ -164,6 +165,14 @@ def _by_content(
     for id, content in zip(rows["id"], contents, strict=True):
         for child in known[content]:
             yield _for_parent(child, id)
+
+
+def children_components(resolved: ResolvedStep, fitted: Fitted) -> dict[str, Any]:
+    """The components of the key under which children are remembered."""
+    components = resolved.components() | {"output": CHILDREN, "fits": dict(fitted.keys)}
+    if resolved.step.stage.uses_seed:
+        components["seed"] = fitted.seed
+    return components
 
 
 def _isolated(stage: ExpandStage, rows: pl.DataFrame, context: Context) -> dict[str, list[Child]]:

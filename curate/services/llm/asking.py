@@ -43,7 +43,7 @@ class Asker:
             max_tokens=max_tokens,
             schema=None,
         )
-        answer = self._answer(Call(body, sample), 0)
+        answer = _given(self._answer(Call(body, sample), 0))
         if answer.finish == "length" and not cut:
             raise AnswerError(f"the answer was {_cut(body)}; raise `llm.max_tokens`")
         return answer
@@ -69,7 +69,7 @@ class Asker:
                 max_tokens=max_tokens,
                 schema=schema,
             )
-            answer = self._answer(Call(body, sample, reask), most - reask)
+            answer = _given(self._answer(Call(body, sample, reask), most - reask))
             try:
                 return parse(schema, answer.text)
             except ValueError as error:
@@ -86,6 +86,14 @@ class Asker:
     def _answer(self, call: Call, reasks: int) -> Answer:
         """The answer of a call that may be put again so many times for the form of its answer."""
         raise NotImplementedError
+
+
+def _given(answer: Answer) -> Answer:
+    """The answer, if it is one: it may have been withheld, and is paid for all the same."""
+    if answer.finish in ("content_filter", "refusal"):
+        said = f": {answer.text}" if answer.text else ""
+        raise AnswerError(f"the answer was withheld ({answer.finish}){said}")
+    return answer
 
 
 def _cut(body: Mapping[str, Any]) -> str:
