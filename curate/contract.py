@@ -65,7 +65,10 @@ class Reads:
 
 @dataclass(frozen=True)
 class Neutral:
-    """The parameter changes no result by more than the stage's tolerance: it is in no key."""
+    """The parameter changes no result by more than the stage's tolerance: it is in no key.
+
+    May stand on fields of Params inside Params too.
+    """
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,22 @@ class ReadsText:
     """The parameter chooses which text of an example the stage reads."""
 
 
-def _exact(value: object) -> object:
+@dataclass(frozen=True)
+class Served:
+    """The parameter says what a service is to do for the stage alone, as `llm:` whom it asks.
+
+    `ctx.service(...)` gives the stage the service made for it, for one run; keys hold what the
+    service says of the parameter.
+
+    Args:
+        service: Its name.
+    """
+
+    service: str
+
+
+def exact(value: object) -> object:
+    """Numbers as the decimals that they are written as; everything else as it is."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(str(value))
     return value
@@ -123,7 +141,7 @@ Preferences = Annotated[list[str], AfterValidator(check_terms), Prefers()]
 """Which of several rows survives, first term first: see `curate.prefer`."""
 Share = Annotated[
     Decimal,
-    BeforeValidator(_exact),
+    BeforeValidator(exact),
     Field(ge=0, le=1),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
 ]
@@ -585,7 +603,7 @@ class ExpandStage(Stage):
         raise NotImplementedError
 
 
-def marker(params: type[Params], name: str, kind: type[Any]) -> Any | None:
+def marker(params: type[BaseModel], name: str, kind: type[Any]) -> Any | None:
     """The marker of class `kind` on field `name`, or None."""
     for mark in params.model_fields[name].metadata:
         if isinstance(mark, kind):

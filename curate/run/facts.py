@@ -28,6 +28,7 @@ class StageFacts:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     certificate: list[dict[str, Any]] = field(default_factory=list)
+    services: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     def note(self, decisions: Decisions, tolerances: Mapping[str, float | None]) -> None:
@@ -62,8 +63,10 @@ class StageFacts:
             )
 
     def entry(self) -> dict[str, Any]:
-        """As JSON values; `certificate` only where there is one."""
+        """As JSON values; `certificate` and accounts of services only where there are some."""
         entry = asdict(self)
+        if not self.services:
+            del entry["services"]
         if not self.certificate:
             del entry["certificate"]
         books = entry.pop("books")

@@ -1,0 +1,498 @@
+"""Answers of a language model: how a stage asks, and what a recipe says about whom it asks.
+
+A stage writes down what one row needs as a plain function that asks and uses the answer; the
+service `llm` runs it over many rows at once, and concurrency, retries, budget and journal stay
+out of sight. Nothing here imports polars or a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+from curate.contract import (
+    Child,
+    Context,
+    ExpandStage,
+    ModelFiles,
+    Neutral,
+    Params,
+    ScoreStage,
+    Served,
+    exact,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+T = TypeVar("T")
+R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
+
+Messages = str | Sequence[Mapping[str, str]]
+"""A conversation, as mappings with `role` and `content`; a text alone is one turn of the user."""
+
+LLM = "llm"
+"""The service, and the parameter that says whom it asks."""
+
+_OWN = [
+    "model",
+    "messages",
+    "temperature",
+    "max_tokens",
+    "max_completion_tokens",
+    "top_p",
+    "seed",
+    "stop",
+    "response_format",
+    "n",
+    "stream",
+    "stream_options",
+]
+
+
+class AnswerError(Exception):
+    """A row cannot be answered: it fails, the run goes on."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an answer took, as the server counted it.
+
+    Args:
+        prompt: Tokens of the request.
+        completion: Tokens of the answer.
+    """
+
+    prompt: int
+    completion: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it was received.
+
+    Args:
+        text: What the model wrote, byte for byte.
+        finish: Why it ended, in the server's word: `stop`, `length`, ...
+        usage: None where the server did not say.
+        model: The model that the server says answered, or "".
+    """
+
+    text: str
+    finish: str = "stop"
+    usage: Usage | None = None
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, in the form in which it is sent and journalled.
+
+    Args:
+        body: The body of a chat completion.
+        sample: Which of several answers to the same body it is to be, from 0.
+        reask: How often the question was put before, to get an answer in the right form.
+    """
+
+    body: Mapping[str, Any]
+    sample: int = 0
+    reask: int = 0
+
+
+BackendKind = Literal["endpoint", "files", "record"]
+
+
+class Backend(Protocol):
+    """Who answers. Offered by the hook `register_llms`, as a class with this interface.
+
+    Class attributes:
+        kind: `endpoint`: requests travel, and are sent again where no answer comes; `files`: the
+            model is one whose files are on this machine, and are given; `record`: neither.
+    """
+
+    kind: ClassVar[BackendKind]
+
+    def __init__(self, settings: LlmSettings, files: ModelFiles | None) -> None:
+        """Take the settings. Loads and opens nothing.
+
+        Raises:
+            CurateError: A setting is missing or wrong for this backend.
+        """
+
+    @property
+    def address(self) -> str:
+        """Who is asked, for keys, manifest and messages; never a secret in it."""
+        ...
+
+    def send(self, call: Call) -> Answer:
+        """Ask once; called from as many threads as requests may be open.
+
+        Raises:
+            AnswerError: This request cannot be answered.
+            UnreceivedError: No whole answer came; asking again may help.
+            CurateError: No request can be answered: the run stops.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what was opened."""
+
+
+class UnreceivedError(Exception):
+    """No whole answer came to a request, but one may when it is sent again.
+
+    Args:
+        message: What happened, in words.
+        billed: Whether the server may have charged for it: nobody knows the outcome.
+        retry_after: Seconds that the server asks to be left alone.
+    """
+
+    def __init__(self, message: str, *, billed: bool, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.billed = billed
+        self.retry_after = retry_after
+
+
+class Llm(Protocol):
+    """What `ctx.service("llm")` gives a stage that declares the service: the model to be asked."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, as the recipe gives it: the `generator` of what it writes."""
+        ...
+
+    def ask(
+        self,
+        messages: Messages,
+        *,
+        sample: int = 0,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        cut: bool = False,
+    ) -> Answer:
+        """Ask, and wait for the answer; to be called in the work of `each`.
+
+        The same request is answered from the journal, at no cost, if it was answered before.
+
+        Args:
+            messages: The conversation.
+            sample: Which of several answers to the same request, from 0.
+            temperature: In place of the recipe's.
+            max_tokens: In place of the recipe's.
+            cut: Whether an answer may be cut off at `max_tokens`; otherwise it is an error.
+
+        Raises:
+            AnswerError: There is no answer to this request.
+            CurateError: The run has to stop: budget, credentials, endpoint.
+        """
+        ...
+
+    def ask_for(
+        self,
+        schema: type[M],
+        messages: Messages,
+        *,
+        sample: int = 0,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+    ) -> M:
+        """Ask for JSON of a form; where the answer has another, ask again at most `reasks` times.
+
+        The prompt must say what is wanted; JSON is found in a fence or among other words.
+
+        Args:
+            schema: The form.
+            messages: As in `ask`.
+            sample: As in `ask`.
+            temperature: As in `ask`.
+            max_tokens: As in `ask`.
+
+        Raises:
+            AnswerError: There is no answer, or none in this form.
+            CurateError: The run has to stop.
+        """
+        ...
+
+    def each(
+        self, items: Iterable[T], work: Callable[[T], R]
+    ) -> Iterator[tuple[T, R | None, str | None]]:
+        """Do work that asks, for many items at once.
+
+        Args:
+            items: What the work is done for.
+            work: Called once an item, from as many threads as the recipe allows requests.
+
+        Yields:
+            The item, what the work returned, and None; or the item, None and the error in words.
+            In the order in which they are done.
+
+        Raises:
+            CurateError: The run has to stop; requests that were open are answered and journalled.
+        """
+        ...
+
+
+# What a recipe says.
+
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(exact),
+    Field(ge=0),
+    WithJsonSchema({"type": "number", "minimum": 0}),
+]
+"""A sum of money as an exact decimal, in whatever currency the prices are in."""
+
+
+class Prices(Params):
+    """What a million tokens cost."""
+
+    prompt: Annotated[Amount, Field(description="Of requests.")]
+    completion: Annotated[Amount, Field(description="Of answers.")]
+
+
+class Budget(Params):
+    """What one run may spend on a stage; whatever the journal answers costs nothing."""
+
+    requests: Annotated[
+        int | None, Field(ge=0, description="Requests sent, repeated ones included.")
+    ] = None
+    tokens: Annotated[int | None, Field(ge=0, description="Tokens of requests and answers.")] = None
+    money: Annotated[
+        Amount | None, Field(description="In the currency of `prices`, which it needs.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _limits(self) -> Self:
+        if self.requests is None and self.tokens is None and self.money is None:
+            raise ValueError("name `requests`, `tokens` or `money`")
+        return self
+
+
+def _public(address: str | None) -> str | None:
+    """Refuse an address that holds a secret: recipes and versions are shared."""
+    if address is None:
+        return None
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError("an endpoint's address begins with http:// or https:// and a host")
+    if "@" in parts.netloc or parts.query:
+        raise ValueError(
+            "the address holds a user or a query, which would end up in the version; "
+            "give it through the environment, as OPENAI_BASE_URL"
+        )
+    return address
+
+
+class LlmSettings(Params):
+    """Whom a stage asks, how, and how much of it: the block `llm:` of its parameters.
+
+    A stage that has defaults of its own subclasses it.
+    """
+
+    model: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="As the endpoint names it; for `transformers` an "
+            "alias, a folder, or owner/name[@revision].",
+        ),
+    ]
+    max_tokens: Annotated[
+        int, Field(ge=1, description="Tokens that an answer may have; reserved before it is asked.")
+    ]
+    backend: Annotated[
+        str,
+        Field(
+            description="openai: an endpoint that speaks OpenAI's chat completions; transformers: "
+            "a model on this machine; replay: answers recorded before."
+        ),
+    ] = "openai"
+    base_url: Annotated[
+        str | None,
+        AfterValidator(_public),
+        Field(
+            description="The endpoint's address (openai); by default OPENAI_BASE_URL, or else "
+            "that of OpenAI."
+        ),
+    ] = None
+    answers: Annotated[str | None, Field(description="The file of recorded answers (replay).")] = (
+        None
+    )
+    temperature: Annotated[
+        float | None, Field(ge=0, description="0: the likeliest answer; null: the model's own.")
+    ] = 0.0
+    top_p: Annotated[float | None, Field(gt=0, le=1)] = None
+    seed: Annotated[
+        int | None, Field(description="Of sampling; the number of a sample is added to it.")
+    ] = None
+    stop: Annotated[list[str], Field(description="Texts before which an answer ends.")] = Field(
+        default_factory=list
+    )
+    structured: Annotated[
+        Literal["prompt", "json_object", "json_schema"],
+        Field(
+            description="How the form of a structured answer is asked for: in the prompt alone, or "
+            "also as `response_format`, where the endpoint knows that."
+        ),
+    ] = "prompt"
+    reasks: Annotated[
+        int, Field(ge=0, description="How often an answer in the wrong form is asked for again.")
+    ] = 2
+    limit_as: Annotated[
+        Literal["max_tokens", "max_completion_tokens"],
+        Field(description="What the endpoint calls `max_tokens`."),
+    ] = "max_tokens"
+    body: Annotated[
+        dict[str, Any],
+        Field(description="Further fields of the request, such as reasoning_effort."),
+    ] = Field(default_factory=dict)
+    api_key_env: Annotated[
+        str, Neutral(), Field(description="The environment variable that holds the key.")
+    ] = "OPENAI_API_KEY"
+    concurrency: Annotated[
+        int, Neutral(), Field(ge=1, le=1024, description="Requests open at any time, at most.")
+    ] = 8
+    requests_per_minute: Annotated[int | None, Neutral(), Field(ge=1)] = None
+    tokens_per_minute: Annotated[
+        int | None, Neutral(), Field(ge=1, description="Bound of the prompt and `max_tokens`.")
+    ] = None
+    attempts: Annotated[
+        int, Neutral(), Field(ge=1, description="How often one request is sent, at most.")
+    ] = 6
+    timeout: Annotated[
+        float, Neutral(), Field(gt=0, description="Seconds without a sign of the endpoint.")
+    ] = 120.0
+    prices: Annotated[
+        Prices | None, Neutral(), Field(description="What a million tokens cost.")
+    ] = None
+    budget: Annotated[
+        Budget | None, Neutral(), Field(description="Where a run stops, before it is exceeded.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.budget and self.budget.money is not None and self.prices is None:
+            raise ValueError(
+                "`budget: {money: ...}` needs `prices: {prompt: ..., completion: ...}`"
+            )
+        own = sorted(set(self.body) & set(_OWN))
+        if own:
+            raise ValueError(f"`body` may not hold {', '.join(own)}: these are set by other keys")
+        return self
+
+
+class LlmParams(Params):
+    """Parameters of stages that ask a language model."""
+
+    llm: Annotated[LlmSettings, Served(LLM), Field(description="Whom to ask, and how.")]
+
+
+class LlmScoreStage(ScoreStage):
+    """A score stage that asks a language model about each row.
+
+    Class attributes:
+        calls: How many answers a row needs at most, re-asks left out; for the plan.
+    """
+
+    services: ClassVar[tuple[str, ...]] = (LLM,)
+    calls: ClassVar[int] = 1
+    chunk: ClassVar[int] = 16
+    params: LlmParams
+
+    def ask(self, row: Mapping[str, Any], llm: Llm) -> Mapping[str, Any]:
+        """Ask about one row, and make its outputs of the answers.
+
+        Args:
+            row: `id` and the inputs, by name.
+            llm: The model. This is called from many threads: keep nothing in `self`.
+
+        Returns:
+            A value for each output.
+
+        Raises:
+            AnswerError: The row has no value.
+        """
+        raise NotImplementedError
+
+    def score(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """All rows at once; see `stream`."""
+        import polars as pl
+
+        return pl.concat(self.stream(rows, ctx), how="diagonal_relaxed")
+
+    def stream(self, rows: pl.DataFrame, ctx: Context) -> Iterator[pl.DataFrame]:
+        """Ask about many rows at a time; each fails alone."""
+        import polars as pl
+
+        llm: Llm = ctx.service(LLM)
+        outputs = self.outputs()
+        dtypes = {"integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean}
+        schema = {"id": pl.String} | {
+            name: dtypes.get(outputs[name].kind, pl.String) for name in ctx.wanted
+        }
+        done = []
+        for row, values, error in llm.each(
+            rows.iter_rows(named=True), lambda row: self.ask(row, llm)
+        ):
+            made = {name: values[name] for name in ctx.wanted} if values is not None else {}
+            done.append({"id": row["id"], **made, "error": error})
+            if len(done) == self.chunk:
+                yield pl.DataFrame(done, schema | {"error": pl.String})
+                done = []
+        if done:
+            yield pl.DataFrame(done, schema | {"error": pl.String})
+
+
+class LlmExpandStage(ExpandStage):
+    """An expand stage that asks a language model to write from each row.
+
+    Class attributes:
+        calls: As in `LlmScoreStage`.
+    """
+
+    services: ClassVar[tuple[str, ...]] = (LLM,)
+    calls: ClassVar[int] = 1
+    chunk: ClassVar[int] = 1024
+    params: LlmParams
+
+    def ask(self, row: Mapping[str, Any], llm: Llm) -> Sequence[Child]:
+        """Ask about one row, and make its children of the answers.
+
+        Args:
+            row: `id` and the inputs, by name.
+            llm: The model. This is called from many threads: keep nothing in `self`.
+
+        Returns:
+            The children; none, and the row stays itself.
+
+        Raises:
+            AnswerError: The child cannot be made.
+        """
+        raise NotImplementedError
+
+    def expand(self, rows: pl.DataFrame, ctx: Context) -> Iterable[Child]:
+        """Ask about many rows at a time; each fails alone. Children stand in the rows' order."""
+        llm: Llm = ctx.service(LLM)
+        made: dict[str, Sequence[Child]] = {}
+        for row, children, error in llm.each(
+            rows.iter_rows(named=True), lambda row: self.ask(row, llm)
+        ):
+            failed = Child((row["id"],), replaces=self.in_place(), error=error)
+            made[row["id"]] = [failed] if children is None else children
+        return [child for id in rows["id"] for child in made[id]]
+
+
+LlmStage = LlmScoreStage | LlmExpandStage

@@ -1,0 +1,41 @@
+"""Stages that ask a model, answered from a recording."""
+
+import json
+
+import pytest
+
+from curate.errors import CurateError
+
+
+def recorded(path, lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return {"backend": "replay", "model": "parrot", "max_tokens": 50, "answers": str(path)}
+
+
+def asked(number):
+    return f"Say the number {number}."
+
+
+def test_a_score_stage_is_answered_from_a_recording(bench):
+    lines = [{"prompt": asked(n), "answer": "ho" * n or "-"} for n in range(20)]
+    llm = recorded(bench.folder / "answers.jsonl", lines)
+    result = bench.run({"score": "toys.echo", "with": {"llm": llm}})
+    entry = bench.manifest(result)["stages"][0]
+    assert entry["services"]["llm"]["sent"] == 20
+    assert entry["memo"] == {"distinct": 20, "hits": 0, "computed": 20}
+
+
+def test_dependent_answers_make_children(bench):
+    lines = [{"prompt": f"Write anew: {asked(n)}", "answer": f"Shout {n}!"} for n in range(20)]
+    lines += [{"prompt": f"Shout {n}!", "answer": f"{n}!!!"} for n in range(20)]
+    llm = recorded(bench.folder / "answers.jsonl", lines)
+    result = bench.run({"expand": "toys.rewrite", "with": {"llm": llm}})
+    manifest = bench.manifest(result)
+    assert manifest["books"]["created"] == 20
+    assert manifest["stages"][0]["services"]["llm"]["sent"] == 40
+
+
+def test_a_missing_answer_names_the_request(bench):
+    llm = recorded(bench.folder / "answers.jsonl", [{"prompt": "x", "answer": "y"}])
+    with pytest.raises(CurateError, match=r"no answer of parrot to the 1 turns that end in \"Say"):
+        bench.run({"score": "toys.echo", "with": {"llm": llm}})
