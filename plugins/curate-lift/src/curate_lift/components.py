@@ -49,9 +49,9 @@ def moments(vectors: Vectors) -> Moments:
     order, _ = ordered(vectors)
     for block in blocks(vectors, order):
         here = block.mean(axis=0)
-        block -= here
+        around = block - here
         apart, total = here - mean, count + len(block)
-        scatter += block.T @ block
+        scatter += around.T @ around
         scatter += np.outer(apart, apart) * (count * len(block) / total)
         mean += apart * (len(block) / total)
         count = total
@@ -118,8 +118,7 @@ def variances(vectors: Vectors, fit: Mapping[str, NDArray[Any]], count: int) -> 
     mean, scale = fit["mean"][used], fit["scale"][used]
     first = order[np.flatnonzero(np.diff(number, prepend=-1))]
     found = [
-        (((block[:, used] - mean) / scale) @ turned).var(axis=1)
-        for block in blocks(vectors, first)
+        (((block[:, used] - mean) / scale) @ turned).var(axis=1) for block in blocks(vectors, first)
     ]
     values = np.empty(len(vectors))
     values[order] = np.concatenate([np.empty(0), *found])[number]

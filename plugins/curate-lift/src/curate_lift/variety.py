@@ -144,9 +144,9 @@ class Variety(FilterStage):
         values = variances(vectors, fit, count)
         threshold = float(np.percentile(values, self.params.percentile))
         keep = values > threshold
-        decided = rows.select(
-            "id", keep=pl.Series(keep), value=pl.Series(values)
-        ).with_columns(reason=pl.when(~pl.col("keep")).then(pl.lit("low_variance")))
+        decided = rows.select("id", keep=pl.Series(keep), value=pl.Series(values)).with_columns(
+            reason=pl.when(~pl.col("keep")).then(pl.lit("low_variance"))
+        )
         dead = sorted(set(range(len(fit["mean"]))) - set(fit["used"].tolist()))
         facts = {
             "dimensions": len(fit["mean"]),

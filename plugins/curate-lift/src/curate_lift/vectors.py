@@ -44,7 +44,7 @@ def vectors_of(rows: pl.DataFrame, column: str | None, stage: str) -> Vectors:
             return vectors
     raise CurateError(
         f"Stage '{stage}': {bad.sum()} rows have no finite vector in '{column}', for instance "
-        f"{rows['id'].filter(bad).min()}.",
+        f"{rows['id'].filter(bad).sort()[0]}.",
         "Embed every row that the stage reads, or leave such rows out with `where:`.",
     )
 
