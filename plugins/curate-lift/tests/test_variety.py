@@ -108,7 +108,12 @@ def embedded(tmp_path_factory):
     recipe = {
         "name": "embedded",
         "sources": {"pool": {"path": str(folder / "rows.jsonl")}},
-        "pipeline": [{"score": "embed.sentence", "with": {"max_length": 64, "dtype": "float32"}}],
+        "pipeline": [
+            {
+                "score": "embed.sentence",
+                "with": {"text": "instruction", "max_length": 32, "dtype": "float32"},
+            }
+        ],
         "output": {"vectors": True},
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -76,13 +76,13 @@ class Score(ScoreStage):
             )
         if rows.is_empty():
             return rows.select("id", *(pl.lit(None, pl.Float64).alias(name) for name in ctx.wanted))
-        characters = rows["@both"].str.replace_all(r"[\t\n]", "").str.len_chars()
-        enough = float(np.percentile(characters.to_numpy(), self.params.percentile))
-        length = (
-            (characters * 100.0 / enough).clip(upper_bound=100.0)
-            if enough > 0
-            else pl.repeat(100.0, len(rows), dtype=pl.Float64, eager=True)
-        )
-        final = rows[by].cast(pl.Float64) * float(1 - weight) + length * float(weight)
+        text = rows["@both"].str.replace_all(r"[\t\n]", "")
+        characters = text.str.len_chars().to_numpy().astype(np.float64)
+        enough = np.percentile(characters, self.params.percentile)
+        length = np.full(len(rows), 100.0)
+        short = characters < enough
+        length[short] = 100 * characters[short] / enough
+        quality = rows[by].cast(pl.Float64).to_numpy()
+        final = float(1 - weight) * quality + float(weight) * length
         made = {"length": length, "final": final}
-        return rows.select("id", **{name: made[name] for name in ctx.wanted})
+        return rows.select("id", **{name: pl.Series(made[name]) for name in ctx.wanted})
