@@ -260,13 +260,14 @@ class Margin:
         cut: The cut in words, such as `similarity 0.92`.
         distance: In units of the value that was cut.
         column: The column whose tolerance bears on the cut.
-        factor: How much an error in that column is multiplied in the value.
+        factor: How much an error in that column is multiplied in the value; None: nobody can say,
+            so that the cut is called close wherever the column has a tolerance.
     """
 
     cut: str
     distance: float
     column: str | None = None
-    factor: float = 1.0
+    factor: float | None = 1.0
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,16 @@ class StageFacts:
     ) -> None:
         """Record margins; one is close where it does not exceed twice the tolerance.
 
-        Where a tolerance is not known (None), every margin is.
+        Where a tolerance is not known (None), or what it makes of the value, every margin is.
         """
         for margin in margins:
             known = tolerances.get(margin.column or "", 0.0)
-            tolerance = None if known is None else known * margin.factor
+            if known == 0:
+                tolerance: float | None = 0.0
+            elif known is None or margin.factor is None:
+                tolerance = None
+            else:
+                tolerance = known * margin.factor
             self.margins.append(
                 {
                     "cut": margin.cut,
