@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from curate.answers import LLM
 from curate.contract import (
     ASKED,
     POOL,
@@ -95,7 +96,8 @@ class Execution:
         try:
             out = self._verb(resolved, earlier, tables, rows, asked, facts)
         except BudgetError as error:
-            raise error.with_left(facts.memo) from error
+            done = self.tools.account(resolved).get(LLM, {}).get("done", 0)
+            raise error.with_left(facts.memo, done) from error
         facts.services = self.tools.account(resolved)
         arena.tables[step.result] = arena.ordered(out)
         self._close(resolved, facts, len(out))

@@ -136,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
         self.error(404, f"the model {body['model']} does not exist", "model_not_found")
 
     def do_echoed(self, body, key):
-        self.error(400, f"your headers were {dict(self.headers)}")
+        self.error(400, f"your key is {self.headers['authorization']}")
 
     def do_told(self, body, key):
         self.send(200, self.completion(body, f"I know {self.headers['authorization']}."))

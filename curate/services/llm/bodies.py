@@ -67,5 +67,5 @@ def prompt_bound(call: Call) -> int:
     """
     turns = call.body["messages"]
     said = sum(len(turn["role"].encode()) + len(turn["content"].encode()) for turn in turns)
-    form = len(orjson.dumps(call.body.get("response_format", "")))
-    return said + _AROUND_TURN * (len(turns) + 1) + form
+    form = call.body.get("response_format")
+    return said + _AROUND_TURN * (len(turns) + 1) + (len(orjson.dumps(form)) if form else 0)

@@ -16,16 +16,17 @@ _MILLION = 1_000_000
 class BudgetError(CurateError):
     """The budget does not suffice for another request: the run stops, to be continued."""
 
-    def with_left(self, memo: Mapping[str, int] | None) -> BudgetError:
+    def with_left(self, memo: Mapping[str, int] | None, done: int) -> BudgetError:
         """The same, with how much of the stage's work is left to do.
 
         Args:
-            memo: How many contents there are (`distinct`), how many of them were remembered
-                (`hits`) and how many computed (`computed`).
+            memo: How many contents there are (`distinct`) and how many of them were remembered
+                (`hits`); None: that is not known.
+            done: The work was done for so many.
         """
         if memo is None:
             return self
-        left = memo["distinct"] - memo["hits"] - memo["computed"]
+        left = memo["distinct"] - memo["hits"] - done
         said = f"{self.message} {left:,} of {memo['distinct']:,} rows are left to do."
         return BudgetError(said, self.remedy)
 

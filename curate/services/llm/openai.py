@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import orjson
 
@@ -70,7 +71,9 @@ class Endpoint:
         self._address = urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
         self._url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
         self._query = dict(parse_qsl(parts.query))
-        self._secrets = [parts.password or "", *self._query.values()]
+        user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        basic = b64encode(user.encode()).decode()
+        self._secrets = [parts.password or "", user, basic, *self._query.values()]
         self._settings = settings
         self._lock = threading.Lock()
         self._client: OpenAI | None = None

@@ -21,6 +21,8 @@ from curate.services.llm.pace import Pace
 T = TypeVar("T")
 R = TypeVar("R")
 
+_LISTEN = 0.2  # seconds
+
 IN_A_ROW = 20
 """Requests that may fail one after the other without an answer before the run stops."""
 
@@ -58,13 +60,14 @@ class Session(Asker):
     def account(self) -> dict[str, Any]:
         """What the stage took so far, as JSON values.
 
-        `sent`: requests, repeated ones included; `journal`: answers that had been received before;
+        `done`: items that work was done for; `sent`: requests, repeated ones included; `journal`:
+        answers that had been received before, or for others who asked the same just then;
         `reasked`: questions put again for the form of their answer; `retried`: requests sent again;
         `failed`: questions without an answer; `prompt_tokens` and `completion_tokens`: as counted
         by the server, or as much as could be where it did not say; `unmetered`: requests of which
         it did not; `money`: at the recipe's prices, as a decimal; None without them.
         """
-        names = ("sent", "journal", "reasked", "retried", "failed", "unmetered")
+        names = ("done", "sent", "journal", "reasked", "retried", "failed", "unmetered")
         with self._lock:
             counts = {name: self._counts[name] for name in names}
         spent = self.purse.spent
@@ -96,7 +99,8 @@ class Session(Asker):
                         open_[pool.submit(self._worked, work, item)] = item
                     if not open_:
                         return
-                    for done in wait(open_, return_when=FIRST_COMPLETED).done:
+                    # not for ever: an interrupt may have been taken by one of the threads
+                    for done in wait(open_, _LISTEN, FIRST_COMPLETED).done:
                         item = open_.pop(done)
                         result, error = done.result()
                         yield item, result, error
@@ -109,7 +113,9 @@ class Session(Asker):
         """The result of the work, or what is wrong with the item."""
         self._check_going()
         try:
-            return work(item), None
+            result = work(item)
+            self._count("done")
+            return result, None
         except CurateError as error:
             self._stopped = error
             self._hurry.set()
