@@ -403,12 +403,12 @@ class LlmParams(Params):
 class LlmScoreStage(ScoreStage):
     """A score stage that asks a language model about each row.
 
-    Class attributes:
+    Attributes:
         calls: How many answers a row needs at most, re-asks left out; for the plan.
     """
 
     services: ClassVar[tuple[str, ...]] = (LLM,)
-    calls: ClassVar[int] = 1
+    calls: int = 1
     chunk: ClassVar[int] = 16
     params: LlmParams
 
@@ -459,12 +459,12 @@ class LlmScoreStage(ScoreStage):
 class LlmExpandStage(ExpandStage):
     """An expand stage that asks a language model to write from each row.
 
-    Class attributes:
+    Attributes:
         calls: As in `LlmScoreStage`.
     """
 
     services: ClassVar[tuple[str, ...]] = (LLM,)
-    calls: ClassVar[int] = 1
+    calls: int = 1
     chunk: ClassVar[int] = 1024
     params: LlmParams
 

@@ -452,6 +452,13 @@ class Stage:
             CurateError: What the parameters name does not fit together.
         """
 
+    def fingerprints(self) -> Mapping[str, str]:
+        """Hashes of what results depend on besides parameters, such as a prompt: part of all keys.
+
+        The declared `version` need not be raised when such a thing changes.
+        """
+        return {}
+
     def fits(self) -> Mapping[str, Reference | Artifact | Literal["pool"]]:
         """What must be fitted before the work: part name > what it is fitted on."""
         return {}

@@ -76,6 +76,8 @@ class ResolvedStep:
             "models": {n: m.digest for n, m in self.models.items() if n in chosen},
             "services": {n: [d.version, d.editable] for n, d in self.services.items()},
         }
+        if prints := stage.fingerprints():
+            parts["fingerprints"] = dict(prints)
         if self.plugin.editable:
             parts["source"] = self.plugin.editable
         return parts
@@ -114,6 +116,7 @@ class Resolved:
             "id": step.id,
             "version": step.stage.version,
             "with": dict(resolved.params),
+            **({"fingerprints": dict(prints)} if (prints := step.stage.fingerprints()) else {}),
             "references": {
                 at: [reference_options(reference), [file.sha256 for file in files]]
                 for at, (reference, files) in resolved.references.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ class Planner(Asker):
         reasks: Further requests at most, where answers do not have the form asked for.
         last: What the last request of a row took, set aside for those that depend on its answer.
         asked: Questions of the last row.
+        unknown: Whether it asked one that the journal cannot answer.
     """
 
     def __init__(self, settings: LlmSettings, address: str, memo: Path) -> None:
@@ -41,6 +43,7 @@ class Planner(Asker):
         self.reasks = 0
         self.last = Cost()
         self.asked = 0
+        self.unknown = False
 
     def each(
         self, items: Iterable[T], work: Callable[[T], R]
@@ -64,6 +67,7 @@ class Planner(Asker):
             self._missed.add(key)
             self.most += self.last
             self.reasks += reasks
+        self.unknown = True
         raise _UnknownError
 
 
@@ -95,16 +99,14 @@ def estimate(
     """
     planner = Planner(settings, address, memo)
     for row in rows:
-        planner.asked = 0
-        try:
+        planner.asked, planner.unknown = 0, False
+        with suppress(AnswerError):  # what is known to fail the run will say
             ask(row, planner)
-        except _UnknownError:
+        if planner.unknown:
             following = planner.last
             for _ in range(calls - planner.asked):
                 following = Cost(1, following.prompt + following.completion, following.completion)
                 planner.most += following
-        except AnswerError:
-            continue  # known to fail: the run will say so
     most = planner.most
     return {
         "calls": most.requests,
