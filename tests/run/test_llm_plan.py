@@ -119,3 +119,50 @@ def test_mistakes_are_found_by_the_check(bench):
         stage = {"score": "toys.echo", "with": {"llm": {"model": "m", "max_tokens": 5} | llm}}
         with pytest.raises(RecipeError, match=words):
             curate.check(bench.recipe(stage))
+
+
+def test_one_process_asks_however_many_work(bench, tmp_path):
+    pool(bench, 200)
+    path = tmp_path / "asks.yaml"
+    with serving(seconds=0.01) as server:
+        stage = {"score": "toys.echo", "with": {"llm": asking(server, concurrency=3)}}
+        path.write_text(json.dumps(bench.recipe({"score": "toys.count"}, stage)))
+        command = [sys.executable, "-m", "curate", "run", str(path), "--workers", "2"]
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    assert server.most_open <= 3
+    assert sum(server.seen.values()) == 200
+
+
+def test_what_references_take_is_told_of_the_stage_that_asked(bench, tmp_path):
+    pool(bench, 10)
+    targets = bench.write(
+        [{"instruction": f"Tell {n}.", "output": "x"} for n in range(4)], tmp_path / "targets.jsonl"
+    )
+    with serving() as server:
+        result = bench.run(
+            {
+                "expand": "toys.rewrite",
+                "with": {"llm": asking(server, budget={"requests": 28}), "in_place": True},
+            },
+            {"score": "toys.like", "with": {"targets": {"t": str(targets)}}},
+        )
+    account = bench.manifest(result)["stages"][0]["services"]["llm"]
+    assert account["sent"] == 28 == sum(server.seen.values())
+
+
+def test_an_up_to_date_run_loads_no_client_and_no_table(bench, tmp_path):
+    pool(bench, 5)
+    answers = [{"prompt": f"Say {n}.", "answer": "x"} for n in range(5)]
+    recorded = bench.write(answers, tmp_path / "answers.jsonl")
+    script = (
+        "import sys\n"
+        "from curate.services.llm import LlmService\n"
+        "from curate.answers import LlmSettings\n"
+        "for more in [{}, {'backend': 'replay', 'answers': sys.argv[1]}]:\n"
+        "    given = LlmSettings(model='m', max_tokens=5, **more)\n"
+        "    LlmService().check(given)\n"
+        "    print(LlmService().identity(given, None)['address'])\n"
+        "heavy = {'polars', 'numpy', 'openai', 'tenacity', 'torch', 'httpx2'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(recorded)], check=True)
