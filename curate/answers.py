@@ -371,7 +371,7 @@ class LlmSettings(Params):
     ] = None
     attempts: Annotated[
         int, Neutral(), Field(ge=1, description="How often one request is sent, at most.")
-    ] = 6
+    ] = 8
     timeout: Annotated[
         float, Neutral(), Field(gt=0, description="Seconds without a sign of the endpoint.")
     ] = 120.0
@@ -439,10 +439,13 @@ class LlmScoreStage(ScoreStage):
 
         llm: Llm = ctx.service(LLM)
         outputs = self.outputs()
-        dtypes = {"integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean}
-        schema = {"id": pl.String} | {
-            name: dtypes.get(outputs[name].kind, pl.String) for name in ctx.wanted
+        dtypes: dict[str, Any] = {
+            "string": pl.String,
+            "integer": pl.Int64,
+            "number": pl.Float64,
+            "boolean": pl.Boolean,
         }
+        schema = {"id": pl.String} | {name: dtypes.get(outputs[name].kind) for name in ctx.wanted}
         done = []
         for row, values, error in llm.each(
             rows.iter_rows(named=True), lambda row: self.ask(row, llm)

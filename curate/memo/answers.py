@@ -25,7 +25,6 @@ import orjson
 from curate.answers import Answer, Call, Usage
 from curate.errors import CurateError
 from curate.memo.keys import canonical, key_of
-from curate.memo.store import write_aside
 
 
 def answer_key(address: str, call: Call) -> str:
@@ -122,6 +121,9 @@ class Journal:
                 while written < len(line):
                     written += os.write(self._own, line[written:])
                 os.fsync(self._own)
+                start = self._read.get(self._path, 0)
+                self._places.setdefault(key, (self._path, start, len(line)))
+                self._read[self._path] = start + len(line)
             except OSError as error:
                 raise CurateError(
                     f"The journal of answers in {self._folder} cannot be written: {error}",
@@ -137,6 +139,8 @@ class Journal:
                 self._own = None
 
     def _open(self) -> None:
+        from curate.memo.store import write_aside
+
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / "key.json").exists():
             write_aside(self._folder / "key.json", canonical(self._components))

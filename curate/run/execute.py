@@ -77,6 +77,10 @@ class Execution:
         self.arena.ledger.check_tables(self.arena.tables)
         for at, resolved in enumerate(self.resolved.steps):
             self._step(resolved, self.resolved.steps[:at])
+        for entry, resolved in zip(self.entries, self.resolved.steps, strict=True):
+            services = self.tools.account(resolved)
+            if services:  # later stages may have run it on their references
+                entry["services"] = services
         (kept,) = self.arena.tables.values()
         self.arena.ledger.settle(kept, KEPT, stage=None)
         return self.arena.ordered(kept)

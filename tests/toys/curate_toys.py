@@ -449,6 +449,7 @@ class Echo(LlmScoreStage):
 
 class RewriteParams(LlmParams):
     in_place: bool = False
+    cut: bool = False
 
 
 class Rewrite(LlmExpandStage):
@@ -464,8 +465,8 @@ class Rewrite(LlmExpandStage):
         return self.params.in_place
 
     def ask(self, row, llm):
-        written = llm.ask(f"Write anew: {row['@instruction']}").text
-        answer = llm.ask(written).text
+        written = llm.ask(f"Write anew: {row['@instruction']}", cut=self.params.cut).text
+        answer = llm.ask(written, cut=self.params.cut).text
         turns = [
             {"role": "user", "content": written},
             {"role": "assistant", "content": answer},

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from curate.answers import Backend, Llm, LlmSettings
 from curate.contract import ModelFiles, Neutral, marker
+from curate.errors import CurateError
 from curate.hookspecs import hookimpl
 from curate.plugins.registry import get_registry
+from curate.services.models import find_problem
 
 if TYPE_CHECKING:
     from curate.services.llm.session import Session
@@ -27,6 +29,19 @@ class LlmService:
             PluginError: There is no such backend.
         """
         return get_registry().llm(settings.backend).kind == "files"
+
+    def check(self, settings: LlmSettings) -> None:
+        """Refuse what this machine shows to be wrong, without a network or a key.
+
+        Raises:
+            CurateError: There is no such backend, model or recording, or a setting is wrong for it.
+        """
+        if not self.is_local(settings):
+            self._backend(settings, None)
+            return
+        found = find_problem(settings.model, get_registry())
+        if found:
+            raise CurateError(found)
 
     def identity(self, settings: LlmSettings, files: ModelFiles | None) -> dict[str, Any]:
         """What of the settings changes answers, for keys: the endpoint's address among them.
