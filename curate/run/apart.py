@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
 def score(stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.DataFrame:
     """See `curate.host.Host.score`."""
     execution = _execution(get_registry(), stage, params, pool, 0)
-    kept = execution.run()
+    with closing(execution.tools):  # connections of services that the stage asks
+        kept = execution.run()
     (resolved,) = execution.resolved.steps
     frame = execution.arena.frame(kept, resolved.step.adds)
     return frame.rename({name: name.removeprefix(f"{_ID}_") for name in resolved.step.adds})

@@ -7,7 +7,14 @@ from fractions import Fraction
 from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from curate.api import Params, Reads, nearest
 from curate_sources.amounts import read_amount, read_bounds

@@ -1,6 +1,7 @@
-"""Writes lift_demo.jsonl: the answers of lift_demo.yaml below the prompts that the recipes ask.
+"""The demonstration's answers stand below the prompts that are asked today.
 
-To be run again from the root of the repository when a prompt of curate-lift changes.
+`data/answers/lift_demo.yaml` holds the answers, `lift_demo.jsonl` the recording that is made of it.
+When a prompt of curate-lift changes, run this file with Python: it writes the recording anew.
 """
 
 import json
@@ -12,7 +13,8 @@ from curate_lift.quality import PARTS
 from curate_lift.questions import Question, rewritten
 from curate_lift.templates import render, source
 
-FOLDER = Path("data")
+FOLDER = Path(__file__).parents[3] / "data"
+RECORDING = FOLDER / "answers" / "lift_demo.jsonl"
 
 
 def prompt(name, values):
@@ -69,6 +71,13 @@ def lines():
         yield marked(new, each["answer"], each["marks"], each["reason"])
 
 
+def recording():
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines())
+
+
+def test_the_recording_is_made_of_the_answers():
+    assert RECORDING.read_text("utf-8") == recording()
+
+
 if __name__ == "__main__":
-    written = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines())
-    (FOLDER / "answers" / "lift_demo.jsonl").write_text(written)
+    RECORDING.write_text(recording(), "utf-8")
