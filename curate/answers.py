@@ -409,7 +409,7 @@ class LlmScoreStage(ScoreStage):
 
     services: ClassVar[tuple[str, ...]] = (LLM,)
     calls: ClassVar[int] = 1
-    chunk: ClassVar[int] = 16
+    chunk: ClassVar[int] = 64
     params: LlmParams
 
     def ask(self, row: Mapping[str, Any], llm: Llm) -> Mapping[str, Any]:
