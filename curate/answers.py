@@ -452,7 +452,7 @@ class LlmScoreStage(ScoreStage):
         ):
             made = {name: values[name] for name in ctx.wanted} if values is not None else {}
             done.append({"id": row["id"], **made, "error": error})
-            if len(done) == self.chunk:
+            if len(done) == self.chunk or error is not None:  # a failure may stop the run
                 yield pl.DataFrame(done, schema | {"error": pl.String})
                 done = []
         if done:
@@ -496,6 +496,3 @@ class LlmExpandStage(ExpandStage):
             failed = Child((row["id"],), replaces=self.in_place(), error=error)
             made[row["id"]] = [failed] if children is None else children
         return [child for id in rows["id"] for child in made[id]]
-
-
-LlmStage = LlmScoreStage | LlmExpandStage

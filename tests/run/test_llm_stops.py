@@ -277,3 +277,26 @@ def test_open_requests_never_exceed_the_limit_while_many_stop(bench):
         names = [thread.name for thread in threading.enumerate() if thread.name.startswith("llm")]
     assert not names
     assert threading.active_count() <= before
+
+
+def test_a_row_that_may_not_fail_ends_all_that_is_under_way(bench, home):
+    pool(bench, 400)
+
+    def behave(body, times):
+        return "bad" if body["messages"][0]["content"] == "Say 3." else "fine"
+
+    with serving(behave, seconds=0.05) as server:
+        stage = {
+            "score": "toys.echo",
+            "with": {"llm": asking(server, concurrency=4)},
+            "on_failure": {"set_aside": 0},
+        }
+        with pytest.raises(CurateError, match="failed on") as stopped:
+            bench.run(stage)
+        seen = sum(server.seen.values())
+        names = [thread.name for thread in threading.enumerate() if thread.name.startswith("llm")]
+        assert not names
+        time.sleep(0.2)
+        assert sum(server.seen.values()) == seen < 40
+        assert len(journalled(home)) == seen - 1
+    assert stopped.value.__traceback__  # it holds on to what was under way

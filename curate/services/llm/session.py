@@ -52,6 +52,7 @@ class Session(Asker):
         self._in_a_row = 0
         self._stopped: CurateError | None = None
         self._hurry = threading.Event()
+        self._pools: set[ThreadPoolExecutor] = set()
         self._pace = Pace(
             settings.requests_per_minute, settings.tokens_per_minute, sleep=self._hurry.wait
         )
@@ -81,7 +82,13 @@ class Session(Asker):
         }
 
     def close(self) -> None:
-        """Give up connections and files."""
+        """End what is still worked on, and give up connections and files.
+
+        A failed row may have stopped the run elsewhere, while others were being asked about.
+        """
+        self._hurry.set()
+        for pool in list(self._pools):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._backend.close()
         self._journal.close()
 
@@ -92,6 +99,7 @@ class Session(Asker):
         left = iter(items)
         self._hurry.clear()
         with ThreadPoolExecutor(self._settings.concurrency, "llm") as pool:
+            self._pools.add(pool)
             open_: dict[Future[tuple[R | None, str | None]], T] = {}
             try:
                 while True:
@@ -108,6 +116,8 @@ class Session(Asker):
                 self._hurry.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+            finally:
+                self._pools.discard(pool)
 
     def _worked(self, work: Callable[[T], R], item: T) -> tuple[R | None, str | None]:
         """The result of the work, or what is wrong with the item."""
