@@ -39,3 +39,17 @@ def test_a_missing_answer_names_the_request(bench):
     llm = recorded(bench.folder / "answers.jsonl", [{"prompt": "x", "answer": "y"}])
     with pytest.raises(CurateError, match=r"no answer of parrot to the 1 turns that end in \"Say"):
         bench.run({"score": "toys.echo", "with": {"llm": llm}})
+
+
+def test_a_host_scores_with_a_model_and_lets_no_row_fail(bench):
+    from curate.commands.hosting import PluginHost
+
+    lines = [{"prompt": asked(n), "answer": "ho" * n or "-"} for n in range(100)]
+    bench.write([{"instruction": asked(n), "output": "x"} for n in range(100)])
+    llm = recorded(bench.folder / "answers.jsonl", lines)
+    pool = {"path": str(bench.pool)}
+    found = PluginHost().score("toys.echo", {"llm": llm}, pool)
+    assert sorted(found["length"]) == [1, *range(2, 200, 2)]
+    llm = recorded(bench.folder / "fewer.jsonl", lines[1:])
+    with pytest.raises(CurateError, match="holds no answer"):
+        PluginHost().score("toys.echo", {"llm": llm}, pool)
