@@ -177,14 +177,7 @@ class Session(Asker):
         """
         try:
             if self._backend.kind == "endpoint":
-                from curate.services.llm.sending import persistently
-
-                return persistently(
-                    lambda: self._attempt(key, call),
-                    self._settings.attempts,
-                    self._pause,
-                    self._sleep,
-                )
+                return self._persistently(lambda: self._attempt(key, call))
             return self._attempt(key, call)
         except AnswerError as error:
             self._fail(error)
@@ -193,6 +186,16 @@ class Session(Asker):
             given_up = AnswerError(f"{error} ({self._settings.attempts} attempts)")
             self._fail(given_up)
             raise given_up from error
+
+    def _persistently(self, attempt: Callable[[], Answer]) -> Answer:
+        try:
+            from curate.services.llm.sending import persistently
+        except ImportError as error:
+            raise CurateError(
+                "Asking an endpoint needs libraries that are not installed.",
+                "pip install 'curate-data[llm]'",
+            ) from error
+        return persistently(attempt, self._settings.attempts, self._pause, self._sleep)
 
     def _attempt(self, key: str, call: Call) -> Answer:
         most = Cost(1, prompt_bound(call), max_tokens_of(call.body))
