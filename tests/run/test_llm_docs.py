@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from pydantic_core import PydanticUndefined
 
-from curate.answers import LlmSettings
+from curate.asking import LlmSettings
 from curate.contract import Context, Neutral, marker
 from curate.services.llm import LlmService
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.answers import Answer, AnswerError, Budget, LlmSettings, UnreceivedError, Usage
+from curate.answers import Answer, AnswerError, UnreceivedError, Usage
+from curate.asking import Budget, LlmSettings
 from curate.errors import CurateError
 from curate.services.llm import sending
 from curate.services.llm.bodies import prompt_bound

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from curate.answers import Budget, Prices, Usage
+from curate.answers import Usage
+from curate.asking import Budget, Prices
 from curate.errors import CurateError
 
 _MILLION = 1_000_000

@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from curate.answers import Answer, AnswerError, Backend, Call, LlmSettings, UnreceivedError
+from curate.answers import Answer, AnswerError, Backend, Call, UnreceivedError
+from curate.asking import LlmSettings
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
-from curate.services.llm.asking import Asker
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took
 from curate.services.llm.pace import Pace
+from curate.services.llm.questions import Asker
 
 T = TypeVar("T")
 R = TypeVar("R")
