@@ -5,18 +5,13 @@ from curate.answers import (
     AnswerError,
     Backend,
     BackendKind,
-    Budget,
     Call,
     Llm,
-    LlmExpandStage,
-    LlmParams,
-    LlmScoreStage,
-    LlmSettings,
     Messages,
-    Prices,
     UnreceivedError,
     Usage,
 )
+from curate.asking import Budget, LlmExpandStage, LlmParams, LlmScoreStage, LlmSettings, Prices
 from curate.contract import (
     API_VERSION,
     ASKED,

@@ -385,7 +385,8 @@ class Context:
         models: Files of each parameter marked `ModelName`, by parameter name.
         fits: Fitted arrays by part and name.
         wanted: The outputs that are to be computed now; a score stage may compute only these.
-        service: Finds a service by name, such as `service("forward")`.
+        service: Finds a service by name, such as `service("forward")`; where a parameter of the
+            stage is marked `Served`, the one that was made for this stage and run.
         count: Adds to a number of the stage in the manifest, such as `count("pass.rows", 64)`.
         preview: Only the first rows of each source are there: numbers of rows that a recipe asks
             for are taken for the most, and the stage says what is missed.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from curate.answers import LLM
+from curate.asking import LLM
 from curate.contract import Kind, Reference, Stage
 from curate.errors import CurateError, PluginError, RecipeError, nearest
 from curate.plugins.registry import Registry

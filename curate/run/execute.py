@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.answers import LLM
+from curate.asking import LLM
 from curate.contract import (
     ASKED,
     POOL,

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.answers import LLM, LlmExpandStage, LlmScoreStage
+from curate.asking import LLM, LlmExpandStage, LlmScoreStage
 from curate.contract import POOL, ExpandStage, ScoreStage
 from curate.memo.keys import changed, contents_of
 from curate.memo.store import Memo

@@ -1,6 +1,7 @@
 """Stages that ask a model, against a real server that misbehaves."""
 
 import json
+import sys
 from collections import Counter
 
 import polars as pl
@@ -284,3 +285,15 @@ def test_what_a_request_says(bench):
         "reasoning_effort": "low",
     }
     assert server.keys == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize("missing", ["openai", "tenacity"])
+def test_what_is_not_installed_is_said(bench, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "curate.services.llm.sending", raising=False)
+    monkeypatch.delattr("curate.services.llm.sending", raising=False)
+    pool(bench, 3)
+    with serving() as server:
+        with pytest.raises(CurateError, match=r"curate-data\[llm\]"):
+            bench.run({"score": "toys.echo", "with": {"llm": asking(server)}})
+        assert not server.seen

@@ -157,7 +157,7 @@ def test_an_up_to_date_run_loads_no_client_and_no_table(bench, tmp_path):
     script = (
         "import sys\n"
         "from curate.services.llm import LlmService\n"
-        "from curate.answers import LlmSettings\n"
+        "from curate.asking import LlmSettings\n"
         "for more in [{}, {'backend': 'replay', 'answers': sys.argv[1]}]:\n"
         "    given = LlmSettings(model='m', max_tokens=5, **more)\n"
         "    LlmService().check(given)\n"

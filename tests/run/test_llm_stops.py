@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import xxhash
 from chat_server import serving
 
 from curate.errors import CurateError
@@ -68,8 +69,14 @@ def started(path):
 def test_a_run_killed_twice_repeats_at_most_what_was_open(bench, home):
     pool(bench, 500)
     concurrency, kept = 8, []
-    with serving(seconds=0.02) as server:
-        path = recipe(bench, **asking(server, concurrency=concurrency))
+
+    def behave(body, times):
+        drawn = xxhash.xxh3_64_intdigest(body["messages"][-1]["content"].encode())
+        odd = ("busy", "broken", "dropped", "silent", "half", "malformed", "empty", "nothing")
+        return odd[drawn // 20 % len(odd)] if drawn % 20 == 0 and times == 1 else "fine"
+
+    with serving(behave, seconds=0.02) as server:
+        path = recipe(bench, **asking(server, concurrency=concurrency, timeout=0.5))
         for least in (150, 550):
             process = started(path)
             while len(server.answered) < least:
@@ -84,6 +91,7 @@ def test_a_run_killed_twice_repeats_at_most_what_was_open(bench, home):
         process = started(path)
         said, _ = process.communicate()
     assert process.returncode == 0, said
+    assert len(server.kinds) >= 7
     # what the journal held at a kill never came again; of the rest at most what was open then
     for seen in kept:
         assert len(seen) > 100
@@ -269,3 +277,26 @@ def test_open_requests_never_exceed_the_limit_while_many_stop(bench):
         names = [thread.name for thread in threading.enumerate() if thread.name.startswith("llm")]
     assert not names
     assert threading.active_count() <= before
+
+
+def test_a_row_that_may_not_fail_ends_all_that_is_under_way(bench, home):
+    pool(bench, 400)
+
+    def behave(body, times):
+        return "bad" if body["messages"][0]["content"] == "Say 3." else "fine"
+
+    with serving(behave, seconds=0.05) as server:
+        stage = {
+            "score": "toys.echo",
+            "with": {"llm": asking(server, concurrency=4)},
+            "on_failure": {"set_aside": 0},
+        }
+        with pytest.raises(CurateError, match="failed on") as stopped:
+            bench.run(stage)
+        seen = sum(server.seen.values())
+        names = [thread.name for thread in threading.enumerate() if thread.name.startswith("llm")]
+        assert not names
+        time.sleep(0.2)
+        assert sum(server.seen.values()) == seen < 40
+        assert len(journalled(home)) == seen - 1
+    assert stopped.value.__traceback__  # it holds on to what was under way

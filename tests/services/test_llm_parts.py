@@ -13,15 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
-from curate.answers import (
-    AnswerError,
-    Budget,
-    Call,
-    LlmSettings,
-    Prices,
-    UnreceivedError,
-    Usage,
-)
+from curate.answers import AnswerError, Call, UnreceivedError, Usage
+from curate.asking import Budget, LlmSettings, Prices
 from curate.errors import CurateError
 from curate.services.llm.bodies import prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.answers import Backend, Llm, LlmSettings
+from curate.answers import Backend, Llm
+from curate.asking import LlmSettings
 from curate.contract import ModelFiles, Neutral, marker
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl

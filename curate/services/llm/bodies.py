@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from curate.answers import Call, LlmSettings, Messages
+from curate.answers import Call, Messages
+from curate.asking import LlmSettings
 
 _AROUND_TURN = 16
 """Tokens that a chat template puts around one turn, at most, and around all of them."""

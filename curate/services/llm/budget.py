@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from curate.answers import Budget, Prices, Usage
+from curate.answers import Usage
+from curate.asking import Budget, Prices
 from curate.errors import CurateError
 
 _MILLION = 1_000_000
@@ -130,10 +131,13 @@ class Purse:
             said.append(f"{self.spent.tokens:,} of {budget.tokens:,} tokens")
         if budget.money is not None:
             said.append(f"{self.money:.4f} of {budget.money} in money")
-        needs = f"{most.tokens:,} tokens"
+        needs = []
+        if budget.tokens is not None:
+            needs.append(f"{most.tokens:,} tokens")
         if budget.money is not None:
-            needs += f" or {most.money(self._prices):.4f} in money"
-        return f"spent {', '.join(said)}; the next request can take {needs}"
+            needs.append(f"{most.money(self._prices):.4f} in money")
+        next_ = f"; the next request can take {' or '.join(needs)}" if needs else ""
+        return f"spent {', '.join(said)}{next_}"
 
 
 def took(most: Cost, usage: Usage | None) -> Cost:

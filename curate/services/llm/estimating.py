@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from curate.answers import Answer, AnswerError, Call, Llm, LlmSettings
+from curate.answers import Answer, AnswerError, Call, Llm
+from curate.asking import LlmSettings
 from curate.memo.answers import Journal, answer_key
-from curate.services.llm.asking import Asker
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import Cost
+from curate.services.llm.questions import Asker
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -18,16 +18,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import orjson
 
-from curate.answers import (
-    Answer,
-    AnswerError,
-    Backend,
-    BackendKind,
-    Call,
-    LlmSettings,
-    UnreceivedError,
-    Usage,
-)
+from curate.answers import Answer, AnswerError, Backend, BackendKind, Call, UnreceivedError, Usage
+from curate.asking import LlmSettings
 from curate.contract import ModelFiles
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 
 import orjson
 
-from curate.answers import Answer, AnswerError, Backend, BackendKind, Call, LlmSettings
+from curate.answers import Answer, AnswerError, Backend, BackendKind, Call
+from curate.asking import LlmSettings
 from curate.contract import ModelFiles
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl

@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from curate.answers import Answer, AnswerError, Backend, Call, LlmSettings, UnreceivedError
+from curate.answers import Answer, AnswerError, Backend, Call, UnreceivedError
+from curate.asking import LlmSettings
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
-from curate.services.llm.asking import Asker
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took
 from curate.services.llm.pace import Pace
+from curate.services.llm.questions import Asker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,6 +53,7 @@ class Session(Asker):
         self._in_a_row = 0
         self._stopped: CurateError | None = None
         self._hurry = threading.Event()
+        self._pools: set[ThreadPoolExecutor] = set()
         self._pace = Pace(
             settings.requests_per_minute, settings.tokens_per_minute, sleep=self._hurry.wait
         )
@@ -81,7 +83,13 @@ class Session(Asker):
         }
 
     def close(self) -> None:
-        """Give up connections and files."""
+        """End what is still worked on, and give up connections and files.
+
+        A failed row may have stopped the run elsewhere, while others were being asked about.
+        """
+        self._hurry.set()
+        for pool in list(self._pools):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._backend.close()
         self._journal.close()
 
@@ -92,6 +100,7 @@ class Session(Asker):
         left = iter(items)
         self._hurry.clear()
         with ThreadPoolExecutor(self._settings.concurrency, "llm") as pool:
+            self._pools.add(pool)
             open_: dict[Future[tuple[R | None, str | None]], T] = {}
             try:
                 while True:
@@ -108,6 +117,8 @@ class Session(Asker):
                 self._hurry.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+            finally:
+                self._pools.discard(pool)
 
     def _worked(self, work: Callable[[T], R], item: T) -> tuple[R | None, str | None]:
         """The result of the work, or what is wrong with the item."""
@@ -167,14 +178,7 @@ class Session(Asker):
         """
         try:
             if self._backend.kind == "endpoint":
-                from curate.services.llm.sending import persistently
-
-                return persistently(
-                    lambda: self._attempt(key, call),
-                    self._settings.attempts,
-                    self._pause,
-                    self._sleep,
-                )
+                return self._persistently(lambda: self._attempt(key, call))
             return self._attempt(key, call)
         except AnswerError as error:
             self._fail(error)
@@ -183,6 +187,16 @@ class Session(Asker):
             given_up = AnswerError(f"{error} ({self._settings.attempts} attempts)")
             self._fail(given_up)
             raise given_up from error
+
+    def _persistently(self, attempt: Callable[[], Answer]) -> Answer:
+        try:
+            from curate.services.llm.sending import persistently
+        except ImportError as error:
+            raise CurateError(
+                "Asking an endpoint needs libraries that are not installed.",
+                "pip install 'curate-data[llm]'",
+            ) from error
+        return persistently(attempt, self._settings.attempts, self._pause, self._sleep)
 
     def _attempt(self, key: str, call: Call) -> Answer:
         most = Cost(1, prompt_bound(call), max_tokens_of(call.body))

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from curate.answers import Answer, AnswerError, Call, LlmSettings, Messages
+from curate.answers import Answer, AnswerError, Call, Messages
+from curate.asking import LlmSettings
 from curate.services.llm.bodies import body_of, max_tokens_of, turns_of
 from curate.services.llm.structured import again, parse
 
