@@ -50,11 +50,7 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
 def score(stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.DataFrame:
     """See `curate.host.Host.score`."""
     execution = _execution(get_registry(), stage, params, pool, 0)
-<<<<<<< HEAD
-    with closing(execution.tools):  # connections of services that the stage asks
-=======
     with closing(execution.tools):
->>>>>>> h/llm6
         kept = execution.run()
     (resolved,) = execution.resolved.steps
     frame = execution.arena.frame(kept, resolved.step.adds)
