@@ -1,9 +1,11 @@
 """`curate lift coachlm`: the rubric against experts, answered from a recording."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+from chat_server import serving
 
 from curate.commands import call
 from curate_lift.templates import render, source
@@ -135,6 +137,30 @@ def test_a_budget_stops_it_and_a_larger_one_goes_on(place, capsys):
 @pytest.mark.parametrize("given", ["budget", "=3", "stop={"])
 def test_values_that_cannot_be_read(place, capsys, given):
     assert coachlm("--llm", given) == 2
+
+
+def test_the_real_data_at_an_endpoint(tmp_path, monkeypatch, capsys):
+    root = Path(__file__).parents[3]
+    folder = Path(os.environ.get("CURATE_TEST_DATA", root.parent / "shared" / "data"))
+    file = folder / "coachlm_expert_revision.jsonl.gz"
+    if not file.is_file():
+        pytest.skip(f"no real data at {folder}; set CURATE_TEST_DATA")
+
+    def reply(body):
+        response = body["messages"][-1]["content"].split("=== response ===\n")[1]
+        return json.dumps(dict(zip(PARTS, (9, 9, min(25, len(response) // 40), 9), strict=True)))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-nothing")
+    with serving(reply=reply) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        command = ["lift", "coachlm", str(file), "--model", "m", "--sample", "40", "--json"]
+        assert call(command) == 0
+        assert set(server.seen.values()) == {1}
+    report = json.loads(capsys.readouterr().out)
+    total = report["verdicts"][0]
+    assert total["higher"] + total["ties"] + total["lower"] == 40 - report["unchanged"]
+    assert total["higher"] > total["lower"]  # experts wrote more
 
 
 def test_a_file_of_another_kind_is_refused(place, capsys):
