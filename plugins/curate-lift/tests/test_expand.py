@@ -188,6 +188,14 @@ def test_a_round_that_fails_fails_alone():
     assert [child.error is None for child in children] == [True, False]
 
 
+def test_an_empty_answer_is_no_example():
+    def reply(turns, sample):
+        return "New" if "refining" in turns[-1]["content"] else " \n"
+
+    (child,), _ = expanded(reply, [user("A"), assistant("B")])
+    assert child.error == "round 1: the answer is empty"
+
+
 def test_originals_are_answered_anew_in_their_place():
     children, model = expanded(
         simple, [user("A?"), assistant("B")], rounds=1, reanswer_originals=True
@@ -268,7 +276,8 @@ def stage_with(tmp_path, text, **params):
 
 
 def test_a_template_of_your_own(tmp_path):
-    stage = stage_with(tmp_path, "Harder{{ '!' * 2 }}\n{{ instruction }}|{{ input }}\n")
+    text = "Harder{% for _ in range(2) %}!{% endfor %}\n{{ instruction }}|{{ input }}\n"
+    stage = stage_with(tmp_path, text)
     stage.prepare({}, None)
     model = Model(lambda turns, sample: "New")
     stage.ask({"id": "x", "messages": [user("A")]}, model)

@@ -60,7 +60,9 @@ def check(name: str, override: str | None, values: Mapping[str, Any]) -> None:
     where, text = override or f"{name}.j2", source(name, override)
     try:
         template = _compiled(text)
-        unknown = find_undeclared_variables(template.environment.parse(text)) - set(values)
+        environment = template.environment
+        unknown = find_undeclared_variables(environment.parse(text))
+        unknown -= {*values, *environment.globals}
         if unknown:
             first = min(unknown)
             raise CurateError(

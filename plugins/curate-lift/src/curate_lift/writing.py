@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from curate.api import Llm, LlmParams, LlmSettings, Reads, Served
+from curate.api import AnswerError, Llm, LlmParams, LlmSettings, Reads, Served
 from curate_lift.questions import Question, Turn, rewritten
 
 SYNTHETIC: Literal["synthetic"] = "synthetic"
@@ -58,6 +58,9 @@ def answered(llm: Llm, question: Question, sample: int) -> list[dict[str, str]]:
         sample: As in `Llm.ask`.
 
     Raises:
-        AnswerError: There is no answer.
+        AnswerError: There is no answer, or an empty one.
     """
-    return question.answered(llm.ask(question.turns, sample=sample).text.strip())
+    answer = llm.ask(question.turns, sample=sample).text.strip()
+    if not answer:
+        raise AnswerError("the answer is empty")
+    return question.answered(answer)
