@@ -281,7 +281,7 @@ def test_a_template_of_your_own(tmp_path):
     stage.prepare({}, None)
     model = Model(lambda turns, sample: "New")
     stage.ask({"id": "x", "messages": [user("A")]}, model)
-    assert model.asked[0][0] == [user("Harder!!\nA|")]
+    assert model.asked[0][0] == [user("Harder!!A|")]
     assert stage.fingerprints() == {}
 
 
