@@ -66,7 +66,10 @@ class Reads:
 
 @dataclass(frozen=True)
 class Neutral:
-    """The parameter changes no result by more than the stage's tolerance: it is in no key."""
+    """The parameter changes no result by more than the stage's tolerance: it is in no key.
+
+    May stand on fields of Params inside Params too.
+    """
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,22 @@ class ReadsText:
     """The parameter chooses which text of an example the stage reads."""
 
 
-def _exact(value: object) -> object:
+@dataclass(frozen=True)
+class Served:
+    """The parameter says what a service is to do for the stage alone, as `llm:` whom it asks.
+
+    `ctx.service(...)` gives the stage the service made for it, for one run; keys hold what the
+    service says of the parameter.
+
+    Args:
+        service: Its name.
+    """
+
+    service: str
+
+
+def exact(value: object) -> object:
+    """Numbers as the decimals that they are written as; everything else as it is."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(str(value))
     return value
@@ -124,7 +142,7 @@ Preferences = Annotated[list[str], AfterValidator(check_terms), Prefers()]
 """Which of several rows survives, first term first: see `curate.prefer`."""
 Share = Annotated[
     Decimal,
-    BeforeValidator(_exact),
+    BeforeValidator(exact),
     Field(ge=0, le=1),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
 ]
@@ -244,13 +262,14 @@ class Margin:
         cut: The cut in words, such as `similarity 0.92`.
         distance: In units of the value that was cut.
         column: The column whose tolerance bears on the cut.
-        factor: How much an error in that column is multiplied in the value.
+        factor: How much an error in that column is multiplied in the value; None: nobody can say,
+            so that the cut is called close wherever the column has a tolerance.
     """
 
     cut: str
     distance: float
     column: str | None = None
-    factor: float = 1.0
+    factor: float | None = 1.0
 
 
 @dataclass(frozen=True)
@@ -392,7 +411,8 @@ class Context:
         models: Files of each parameter marked `ModelName`, by parameter name.
         fits: Fitted arrays by part and name.
         wanted: The outputs that are to be computed now; a score stage may compute only these.
-        service: Finds a service by name, such as `service("forward")`.
+        service: Finds a service by name, such as `service("forward")`; where a parameter of the
+            stage is marked `Served`, the one that was made for this stage and run.
         count: Adds to a number of the stage in the manifest, such as `count("pass.rows", 64)`.
         preview: Only the first rows of each source are there: numbers of rows that a recipe asks
             for are taken for the most, and the stage says what is missed.
@@ -458,6 +478,13 @@ class Stage:
         Raises:
             CurateError: What the parameters name does not fit together.
         """
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """Hashes of what results depend on besides parameters, such as a prompt: part of all keys.
+
+        The declared `version` need not be raised when such a thing changes.
+        """
+        return {}
 
     def fits(self) -> Mapping[str, Reference | Artifact | Literal["pool"]]:
         """What must be fitted before the work: part name > what it is fitted on."""
@@ -611,7 +638,7 @@ class ExpandStage(Stage):
         raise NotImplementedError
 
 
-def marker(params: type[Params], name: str, kind: type[Any]) -> Any | None:
+def marker(params: type[BaseModel], name: str, kind: type[Any]) -> Any | None:
     """The marker of class `kind` on field `name`, or None."""
     for mark in params.model_fields[name].metadata:
         if isinstance(mark, kind):

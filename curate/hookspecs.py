@@ -16,6 +16,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from curate.answers import Backend
     from curate.contract import Stage
     from curate.engines.base import Engine
     from curate.run.observe import Observer
@@ -28,6 +29,7 @@ GROUPS = {
     "register_stages": "curate",
     "register_models": "curate.models",
     "register_services": "curate.services",
+    "register_llms": "curate.llm",
     "register_formats": "curate.readers",
     "register_engines": "curate.engines",
     "register_commands": "curate.commands",
@@ -49,6 +51,11 @@ def register_models(register: Callable[[str, Callable[[], Path]], None]) -> None
 @hookspec
 def register_services(register: Callable[[Callable[[], Any]], None]) -> None:
     """Offer the service of the entry point's name, as a function that makes it once a process."""
+
+
+@hookspec
+def register_llms(register: Callable[[type[Backend]], None]) -> None:
+    """Offer the backend of the entry point's name: who answers where a stage asks a model."""
 
 
 @hookspec

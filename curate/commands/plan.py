@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -57,5 +59,20 @@ def command(
             escape(f"changed: {', '.join(step.changed)}") if step.changed else "",
         )
     console.print(table)
+    for step in planned.steps:
+        if step.llm is not None:
+            console.print(f"{escape(step.id)} asks: {_asks(step.llm)}")
     if made:
         console.print(f"{escape(planned.name)}@{made.version} is up to date.")
+
+
+def _asks(llm: Mapping[str, Any]) -> str:
+    """What asking takes at most, in words."""
+    said = [f"{llm['calls']:,} calls at most"]
+    if llm["reasks"]:
+        said.append(f"{llm['reasks']:,} more if every answer has the wrong form")
+    said.append(f"{llm['journal']:,} answers in the journal")
+    said.append(f"at most {llm['prompt_tokens']:,} + {llm['completion_tokens']:,} tokens")
+    if llm["money"] is not None:
+        said.append(f"{float(llm['money']):,.2f} in money")
+    return ", ".join(said)

@@ -22,11 +22,14 @@ class Work:
         stage: What scores.
         context: What it may know.
         guests: Stages that take part in its forward pass; they and it read the same inputs.
+        here: It cannot be sent elsewhere: a service works for it alone, with limits that hold for
+            the whole run.
     """
 
     stage: ScoreStage
     context: Context
     guests: Sequence[tuple[ForwardStage, Context]] = ()
+    here: bool = False
 
     def __call__(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Score rows (`id` and the inputs); outputs of guests are columns `<id>.<output>`."""

@@ -8,7 +8,7 @@ keys.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -62,18 +62,17 @@ def content_of_table(contents: Sequence[str]) -> str:
     return hashlib.sha256("".join(sorted(contents)).encode()).hexdigest()[:32]
 
 
-def _encode(series: pl.Series) -> Sequence[bytes | None]:
+def _encode(series: pl.Series) -> Iterable[bytes | None]:
     """Each value with a mark of its type, from that value alone."""
-    import numpy as np
     import polars as pl
 
     if isinstance(series.dtype, pl.Array):
         known = series.is_not_null().to_list()
-        vectors = np.ascontiguousarray(series.to_numpy(), dtype="<f8")
-        return [
-            b"v" + row.tobytes() if there else None
-            for row, there in zip(vectors, known, strict=True)
-        ]
+        # one by one: twice as wide, all of them would be the most memory that a run takes
+        return (
+            b"v" + row.astype("<f8").tobytes() if there else None
+            for row, there in zip(series.to_numpy(), known, strict=True)
+        )
     values = series.to_list()
     if series.dtype == pl.String:
         return [None if value is None else b"s" + value.encode() for value in values]

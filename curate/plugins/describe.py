@@ -94,7 +94,7 @@ def _parameters(params: type[Params], before: str = "") -> Iterator[dict[str, An
     """All parameters, those inside others with the names of these before theirs."""
     for name, field in params.model_fields.items():
         described = _parameter(params, name)
-        yield described | {"name": f"{before}{name}"}
+        yield described | {"name": f"{before}{field.alias or name}"}
         for inner in _inside(field.annotation):
             yield from _parameters(inner, f"{before}{name}.")
 

@@ -20,6 +20,7 @@ from curate.plugins.source import editable_hash
 if TYPE_CHECKING:
     import click
 
+    from curate.answers import Backend
     from curate.contract import Stage
     from curate.engines.base import Engine
     from curate.run.observe import Observer
@@ -30,10 +31,11 @@ T = TypeVar("T")
 _OURS: Mapping[str, Mapping[str, str]] = {
     "curate": {
         word: f"curate-{word}"
-        for word in ("baselines", "dedup", "embed", "lift", "llm", "nait", "sources", "text")
+        for word in ("baselines", "dedup", "embed", "lift", "nait", "sources", "text")
     },
     "curate.models": {"builtin": "curate-embed"},
-    "curate.services": {"forward": "curate-embed", "llm": "curate-llm"},
+    "curate.services": {"forward": "curate-embed"},
+    "curate.llm": {"transformers": "curate-embed"},
 }
 """Distributions of this project by group and word, for the remedy when one is not installed."""
 
@@ -41,6 +43,7 @@ _KINDS = {
     "curate": "stage prefix",
     "curate.models": "model alias",
     "curate.services": "service",
+    "curate.llm": "llm backend",
     "curate.readers": "format",
     "curate.engines": "engine",
     "curate.commands": "command",
@@ -191,6 +194,11 @@ class Registry:
             with loader.blamed(point, "failed while making its service"):
                 self._services[name] = make()
         return self._services[name]
+
+    def llm(self, name: str) -> type[Backend]:
+        """The backend of a name such as `openai`, for stages that ask a model."""
+        found: type[Backend] = self._load(loader.single, self.point("curate.llm", name))
+        return found
 
     def model_alias(self, prefix: str, word: str) -> Path:
         """The folder of a model alias such as `builtin:minilm` (prefix and word apart).

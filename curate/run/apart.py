@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
     (resolved,) = execution.resolved.steps
     nobody = np.empty(0, dtype=np.int64)
     facts = StageFacts()
-    fitted = execution.fit(resolved, [], nobody, facts)
+    with closing(execution.tools):
+        fitted = execution.fit(resolved, [], nobody, facts)
     rows = {
         part: execution.reference_rows(resolved, target, [], ())["id"].to_list()
         for part, target in resolved.step.stage.fits().items()
@@ -48,7 +50,8 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
 def score(stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.DataFrame:
     """See `curate.host.Host.score`."""
     execution = _execution(get_registry(), stage, params, pool, 0)
-    kept = execution.run()
+    with closing(execution.tools):
+        kept = execution.run()
     (resolved,) = execution.resolved.steps
     frame = execution.arena.frame(kept, resolved.step.adds)
     return frame.rename({name: name.removeprefix(f"{_ID}_") for name in resolved.step.adds})
@@ -73,11 +76,12 @@ def examples(table: str | Path | Mapping[str, Any]) -> pl.DataFrame:
 def _execution(
     registry: Registry, stage: str, params: Mapping[str, Any], table: Mapping[str, Any], seed: int
 ) -> Execution:
+    step = {"score": stage, "id": _ID, "with": dict(params), "on_failure": {"set_aside": 0}}
     recipe = {
         "name": _ID,
         "seed": seed,
         "sources": {"pool": dict(table)},
-        "pipeline": [{"score": stage, "id": _ID, "with": dict(params)}],
+        "pipeline": [step],
     }
     try:
         checked = check(recipe, (), registry, keep_rows=True)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from curate.asking import LLM
 from curate.contract import Kind, Reference, Stage
 from curate.errors import CurateError, PluginError, RecipeError, nearest
 from curate.plugins.registry import Registry
 from curate.recipe.document import Document, KeyPath
 from curate.recipe.load import Draft, Problems, draft_recipe
-from curate.recipe.model import Recipe, StageSpec
+from curate.recipe.model import OnFailure, Recipe, StageSpec
 from curate.recipe.where import Where
 from curate.recipe.wiring import Link, Wired
 from curate.run.flow import KINDS, NOTHING, ORIGINALS, Table, join
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from curate.sources.load import Loaded
 
 _Answer = TypeVar("_Answer")
+
+PAID = OnFailure(set_aside="2%")
+"""The rule for stages that ask language models, where the recipe has none."""
 
 _ARTICLES = {"expand": "an expand", "score": "a score", "filter": "a filter", "fuse": "a fuse"}
 
@@ -66,6 +70,11 @@ class Step:
     columns: Mapping[str, Kind]
     adds: Mapping[str, Kind]
     conditions: Mapping[str, Where] = field(default_factory=dict)
+
+    @property
+    def on_failure(self) -> OnFailure | None:
+        """How many rows may fail; where answers are paid for, some may unless the recipe says."""
+        return self.spec.on_failure or (PAID if LLM in self.stage.services else None)
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def _attempt(engine: Engine, work: Work, rows: pl.DataFrame, batch: _Batch) -> N
 
 
 def _results(engine: Engine, work: Work, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    yield from engine.run(work, rows)
+    yield from work(rows) if work.here else engine.run(work, rows)
 
 
 def check_scores(

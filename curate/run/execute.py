@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from curate.asking import LLM
 from curate.contract import (
     ASKED,
     POOL,
@@ -38,6 +39,7 @@ from curate.run.fitting import Fitted, fit, fit_components, fit_rows
 from curate.run.resolve import Resolved, ResolvedStep, check_unchanged
 from curate.run.scoring import Guest, score
 from curate.run.tools import Tools
+from curate.services.llm.budget import BudgetError
 from curate.sources.load import load_reference
 
 
@@ -75,6 +77,10 @@ class Execution:
         self.arena.ledger.check_tables(self.arena.tables)
         for at, resolved in enumerate(self.resolved.steps):
             self._step(resolved, self.resolved.steps[:at])
+        for entry, resolved in zip(self.entries, self.resolved.steps, strict=True):
+            services = self.tools.account(resolved)
+            if services:  # later stages may have run it on their references
+                entry["services"] = services
         (kept,) = self.arena.tables.values()
         self.arena.ledger.settle(kept, KEPT, stage=None)
         return self.arena.ordered(kept)
@@ -91,7 +97,12 @@ class Execution:
             {"id": step.id, "verb": step.spec.verb, "stage": step.spec.stage, "rows": len(rows)},
         )
         asked, rows = self._asked(resolved, rows, facts)
-        out = self._verb(resolved, earlier, tables, rows, asked, facts)
+        try:
+            out = self._verb(resolved, earlier, tables, rows, asked, facts)
+        except BudgetError as error:
+            done = self.tools.account(resolved).get(LLM, {}).get("done", 0)
+            raise error.with_left(facts.memo, done) from error
+        facts.services = self.tools.account(resolved)
         arena.tables[step.result] = arena.ordered(out)
         self._close(resolved, facts, len(out))
         if isinstance(step.stage, ExpandStage):
@@ -180,7 +191,7 @@ class Execution:
         facts: StageFacts,
     ) -> Positions:
         step, stage = resolved.step, resolved.step.stage
-        rule = step.spec.on_failure
+        rule = step.on_failure
         allowed = rule.allowed(len(asked)) if rule else 0
         ahead = self.ahead.get(step.id)
         seen = self._seen(resolved, rows, asked)
@@ -196,7 +207,7 @@ class Execution:
         if isinstance(stage, ExpandStage):
             made, gone = expand(self.arena, resolved, asked, fitted, self.tools, allowed, facts)
             return np.concatenate([np.setdiff1d(rows, gone), made])
-        service = self.tools.registry.service
+        service = self.tools.service(resolved)
         context = Context(
             self.tools.seed,
             resolved.models,

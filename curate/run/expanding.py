@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
@@ -20,6 +21,9 @@ from curate.run.failures import Failures, describe
 from curate.run.fitting import Fitted
 from curate.run.resolve import ResolvedStep
 from curate.run.tools import Tools
+
+CHILDREN = "children"
+"""The output under which the children of a row are remembered."""
 
 FIELDS = ("messages", "replaces", "round", "columns", "origin", "generator", "license", "ability")
 
@@ -47,7 +51,7 @@ def expand(
     """
     stage = resolved.step.stage
     assert isinstance(stage, ExpandStage)
-    service = tools.registry.service
+    service = tools.service(resolved)
     context = Context(
         tools.seed, resolved.models, fitted.arrays, (), service, facts.count, tools.preview
     )
@@ -145,23 +149,32 @@ def _by_content(
     assert isinstance(stage, ExpandStage)
     contents = pl.Series("id", contents_of(rows, stage.inputs()), dtype=pl.String)
     distinct = rows.with_columns(contents).unique("id", keep="first", maintain_order=True)
-    components = resolved.components() | {"output": "children", "fits": dict(fitted.keys)}
-    if stage.uses_seed:
-        components["seed"] = tools.seed
-    column = tools.memo.column(stage.name, "children", components)
+    column = tools.memo.column(stage.name, CHILDREN, children_components(resolved, fitted))
     known = {id: _loads(value) for id, value in column.lookup(distinct["id"]).iter_rows()}
     todo = distinct.filter(~pl.col("id").is_in(list(known)))
-    facts.memo = {"distinct": len(distinct), "hits": len(known), "computed": len(todo)}
+    memo = {"distinct": len(distinct), "hits": len(known), "computed": 0}
+    facts.memo = memo
     for part in todo.iter_slices(stage.chunk):
         made = _isolated(stage, part, context)
         _check(stage, [child for each in made.values() for child in each], set(made), columns)
         fine = [id for id, children in made.items() if all(c.error is None for c in children)]
         column.append(pl.DataFrame({"id": fine, "value": [_dumps(made[id]) for id in fine]}))
+        memo["computed"] += len(made)
+        done = {"id": stage.id, "done": memo["computed"], "total": len(todo)}
+        tools.tell("stage_advanced", done)
         # what is used is what is stored, so that a first and a resumed run agree
         known |= {id: _loads(_dumps(made[id])) if id in set(fine) else made[id] for id in made}
     for id, content in zip(rows["id"], contents, strict=True):
         for child in known[content]:
             yield _for_parent(child, id)
+
+
+def children_components(resolved: ResolvedStep, fitted: Fitted) -> dict[str, Any]:
+    """The components of the key under which children are remembered."""
+    components = resolved.components() | {"output": CHILDREN, "fits": dict(fitted.keys)}
+    if resolved.step.stage.uses_seed:
+        components["seed"] = fitted.seed
+    return components
 
 
 def _isolated(stage: ExpandStage, rows: pl.DataFrame, context: Context) -> dict[str, list[Child]]:

@@ -28,6 +28,7 @@ class StageFacts:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     certificate: list[dict[str, Any]] = field(default_factory=list)
+    services: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     def note(self, decisions: Decisions, tolerances: Mapping[str, float | None]) -> None:
@@ -46,11 +47,16 @@ class StageFacts:
     ) -> None:
         """Record margins; one is close where it does not exceed twice the tolerance.
 
-        Where a tolerance is not known (None), every margin is.
+        Where a tolerance is not known (None), or what it makes of the value, every margin is.
         """
         for margin in margins:
             known = tolerances.get(margin.column or "", 0.0)
-            tolerance = None if known is None else known * margin.factor
+            if known == 0:
+                tolerance: float | None = 0.0
+            elif known is None or margin.factor is None:
+                tolerance = None
+            else:
+                tolerance = known * margin.factor
             self.margins.append(
                 {
                     "cut": margin.cut,
@@ -62,8 +68,10 @@ class StageFacts:
             )
 
     def entry(self) -> dict[str, Any]:
-        """As JSON values; `certificate` only where there is one."""
+        """As JSON values; `certificate` and accounts of services only where there are some."""
         entry = asdict(self)
+        if not self.services:
+            del entry["services"]
         if not self.certificate:
             del entry["certificate"]
         books = entry.pop("books")

@@ -115,7 +115,7 @@ def fit(
         found = stored.load()
         facts.fits[part] = "memo" if found is not None else "computed"
         if found is None:
-            service = tools.registry.service
+            service = tools.service(resolved)
             needed = {name: arrays[name] for name in stage.fit_needs(part)}
             context = Context(
                 tools.seed, resolved.models, needed, (), service, facts.count, tools.preview

@@ -79,6 +79,6 @@ def _all_arrive(resolved: ResolvedStep, way: Iterable[ResolvedStep]) -> bool:
     step = resolved.step
     safe = step.spec.missing == "error" or not strict_columns(step)
     return safe and all(
-        isinstance(earlier.step.stage, ScoreStage) and earlier.step.spec.on_failure is None
+        isinstance(earlier.step.stage, ScoreStage) and earlier.step.on_failure is None
         for earlier in way
     )

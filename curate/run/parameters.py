@@ -20,6 +20,7 @@ from curate.contract import (
     Prefers,
     Reads,
     Reference,
+    Served,
     Stage,
     given,
     marker,
@@ -197,9 +198,15 @@ def check_files(
             problems.add((*place, "path"), error.message, error.remedy)
     for name in type(params).model_fields:
         value = getattr(params, name)
+        place = (*path, "with", name)
+        served = marker(type(params), name, Served)
+        if served is not None:
+            try:
+                registry.service(served.service).check(value)
+            except CurateError as error:
+                problems.add(place, error.message, error.remedy)
         if not isinstance(value, str):
             continue
-        place = (*path, "with", name)
         if marker(type(params), name, ModelName):
             found = find_problem(value, registry)
             if found:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from curate.asking import LLM, LlmExpandStage, LlmScoreStage
 from curate.contract import POOL, ExpandStage, ScoreStage
 from curate.memo.keys import changed, contents_of
 from curate.memo.store import Memo
@@ -16,9 +17,11 @@ from curate.plugins.registry import get_registry
 from curate.run.arena import Arena
 from curate.run.check import check
 from curate.run.execute import Execution
+from curate.run.expanding import CHILDREN, children_components
+from curate.run.fitting import Fitted
 from curate.run.foreseeing import foresee, reaching
 from curate.run.outcome import load_sources
-from curate.run.resolve import resolve
+from curate.run.resolve import ResolvedStep, resolve
 from curate.run.scoring import output_components
 from curate.run.tools import Tools
 from curate.sources.hashes import home
@@ -35,6 +38,9 @@ class PlannedStep:
         remembered: How many of them the memo holds, for the output that holds fewest.
         changed: Components of the key that differ from the last run of this stage, if none of
             the contents is remembered.
+        llm: Where it asks a language model: `calls` that it makes at most for what is not
+            remembered, `reasks` beyond these at most, answers in the `journal`, `prompt_tokens` and
+            `completion_tokens` of the calls at most, and their `money` (None without prices).
     """
 
     id: str
@@ -44,6 +50,7 @@ class PlannedStep:
     distinct: int | None = None
     remembered: int | None = None
     changed: tuple[str, ...] = ()
+    llm: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def _step(execution: Execution, at: int) -> PlannedStep:
     written = {name for earlier in before for name in earlier.step.adds}
     rewritten = any(isinstance(earlier.step.stage, ExpandStage) for earlier in before)
     if (
-        not isinstance(stage, ScoreStage)
+        not isinstance(stage, ScoreStage | LlmExpandStage)
         or stage.scope != "row"
         or rewritten
         or written & {*stage.inputs(), *(c for w in step.conditions.values() for c in w.columns)}
@@ -112,11 +119,14 @@ def _step(execution: Execution, at: int) -> PlannedStep:
     contents = pl.Series("id", contents_of(frame, stage.inputs()), dtype=pl.String)
     fitted = execution.fit_keys(resolved, before)
     remembered, differs = [], []
-    for name in stage.outputs():
-        components = output_components(resolved, fitted, name)
+    todo = contents.unique(maintain_order=True)
+    lacking = set[str]()
+    for name, components in _keys(resolved, fitted).items():
         last = execution.tools.memo.last_components(stage.name, name)
         column = execution.tools.memo.column(stage.name, name, components)
-        remembered.append(len(column.lookup(contents)))
+        known = column.lookup(contents)["id"]
+        remembered.append(len(known))
+        lacking.update(todo.filter(~todo.is_in(known.to_list())))
         if not remembered[-1] and last is not None:
             differs += changed(last, components)
     return replace(
@@ -124,4 +134,32 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         distinct=contents.n_unique(),
         remembered=min(remembered, default=0),
         changed=tuple(dict.fromkeys(differs)),
+        llm=_estimate(execution.tools, resolved, frame.with_columns(contents), lacking),
     )
+
+
+def _keys(resolved: ResolvedStep, fitted: Fitted) -> dict[str, dict[str, Any]]:
+    """The components of the key of each output, or of children."""
+    stage = resolved.step.stage
+    if not isinstance(stage, ScoreStage):
+        return {CHILDREN: children_components(resolved, fitted)}
+    return {name: output_components(resolved, fitted, name) for name in stage.outputs()}
+
+
+def _estimate(
+    tools: Tools, resolved: ResolvedStep, rows: pl.DataFrame, lacking: Collection[str]
+) -> Mapping[str, Any] | None:
+    """What a stage that asks a language model would ask about contents that it lacks, at most."""
+    stage = resolved.step.stage
+    if not isinstance(stage, LlmScoreStage | LlmExpandStage):
+        return None
+    asked = rows.filter(pl.col("id").is_in(list(lacking))).unique("id", maintain_order=True)
+    estimate: Mapping[str, Any] = tools.registry.service(LLM).estimate(
+        stage.params.llm,
+        resolved.models.get(LLM),
+        tools.memo.folder,
+        asked.iter_rows(named=True),
+        stage.ask,
+        stage.calls,
+    )
+    return estimate

@@ -26,6 +26,7 @@ from curate.contract import (
     Neutral,
     Params,
     Reference,
+    Served,
     Stage,
     marker,
 )
@@ -52,6 +53,7 @@ class ResolvedStep:
         services: Service > the distribution that gives it.
         references: Dotted parameter path > the reference table or artifact and its files.
         automatic: Parameter > what its `auto` means on this machine.
+        served: Service that works for the stage alone > the parameter that says what it does.
     """
 
     step: Step
@@ -61,6 +63,7 @@ class ResolvedStep:
     services: Mapping[str, Dist]
     references: Mapping[str, tuple[Reference | Artifact, tuple[SourceFile, ...]]]
     automatic: Mapping[str, Any] = field(default_factory=dict)
+    served: Mapping[str, str] = field(default_factory=dict)
 
     def components(self, params: tuple[str, ...] | None = None) -> dict[str, Any]:
         """Components of a key that depends on some parameters (None: on all)."""
@@ -73,6 +76,8 @@ class ResolvedStep:
             "models": {n: m.digest for n, m in self.models.items() if n in chosen},
             "services": {n: [d.version, d.editable] for n, d in self.services.items()},
         }
+        if prints := stage.fingerprints():
+            parts["fingerprints"] = dict(prints)
         if self.plugin.editable:
             parts["source"] = self.plugin.editable
         return parts
@@ -111,6 +116,7 @@ class Resolved:
             "id": step.id,
             "version": step.stage.version,
             "with": dict(resolved.params),
+            **({"fingerprints": dict(prints)} if (prints := step.stage.fingerprints()) else {}),
             "references": {
                 at: [reference_options(reference), [file.sha256 for file in files]]
                 for at, (reference, files) in resolved.references.items()
@@ -247,6 +253,8 @@ def _resolve_step(
         for name in fields
         if marker(type(params), name, ModelName) and getattr(params, name) is not None
     }
+    served = _served(params)
+    models |= _local_models(params, served, registry, download)
     automatic = _automatic(params, models, registry)
     if automatic:
         params = params.model_copy(update=automatic)
@@ -257,7 +265,9 @@ def _resolve_step(
         value = getattr(params, name)
         if marker(type(params), name, Neutral):
             continue
-        if name in models:
+        if name in served:
+            plain[name] = registry.service(served[name]).identity(value, models.get(name))
+        elif name in models:
             plain[name] = models[name].digest
         elif marker(type(params), name, InputFile) and value is not None:
             plain[name] = file_sha256(Path(value))
@@ -288,7 +298,26 @@ def _resolve_step(
         {s: registry.distribution("curate.services", s) for s in stage.services},
         tables,
         automatic,
+        {service: name for name, service in served.items()},
     )
+
+
+def _served(params: Params) -> dict[str, str]:
+    """The parameters that say what a service does for the stage alone, each with the service."""
+    marks = {name: marker(type(params), name, Served) for name in type(params).model_fields}
+    return {name: mark.service for name, mark in marks.items() if mark is not None}
+
+
+def _local_models(
+    params: Params, served: Mapping[str, str], registry: Registry, download: bool
+) -> dict[str, ModelFiles]:
+    """The files of models that services need on this machine, by parameter."""
+    found = {}
+    for name, service in served.items():
+        value = getattr(params, name)
+        if registry.service(service).is_local(value):
+            found[name] = resolve_model(value.model, registry, download=download)
+    return found
 
 
 def _automatic(
@@ -324,7 +353,12 @@ def _without_references(value: Any) -> Any:
     if isinstance(value, Reference | Artifact):
         return reference_options(value)
     if isinstance(value, BaseModel):
-        return {n: _without_references(getattr(value, n)) for n in type(value).model_fields}
+        kind = type(value)
+        return {
+            name: _without_references(getattr(value, name))
+            for name in kind.model_fields
+            if not marker(kind, name, Neutral)
+        }
     if isinstance(value, Mapping):
         return {name: _without_references(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

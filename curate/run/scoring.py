@@ -110,7 +110,7 @@ class _Scoring:
             models=self.resolved.models,
             fits=self.fitted.arrays,
             wanted=tuple(wanted),
-            service=self.tools.registry.service,
+            service=self.tools.service(self.resolved),
             count=self.facts.count,
             preview=self.tools.preview,
         )
@@ -158,7 +158,7 @@ class _Scoring:
         seats = [_Seat(guest, self.tools, self.stage.id) for guest in self.guests] if todo else []
         for wanted, part in _by_missing(distinct, missing):
             some = {output: self.outputs[output] for output in wanted}
-            work = Work(self.stage, self._context(wanted))
+            work = Work(self.stage, self._context(wanted), here=bool(self.resolved.served))
             recalled = [found[name].rename({"value": name}) for name in self._recalled(wanted)]
             if not recalled:
                 taken = [seat.take(part["id"]) for seat in seats]
@@ -216,7 +216,7 @@ class _Seat:
             self.guest.resolved.models,
             self.guest.fitted.arrays,
             tuple(lacking),
-            self.tools.registry.service,
+            self.tools.service(self.guest.resolved),
             self.guest.facts.count,
             self.tools.preview,
         )

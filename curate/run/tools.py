@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from curate.engines.base import Engine
 from curate.memo.store import Memo
 from curate.plugins.registry import Registry
 from curate.run.observe import Observer
+
+if TYPE_CHECKING:
+    from curate.run.resolve import ResolvedStep
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Tools:
     Attributes:
         observers: Told of everything that happens.
         preview: Whether only the first rows of each source are there.
+        made: Services that were made for one stage alone, by its id and their names.
     """
 
     registry: Registry
@@ -27,6 +31,38 @@ class Tools:
     seed: int
     observers: Sequence[Observer] = ()
     preview: bool = False
+    made: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def service(self, resolved: ResolvedStep) -> Callable[[str], Any]:
+        """What a stage finds services with; those made for it alone are made once a run."""
+
+        def find(name: str) -> Any:
+            parameter = resolved.served.get(name)
+            if parameter is None:
+                return self.registry.service(name)
+            key = (resolved.step.id, name)
+            if key not in self.made:
+                given = getattr(resolved.step.stage.params, parameter)
+                self.made[key] = self.registry.service(name).open(
+                    given, resolved.models.get(parameter), self.memo.folder, resolved.step.id
+                )
+            return self.made[key]
+
+        return find
+
+    def account(self, resolved: ResolvedStep) -> dict[str, Any]:
+        """What the services that were made for a stage say that it took, by name."""
+        return {
+            name: self.made[resolved.step.id, name].account()
+            for name in resolved.served
+            if (resolved.step.id, name) in self.made
+        }
+
+    def close(self) -> None:
+        """End services that were made for stages, and the engine."""
+        for service in self.made.values():
+            service.close()
+        self.engine.close()
 
     def tell(self, event: str, facts: Mapping[str, Any]) -> None:
         """Tell all observers of an event, by the name of their method."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ _LICENSES = 20
 _LICENSE_NAME = 60
 """Characters of a licence's name in the metadata."""
 
+_CHILDREN = 25
+"""Rows of which the card names the parents; the data have all."""
+
 _SHOWN = 600
 """Characters of a text in the example row."""
 
@@ -59,6 +63,7 @@ def render(manifest: Mapping[str, Any], data: pl.DataFrame, *, values: int, stor
         _sources(manifest),
         _rights(licenses),
         _shares(manifest),
+        _written(data),
         _cuts(manifest),
         _baselines(manifest),
         _loading(manifest),
@@ -191,6 +196,38 @@ def _rights(licenses: Mapping[str, int]) -> str:
 def _shares(manifest: Mapping[str, Any]) -> str:
     rows = [(share.value, share.before, share.after) for share in shares(manifest, "origin")]
     return "Origin of the rows:\n\n" + _table(("origin", "before", "after"), rows)
+
+
+def _written(data: pl.DataFrame) -> str:
+    """Who wrote the rows, and which were made from which; nothing where no model is named."""
+    made = data.filter(data["parents"].list.len() > 0)
+    if made.is_empty() and data["generator"].null_count() == len(data):
+        return ""
+    rows = Counter(data.select("origin", "generator").iter_rows())
+    children = Counter(made.select("origin", "generator").iter_rows())
+    table = _table(
+        ("origin", "model", "rows", "of these made from other rows"),
+        [
+            (origin, model or "none named", rows[origin, model], children[origin, model])
+            for origin, model in sorted(rows, key=lambda key: (-rows[key], str(key)))
+        ],
+    )
+    said = (
+        "## Who wrote the rows\n\nA `mixed` row has text of a person and of a model in it. The "
+        f"columns `origin`, `generator` and `parents` say it of each row.\n\n{table}"
+    )
+    if made.is_empty():
+        return said
+    shown = [
+        (id, model or "none named", ", ".join(parents))
+        for id, model, parents in made.select("id", "generator", "parents").head(_CHILDREN).rows()
+    ]
+    more = f"The first {_CHILDREN} of {len(made):,} rows" if len(made) > _CHILDREN else "The rows"
+    return (
+        f"{said}\n\n{more} that were made from others, with these. What became of a parent that is "
+        "not in the data stands in `ledger.parquet`.\n\n"
+        + _table(("row", "model", "parents"), shown)
+    )
 
 
 def _cuts(manifest: Mapping[str, Any]) -> str:

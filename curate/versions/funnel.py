@@ -87,10 +87,29 @@ def _step(stage: Mapping[str, Any]) -> Step:
 
 def _notes(stage: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [one_line(note) for note in stage.get("notes", ())]
+    notes += _asked(stage.get("services", {}).get("llm"))
     fits = stage.get("fits") or {}
     if stage["verb"] == "filter" and fits and set(fits.values()) == {"memo"}:
         notes.append("found before")
     return tuple(notes)
+
+
+def _asked(llm: Mapping[str, Any] | None) -> list[str]:
+    """What a stage asked a language model, and what that took."""
+    if llm is None:
+        return []
+    words = {
+        "sent": "requests sent",
+        "journal": "answers from the journal",
+        "reasked": "asked again for the form",
+        "retried": "sent again",
+    }
+    said = [f"{llm[name]:,} {word}" for name, word in words.items() if llm[name]]
+    if llm["sent"]:
+        said.append(f"{llm['prompt_tokens']:,} + {llm['completion_tokens']:,} tokens")
+    if llm["money"] is not None and llm["sent"]:
+        said.append(f"{float(llm['money']):,.4f} in money")
+    return said
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,9 @@ def run_recipe(
 
     watching = [*observers, *registry.observers()]
     seed, stages = checked.recipe.seed, [step.id for step in checked.steps]
-    with closing(registry.engine(engine, workers)) as started:
-        memo, preview = Memo(home() / "memo"), limit is not None
-        tools = Tools(registry, memo, started, seed, watching, preview)
+    memo, preview = Memo(home() / "memo"), limit is not None
+    started = registry.engine(engine, workers)
+    with closing(Tools(registry, memo, started, seed, watching, preview)) as tools:
         tools.tell("run_started", {"name": name, "seed": seed, "stages": stages})
         outcome = execute(resolved, tools, limit)
     published = (publish if limit is None else publish_preview)(outcome, out)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from curate.contract import Condition, Params, Reads, Reference, TextChoice, given, named_columns
+from curate.contract import (
+    Condition,
+    Neutral,
+    Params,
+    Reads,
+    Reference,
+    TextChoice,
+    given,
+    named_columns,
+)
+from curate.run.resolve import _without_references
 
 
 class Rule(Params):
@@ -55,3 +65,17 @@ def test_every_parameter_has_its_place_and_marks() -> None:
     assert found["rules", 0, "where"].mark(Condition) == Condition()
     assert found["rules", 0, "where"].mark(Reads) is None
     assert found["by",].mark(Reads) == Reads("string")
+
+
+class Quick(Params):
+    size: int
+    threads: Annotated[int, Neutral()] = 1
+
+
+class Many(Params):
+    parts: list[Quick]
+
+
+def test_what_changes_no_result_is_in_no_key_at_any_depth() -> None:
+    params = Many.model_validate({"parts": [{"size": 2, "threads": 5}, {"size": 3}]})
+    assert _without_references(params) == {"parts": [{"size": 2}, {"size": 3}]}

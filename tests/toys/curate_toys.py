@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import polars as pl
 import xxhash
+from pydantic import BaseModel, Field
 
 from curate.api import (
     POOL,
@@ -19,6 +20,9 @@ from curate.api import (
     FilterStage,
     FuseStage,
     InputFile,
+    LlmExpandStage,
+    LlmParams,
+    LlmScoreStage,
     Neutral,
     Output,
     Params,
@@ -408,7 +412,93 @@ class Ration(FuseStage):
         return Decisions(decided, certificate=(clause,))
 
 
+class Marks(BaseModel):
+    mark: Annotated[int, Field(ge=0, le=10)]
+
+
+class Mark(LlmScoreStage):
+    """Asks a model for a mark, as JSON."""
+
+    name = "toys.mark"
+    version = 1
+    Params = LlmParams
+    reads = ("@both",)
+
+    def outputs(self):
+        return {"mark": Output("integer")}
+
+    def ask(self, row, llm):
+        return {"mark": llm.ask_for(Marks, f"Mark this as JSON: {row['@both']}").mark}
+
+
+class Echo(LlmScoreStage):
+    """The length of a model's answer to the instruction."""
+
+    name = "toys.echo"
+    version = 1
+    Params = LlmParams
+    reads = ("@instruction",)
+
+    def outputs(self):
+        return {"length": Output("integer"), "text": Output("string")}
+
+    def ask(self, row, llm):
+        text = llm.ask(row["@instruction"]).text
+        return {"length": len(text), "text": text}
+
+
+class RewriteParams(LlmParams):
+    in_place: bool = False
+    cut: bool = False
+
+
+class Rewrite(LlmExpandStage):
+    """Two answers that depend on one another: the instruction written anew, then answered."""
+
+    name = "toys.rewrite"
+    version = 1
+    Params = RewriteParams
+    reads = ("@instruction",)
+    calls = 2
+
+    def in_place(self):
+        return self.params.in_place
+
+    def ask(self, row, llm):
+        written = llm.ask(f"Write anew: {row['@instruction']}", cut=self.params.cut).text
+        answer = llm.ask(written, cut=self.params.cut).text
+        turns = [
+            {"role": "user", "content": written},
+            {"role": "assistant", "content": answer},
+        ]
+        return [
+            Child(
+                (row["id"],),
+                turns,
+                replaces=self.params.in_place,
+                origin="synthetic",
+                generator=llm.model,
+            )
+        ]
+
+
+ASKING = (Mark, Echo, Rewrite)
+
+
 @hookimpl
 def register_stages(register):
-    for stage in (Count, Spread, Vector, Fits, Like, Double, Pairs, Odd, Nosy, Pick, Ration):
+    for stage in (
+        Count,
+        Spread,
+        Vector,
+        Fits,
+        Like,
+        Double,
+        Pairs,
+        Odd,
+        Nosy,
+        Pick,
+        Ration,
+        *ASKING,
+    ):
         register(stage)

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -118,6 +119,37 @@ def test_the_example_is_json_and_says_what_was_cut(make_outcome):
     _, body = card(make_outcome(["x" * 1000]))
     example = json.loads(re.search(r"```json\n(.*?)\n```", body, re.DOTALL)[1])
     assert example["messages"][1]["content"] == "x" * 600 + "… (400 more characters)"
+
+
+def test_who_wrote_the_rows_and_from_which_they_were_made(make_outcome):
+    outcome = make_outcome(["one", "two", "three"], origin="human")
+    _, body = card(outcome)
+    assert "Who wrote" not in body
+    first, second, third = outcome.data["id"]
+    parents = pl.Series("parents", [[], [first], [first, second]], dtype=pl.List(pl.String))
+    data = outcome.data.with_columns(
+        parents,
+        origin=pl.Series(["human", "mixed", "mixed"]),
+        generator=pl.Series([None, "m", "m"]),
+    )
+    _, body = card(replace(outcome, data=data))
+    section = body.split("## Who wrote the rows")[1].split("\n## ")[0]
+    assert "| mixed | m | 2 | 2 |" in section
+    assert "| human | none named | 1 | 0 |" in section
+    assert f"| {second} | m | {first} |" in section
+    assert f"| {third} | m | {first}, {second} |" in section
+
+
+def test_many_parents_are_in_the_data(make_outcome):
+    outcome = make_outcome([str(n) for n in range(40)])
+    data = outcome.data.with_columns(
+        parents=pl.Series([["f" * 32]] * 40, dtype=pl.List(pl.String)), generator=pl.lit(HOSTILE)
+    )
+    _, body = card(replace(outcome, data=data))
+    section = body.split("## Who wrote the rows")[1].split("\n## ")[0]
+    assert "The first 25 of 40 rows" in section
+    assert section.count("f" * 32) == 25
+    assert "<script" not in section.replace("\\<script", "")
 
 
 def test_limits_are_named(make_outcome):

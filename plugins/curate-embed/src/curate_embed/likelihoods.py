@@ -53,12 +53,16 @@ class Head:
         model: The model with its head, in evaluation, on its device.
         path: Its folder, for messages.
 
+    Attributes:
+        model: The model with its head.
+        transformer: The model without it.
+
     Raises:
         CurateError: The head cannot be told from the transformer, or the model looks ahead.
     """
 
     def __init__(self, model: Any, path: Path) -> None:
-        self._model = model
+        self.model = model
         self.transformer = model.get_decoder()
         self._check(path)
 
@@ -94,30 +98,30 @@ class Head:
     def _logits(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """What the model itself makes of hidden states: head, scaling, capping and all."""
         with _standing_in(self.transformer, hidden):
-            logits: torch.Tensor = self._model(input_ids=ids).logits
+            logits: torch.Tensor = self.model(input_ids=ids).logits
         return logits
 
     @torch.inference_mode()
     def _check(self, path: Path) -> None:
         """Try the head on two short texts with the same beginning."""
-        device, half = next(self._model.parameters()).device, _PROBE // 2
+        device, half = next(self.model.parameters()).device, _PROBE // 2
         first = torch.arange(_PROBE, device=device).unsqueeze(0)
         other = first.clone()
         other[:, half:] = first[:, :half]
-        whole = self._model(input_ids=first).logits.float()
+        whole = self.model(input_ids=first).logits.float()
         # what is said of the first must come from its hidden states alone, so the ids are others
         apart = self._logits(self.transformer(input_ids=first).last_hidden_state, other).float()
         near = float(whole.abs().max()) * 0.01  # rounding is far smaller, a mistake far larger
         if apart.shape != whole.shape or float((apart - whole).abs().max()) > near:
             raise CurateError(
-                f"The language-model head of the model in {path} ({type(self._model).__name__}) "
+                f"The language-model head of the model in {path} ({type(self.model).__name__}) "
                 "cannot be told from its transformer.",
                 _REMEDY,
             )
-        ahead = self._model(input_ids=other).logits.float() - whole
+        ahead = self.model(input_ids=other).logits.float() - whole
         if float(ahead[:, :half].abs().max()) > near:
             raise CurateError(
-                f"The model in {path} ({type(self._model).__name__}) is an encoder: it reads what "
+                f"The model in {path} ({type(self.model).__name__}) is an encoder: it reads what "
                 "comes after a token, and so cannot predict it.",
                 _REMEDY,
             )

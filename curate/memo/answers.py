@@ -1,0 +1,171 @@
+"""The journal of answers: an append-only log beside the memo's parts, one line an answer.
+
+    memo/llm/answer-<key>/key.json            the endpoint's address and the model
+    memo/llm/answer-<key>/log-<time>-<n>.jsonl    one file for each process that wrote
+
+A line is written and on disk before its answer is used, so that nothing received is paid for twice.
+Each process appends to a file of its own and reads those of all others, also while they grow. What
+a killed process left behind its last newline is no answer. Where two processes wrote the same key,
+the older file counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from curate.answers import Answer, Call, Usage
+from curate.errors import CurateError
+from curate.memo.keys import canonical, key_of
+
+
+def answer_key(address: str, call: Call) -> str:
+    """The key of an answer: 64 hex characters over who is asked, body, sample and re-ask."""
+    parts = [address, call.body, call.sample, call.reask]
+    return hashlib.sha256(canonical(parts)).hexdigest()
+
+
+def line_of(key: str, call: Call, answer: Answer) -> bytes:
+    """A line of the journal, which `replay` reads too."""
+    usage = answer.usage
+    return orjson.dumps(
+        {
+            "key": key,
+            "body": call.body,
+            "sample": call.sample,
+            "reask": call.reask,
+            "answer": answer.text,
+            "finish": answer.finish,
+            "usage": [usage.prompt, usage.completion] if usage else None,
+            "model": answer.model,
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+def answer_of(line: Mapping[str, Any]) -> Answer:
+    """The answer that a line holds.
+
+    Raises:
+        KeyError, TypeError, ValueError: It holds none.
+    """
+    usage = line.get("usage")
+    answer, finish = line["answer"], line.get("finish", "stop")
+    if not isinstance(answer, str) or not isinstance(finish, str):
+        raise TypeError("an answer is a text")
+    return Answer(answer, finish, Usage(*usage) if usage else None, line.get("model", ""))
+
+
+class Journal:
+    """The answers of one model at one address. May be used from several threads.
+
+    Args:
+        folder: Of the memo.
+        address: Who is asked.
+        model: The model's name.
+    """
+
+    def __init__(self, folder: Path, address: str, model: str) -> None:
+        self._components = {"address": address, "model": model}
+        self._folder = folder / "llm" / f"answer-{key_of(self._components)}"
+        self._lock = threading.Lock()
+        self._places: dict[str, tuple[Path, int, int]] = {}
+        self._read: dict[Path, int] = {}
+        self._own: int | None = None
+        self._path = self._folder / f"log-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"
+
+    def find(self, key: str) -> Answer | None:
+        """The answer of a key, if any process has received it.
+
+        Raises:
+            CurateError: A log cannot be read.
+        """
+        with self._lock:
+            try:
+                if key not in self._places:
+                    self._catch_up()
+                place = self._places.get(key)
+                if place is None:
+                    return None
+                path, start, length = place
+                with path.open("rb") as log:
+                    log.seek(start)
+                    return answer_of(orjson.loads(log.read(length)))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise CurateError(
+                    f"The journal of answers in {self._folder} cannot be read: {error}",
+                    "Has something else written there, or emptied it?",
+                ) from error
+
+    def add(self, key: str, call: Call, answer: Answer) -> None:
+        """Write an answer down; it is on disk when this returns.
+
+        Raises:
+            CurateError: It cannot be written.
+        """
+        line = line_of(key, call, answer)
+        with self._lock:
+            try:
+                if self._own is None:
+                    self._open()
+                assert self._own is not None
+                written = 0
+                while written < len(line):
+                    written += os.write(self._own, line[written:])
+                os.fsync(self._own)
+                start = self._read.get(self._path, 0)
+                self._places.setdefault(key, (self._path, start, len(line)))
+                self._read[self._path] = start + len(line)
+            except OSError as error:
+                raise CurateError(
+                    f"The journal of answers in {self._folder} cannot be written: {error}",
+                    "Make room or name another CURATE_HOME: an answer that is not written down "
+                    "would be paid for again.",
+                ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._own is not None:
+                os.close(self._own)
+                self._own = None
+
+    def _open(self) -> None:
+        from curate.memo.store import write_aside
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not (self._folder / "key.json").exists():
+            write_aside(self._folder / "key.json", canonical(self._components))
+        self._own = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+
+    def _catch_up(self) -> None:
+        """Look at what was written since the last time, by anyone."""
+        for path in sorted(self._folder.glob("log-*.jsonl")):
+            start = self._read.get(path, 0)
+            if path.stat().st_size == start:
+                continue
+            with path.open("rb") as log:
+                log.seek(start)
+                for line in log:
+                    if not line.endswith(b"\n"):
+                        break  # its process is writing it, or was killed
+                    self._note(path, start, line)
+                    start += len(line)
+            self._read[path] = start
+
+    def _note(self, path: Path, start: int, line: bytes) -> None:
+        try:
+            found = orjson.loads(line)
+            key = found["key"]
+            answer_of(found)
+        except (ValueError, KeyError, TypeError):
+            return  # torn: a disk that was full, or a machine that lost its power
+        self._places.setdefault(key, (path, start, len(line)))

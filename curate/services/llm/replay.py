@@ -1,0 +1,123 @@
+"""The backend `replay`: answers recorded before, for tests and demonstrations.
+
+A file of JSON lines. Each is a line of the journal (so the logs of a run are a recording), or by
+hand, with at least the question and the answer:
+
+    {"messages": [{"role": "user", "content": "..."}], "answer": "..."}
+    {"prompt": "...", "answer": "...", "sample": 1, "model": "..."}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import orjson
+
+from curate.answers import Answer, AnswerError, Backend, BackendKind, Call
+from curate.asking import LlmSettings
+from curate.contract import ModelFiles
+from curate.errors import CurateError
+from curate.hookspecs import hookimpl
+from curate.memo.answers import answer_of
+from curate.memo.keys import canonical
+from curate.services.llm.bodies import turns_of
+
+CURATE_API = 1
+
+_SHOWN = 60
+
+
+class Replay:
+    """See `curate.answers.Backend`. Answers are found by messages, sample and re-ask.
+
+    A line that names a model is for requests to that model only; the other settings of a request
+    play no part.
+    """
+
+    kind: ClassVar[BackendKind] = "record"
+
+    def __init__(self, settings: LlmSettings, files: ModelFiles | None) -> None:  # noqa: ARG002 - the interface
+        if settings.answers is None:
+            raise CurateError(
+                "`backend: replay` needs the file of recorded answers.", "Name it: `answers: PATH`."
+            )
+        self._path = Path(settings.answers)
+        try:
+            self._content = self._path.read_bytes()
+        except OSError as error:
+            raise CurateError(
+                f"The recorded answers '{settings.answers}' cannot be read: {error.strerror}.",
+                "Paths start at the working directory.",
+            ) from error
+        self._lock = threading.Lock()
+        self._answers: dict[str, Answer] | None = None
+
+    @property
+    def address(self) -> str:
+        """The hash of the file: another recording is another endpoint."""
+        return f"replay:{hashlib.sha256(self._content).hexdigest()}"
+
+    def send(self, call: Call) -> Answer:
+        """See `curate.answers.Backend`.
+
+        Raises:
+            AnswerError: The recording holds no answer to this request.
+            CurateError: A line of it cannot be read.
+        """
+        with self._lock:
+            if self._answers is None:
+                self._answers = self._index()
+        turns = call.body["messages"]
+        for model in (call.body["model"], None):
+            found = self._answers.get(_key(model, turns, call.sample, call.reask))
+            if found is not None:
+                return found
+        said = " ".join(turns[-1]["content"].split())
+        said = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
+        raise AnswerError(
+            f"{self._path} holds no answer of {call.body['model']} to the {len(turns)} turns that "
+            f'end in "{said}" (sample {call.sample}, re-ask {call.reask})'
+        )
+
+    def close(self) -> None:
+        """See `curate.answers.Backend`."""
+
+    def _index(self) -> dict[str, Answer]:
+        found: dict[str, Answer] = {}
+        for number, line in enumerate(self._content.splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                key, answer = _read(orjson.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise CurateError(
+                    f"{self._path}:{number}: this is no recorded answer: {error!r}.",
+                    'A line holds at least "messages" (or "prompt") and "answer".',
+                ) from error
+            if found.setdefault(key, answer).text != answer.text:
+                raise CurateError(
+                    f"{self._path}:{number}: there is another answer to the same request above.",
+                    'Number several answers to one request: "sample": 0, 1, ...',
+                )
+        return found
+
+
+def _read(line: Mapping[str, Any]) -> tuple[str, Answer]:
+    body = line.get("body", line)
+    turns = turns_of(body["messages"] if "messages" in body else body["prompt"])
+    key = _key(body.get("model"), turns, line.get("sample", 0), line.get("reask", 0))
+    return key, answer_of(line)
+
+
+def _key(model: str | None, turns: list[dict[str, str]], sample: int, reask: int) -> str:
+    return hashlib.sha256(canonical([model, turns, sample, reask])).hexdigest()
+
+
+@hookimpl
+def register_llms(register: Callable[[type[Backend]], None]) -> None:
+    """Offer the backend."""
+    register(Replay)

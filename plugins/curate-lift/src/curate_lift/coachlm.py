@@ -1,0 +1,133 @@
+"""How often a rubric gives the expert's version of an example the higher mark.
+
+Imported when the command runs.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import xxhash
+
+from curate.api import CurateError, Host
+
+VERSIONS: Mapping[str, Mapping[str, str]] = {
+    version: {
+        "instruction": f"{word} Instruction",
+        "input": f"{word} Input",
+        "output": f"{word} Response",
+    }
+    for version, word in (("raw", "Raw"), ("expert", "Revised"))
+}
+"""The two versions of an example > Alpaca's fields and the columns of the data set."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the marks of two versions compare, for one part of the rubric.
+
+    Args:
+        part: Its name, or `total`.
+        higher: Pairs of which the expert's version has more points.
+        ties: Pairs with equal points.
+        lower: Pairs of which it has fewer.
+        gain: Points that it has more, on average.
+    """
+
+    part: str
+    higher: int
+    ties: int
+    lower: int
+    gain: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a comparison.
+
+    Args:
+        pairs: In the file, or the sample of it.
+        unchanged: Pairs that the expert left as they were; they are not marked.
+        failed: Pairs of which a version could not be marked.
+        verdicts: Over the other pairs, the total first.
+    """
+
+    pairs: int
+    unchanged: int
+    failed: int
+    verdicts: tuple[Verdict, ...]
+
+
+def compare(
+    host: Host, file: str, params: Mapping[str, Any], sample: int | None, seed: int
+) -> Report:
+    """Mark raw and expert versions by `lift.quality`, through the memo and the journal.
+
+    Args:
+        host: Core.
+        file: With the columns of `VERSIONS`.
+        params: Of the stage.
+        sample: Pairs to take, by a seeded hash of their ids; None: all.
+        seed: For the sample.
+
+    Raises:
+        CurateError: The file cannot be read, more rows fail than may, or the run has to stop.
+    """
+    wide = {
+        version: host.examples({"path": file, "columns": dict(columns)})
+        for version, columns in VERSIONS.items()
+    }
+    texts = ["@instruction", "@response"]
+    pairs = (
+        wide["raw"]
+        .select("id", *texts)
+        .join(wide["expert"].select("id", *texts), on="id", suffix=" expert", validate="1:1")
+    )
+    if sample is not None:
+        order = [xxhash.xxh3_64_intdigest(id.encode(), seed=seed) for id in pairs["id"]]
+        pairs = pairs.with_columns(order=pl.Series(order, dtype=pl.UInt64))
+        pairs = pairs.sort("order", "id").head(sample)
+    same = pl.all_horizontal(pl.col(text) == pl.col(f"{text} expert") for text in texts)
+    changed = pairs.filter(~same)
+    if changed.is_empty():
+        raise CurateError(f"{file}: no pair differs between its two versions.")
+    marks = _marked(host, wide, changed["id"].to_list(), params)
+    parts = [name for name in marks.columns if marks.schema[name] == pl.Int64]
+    both = marks.filter(pl.col("version") == "raw").join(
+        marks.filter(pl.col("version") == "expert"), on="pair", suffix=" expert"
+    )
+    verdicts = tuple(
+        _verdict(part, both[part], both[f"{part} expert"])
+        for part in sorted(parts, key=lambda part: part != "total")
+    )
+    return Report(len(pairs), len(pairs) - len(changed), len(changed) - len(both), verdicts)
+
+
+def _marked(
+    host: Host, wide: Mapping[str, pl.DataFrame], ids: list[str], params: Mapping[str, Any]
+) -> pl.DataFrame:
+    """`pair`, `version` and the outputs of the stage, for both versions of some pairs."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "versions.jsonl")
+        with path.open("w", encoding="utf-8") as file:
+            for version, frame in wide.items():
+                columns = VERSIONS[version]
+                for row in frame.filter(pl.col("id").is_in(ids)).iter_rows(named=True):
+                    said = {field: row[column] for field, column in columns.items()}
+                    line = {**said, "pair": row["id"], "version": version}
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        table = {"path": str(path)}
+        scores = host.score("lift.quality", params, table)
+        return scores.join(host.examples(table).select("id", "pair", "version"), on="id")
+
+
+def _verdict(part: str, raw: pl.Series, expert: pl.Series) -> Verdict:
+    gain = expert - raw
+    mean = float(gain.to_numpy().mean()) if len(gain) else 0.0
+    return Verdict(part, int((gain > 0).sum()), int((gain == 0).sum()), int((gain < 0).sum()), mean)

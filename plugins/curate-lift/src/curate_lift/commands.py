@@ -1,0 +1,105 @@
+"""`curate lift`: the rubric against people's judgement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from curate.api import Host, hookimpl
+
+if TYPE_CHECKING:
+    from curate_lift.coachlm import Report, Verdict
+
+CURATE_API = 1
+
+
+@click.group("lift")
+def command() -> None:
+    """LIFT: how its marks compare with people's."""
+
+
+def _value(text: str) -> tuple[str, Any]:
+    """A key and a value as a recipe would write it."""
+    import yaml
+
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise click.BadParameter(f"'{text}' is not KEY=VALUE", param_hint="--llm")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise click.BadParameter(f"'{value}' is no YAML: {said}", param_hint="--llm") from error
+
+
+@command.command()
+@click.argument("file")
+@click.option("--model", required=True, help="Who marks, as the endpoint names it.")
+@click.option("--max-tokens", type=click.IntRange(min=1), default=300, show_default=True)
+@click.option(
+    "--llm",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A key of the block `llm:`, such as base_url=... or budget={requests: 500}.",
+)
+@click.option("--paper-exact", is_flag=True, help="Ask for the total alone, as the paper does.")
+@click.option("--sample", type=click.IntRange(min=1), help="Pairs to take; by default all.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def coachlm(
+    host: Host,
+    file: str,
+    model: str,
+    max_tokens: int,
+    settings: tuple[str, ...],
+    paper_exact: bool,
+    sample: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Mark raw examples and their revisions by experts, and say which have the higher marks.
+
+    FILE is CoachLM's expert revision data set, or any file with the columns `Raw Instruction`,
+    `Raw Input`, `Raw Response` and `Revised ...` of the same names. Answers are journalled: what
+    was answered is not paid for again, however often the command is stopped.
+    """
+    from curate_lift.coachlm import compare
+
+    given = dict(_value(text) for text in settings)
+    llm = {"model": model, "max_tokens": max_tokens, **given}
+    report = compare(host, file, {"llm": llm, "paper_exact": paper_exact}, sample, seed)
+    if as_json:
+        click.echo(json.dumps(asdict(report), indent=2))
+    else:
+        _print(report)
+
+
+def _print(report: Report) -> None:
+    marked = report.pairs - report.unchanged - report.failed
+    click.echo(
+        f"{report.pairs:,} pairs: {marked:,} marked, {report.unchanged:,} unchanged by the expert, "
+        f"{report.failed:,} failed"
+    )
+    click.echo(f"{'part':<13}{'higher':>16}{'ties':>16}{'lower':>16}{'gain':>8}")
+    for each in report.verdicts:
+        click.echo(_line(each, marked))
+
+
+def _line(verdict: Verdict, marked: int) -> str:
+    cells = "".join(
+        f"{f'{rows:,}' + (f' ({100 * rows / marked:.1f} %)' if marked else ''):>16}"
+        for rows in (verdict.higher, verdict.ties, verdict.lower)
+    )
+    return f"{verdict.part:<13}{cells}{verdict.gain:>+8.2f}"
+
+
+@hookimpl
+def register_commands(register: Callable[[click.Command], None]) -> None:
+    """Offer the command."""
+    register(command)

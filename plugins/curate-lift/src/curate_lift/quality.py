@@ -1,0 +1,131 @@
+"""`lift.quality`: a model marks instruction and response by a rubric."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from curate.api import (
+    AnswerError,
+    InputFile,
+    Llm,
+    LlmParams,
+    LlmScoreStage,
+    ModelFiles,
+    Output,
+    Params,
+    Served,
+)
+from curate_lift.templates import check, fingerprint, render, source
+from curate_lift.writing import WriterSettings
+
+PARTS: Mapping[str, int] = {"clarity": 15, "difficulty": 25, "explanations": 25, "accuracy": 35}
+"""Part of the rubric > the most points for it; 100 together."""
+
+TOTAL, REASON = "total", "reason"
+
+
+class Marks(BaseModel):
+    """The answer asked for."""
+
+    model_config = ConfigDict(strict=True)
+
+    clarity: Annotated[int, Field(ge=0, le=PARTS["clarity"])]
+    difficulty: Annotated[int, Field(ge=0, le=PARTS["difficulty"])]
+    explanations: Annotated[int, Field(ge=0, le=PARTS["explanations"])]
+    accuracy: Annotated[int, Field(ge=0, le=PARTS["accuracy"])]
+    reason: str = ""
+
+
+class QualityParams(LlmParams):
+    """Parameters of `lift.quality`."""
+
+    llm: Annotated[WriterSettings, Served("llm"), Field(description="Whom to ask, and how.")]
+    paper_exact: Annotated[
+        bool,
+        Field(
+            description="Ask as the paper does: the total alone on the first line, of which the "
+            "first whole number is read."
+        ),
+    ] = False
+    template: Annotated[
+        str | None, InputFile(), Field(description="A jinja2 file in place of the prompt.")
+    ] = None
+
+
+class Quality(LlmScoreStage):
+    """Marks from a model: clarity 15, difficulty 25, explanations 25, accuracy 35 points.
+
+    Quality curation of LIFT (arXiv 2312.11508; its code, generate_gpt_score.py): clarity and
+    difficulty of the instruction, explanations and accuracy of the response, at temperature 0.5.
+    The answer is a JSON object, checked, and asked for again (`llm.reasks`) where a part is
+    missing, no whole number or out of its bounds. The parts are columns, and their sum is `total`;
+    `reason` is the model's sentence.
+
+    With `paper_exact` the model prints the total on its first line, and the first whole number
+    there is taken: an answer that begins `4 parts: 80` counts 4. What differs from the paper: the
+    rubric and its worked examples are worded anew; what has no such number, or one above 100, is a
+    failed row, where the paper writes 0. Only `total` is written: the parts are in words alone.
+    """
+
+    name = "lift.quality"
+    version = 1
+    Params: ClassVar[type[Params]] = QualityParams
+    reads: ClassVar[tuple[str, ...]] = ("@instruction", "@response")
+    params: QualityParams
+
+    def outputs(self) -> Mapping[str, Output]:
+        """Whole numbers, and the reason in words; `total` alone where the paper's form is asked."""
+        if self.params.paper_exact:
+            return {TOTAL: Output("integer")}
+        return {
+            **{part: Output("integer") for part in PARTS},
+            TOTAL: Output("integer"),
+            REASON: Output("string"),
+        }
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """Of the plugin's own prompt, if it is used."""
+        return {} if self.params.template else {self._own: fingerprint(self._own)}
+
+    def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:  # noqa: ARG002 - the signature is the contract's
+        """Refuse a template that cannot be rendered."""
+        check(self._own, self.params.template, {"instruction": "Add 1 and 2.", "response": "3"})
+
+    def ask(self, row: Mapping[str, Any], llm: Llm) -> Mapping[str, Any]:
+        """Ask for the marks of one row."""
+        values = {"instruction": row["@instruction"], "response": row["@response"]}
+        prompt = render(self._text, values)
+        if self.params.paper_exact:
+            return {TOTAL: first_number(llm.ask(prompt, cut=True).text)}
+        marks = llm.ask_for(Marks, prompt)
+        parts = {part: getattr(marks, part) for part in PARTS}
+        return {**parts, TOTAL: sum(parts.values()), REASON: marks.reason}
+
+    @property
+    def _own(self) -> str:
+        return "quality_total" if self.params.paper_exact else "quality"
+
+    @cached_property
+    def _text(self) -> str:
+        return source(self._own, self.params.template)
+
+
+def first_number(text: str) -> int:
+    """The first whole number on the first line of an answer.
+
+    Raises:
+        AnswerError: There is none, or it is above 100.
+    """
+    line = text.strip().partition("\n")[0]
+    found = re.search(r"[0-9]+", line)
+    if found is None:
+        raise AnswerError("the first line of the answer holds no number")
+    total = int(found[0])
+    if total > sum(PARTS.values()):
+        raise AnswerError(f"the first line of the answer gives {total} points of 100")
+    return total

@@ -1,0 +1,82 @@
+"""Stages that ask a model, answered from a recording."""
+
+import json
+
+import pytest
+
+from curate.errors import CurateError
+
+
+def recorded(path, lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return {"backend": "replay", "model": "parrot", "max_tokens": 50, "answers": str(path)}
+
+
+def asked(number):
+    return f"Say the number {number}."
+
+
+def test_a_score_stage_is_answered_from_a_recording(bench):
+    lines = [{"prompt": asked(n), "answer": "ho" * n or "-"} for n in range(20)]
+    llm = recorded(bench.folder / "answers.jsonl", lines)
+    result = bench.run({"score": "toys.echo", "with": {"llm": llm}})
+    entry = bench.manifest(result)["stages"][0]
+    assert entry["services"]["llm"]["sent"] == 20
+    assert entry["memo"] == {"distinct": 20, "hits": 0, "computed": 20}
+
+
+def test_dependent_answers_make_children(bench):
+    lines = [{"prompt": f"Write anew: {asked(n)}", "answer": f"Shout {n}!"} for n in range(20)]
+    lines += [{"prompt": f"Shout {n}!", "answer": f"{n}!!!"} for n in range(20)]
+    llm = recorded(bench.folder / "answers.jsonl", lines)
+    result = bench.run({"expand": "toys.rewrite", "with": {"llm": llm}})
+    manifest = bench.manifest(result)
+    assert manifest["books"]["created"] == 20
+    assert manifest["stages"][0]["services"]["llm"]["sent"] == 40
+
+
+def test_a_missing_answer_names_the_request(bench):
+    llm = recorded(bench.folder / "answers.jsonl", [{"prompt": "x", "answer": "y"}])
+    with pytest.raises(CurateError, match=r"no answer of parrot to the 1 turns that end in \"Say"):
+        bench.run({"score": "toys.echo", "with": {"llm": llm}})
+
+
+def test_a_host_scores_with_a_model_and_lets_no_row_fail(bench):
+    from curate.commands.hosting import PluginHost
+
+    lines = [{"prompt": asked(n), "answer": "ho" * n or "-"} for n in range(100)]
+    bench.write([{"instruction": asked(n), "output": "x"} for n in range(100)])
+    llm = recorded(bench.folder / "answers.jsonl", lines)
+    pool = {"path": str(bench.pool)}
+    found = PluginHost().score("toys.echo", {"llm": llm}, pool)
+    assert sorted(found["length"]) == [1, *range(2, 200, 2)]
+    llm = recorded(bench.folder / "fewer.jsonl", lines[1:])
+    with pytest.raises(CurateError, match="holds no answer"):
+        PluginHost().score("toys.echo", {"llm": llm}, pool)
+
+
+def test_what_changes_no_answer_is_in_no_key(bench):
+    lines = [{"prompt": asked(n), "answer": "ho" * n or "-"} for n in range(20)]
+    llm = recorded(bench.folder / "answers.jsonl", lines)
+    stage = {"score": "toys.echo"}
+    bench.run({**stage, "with": {"llm": llm}})
+    neutral = {
+        "concurrency": 3,
+        "requests_per_minute": 10_000,
+        "tokens_per_minute": 10_000_000,
+        "attempts": 2,
+        "timeout": 5,
+        "api_key_env": "MY_KEY",
+        "prices": {"prompt": 1, "completion": 2},
+        "budget": {"money": 9},
+    }
+    assert bench.run({**stage, "with": {"llm": llm | neutral}}).up_to_date
+    changing = [{"temperature": 0.5}, {"max_tokens": 51}, {"seed": 1}, {"top_p": 0.5}]
+    changing += [{"stop": ["x"]}, {"reasks": 1}, {"model": "other"}]
+    for change in changing:
+        result = bench.run({**stage, "with": {"llm": llm | change}})
+        memo = bench.manifest(result)["stages"][0]["memo"]
+        assert (memo["hits"], memo["computed"]) == (0, 20), change
+    moved = bench.folder / "moved.jsonl"
+    moved.write_bytes((bench.folder / "answers.jsonl").read_bytes())
+    assert bench.run({**stage, "with": {"llm": llm | {"answers": str(moved)}}}).up_to_date
