@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from curate.api import CurateError, PolicyError, alternatives, licenses_in
 from curate.commands import call
 from curate_sources.amounts import read_bounds
 from curate_sources.mix.policy import MixParams
+from curate_sources.mix.pool import missed
 from curate_sources.mix.problem import Problem
 
 
@@ -373,3 +375,23 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no file 'nothing.parquet'" in err
     with pytest.raises(CurateError):
         curate.open("nothing")
+
+
+def test_a_mix_that_is_tight_everywhere_is_spread() -> None:
+    """Every source gives all that its limit allows, so that the largest mix leaves no play."""
+    shuffled = np.random.default_rng(0)
+    source_of, ability_of = (
+        shuffled.integers(0, 200, 1_000_000),
+        shuffled.integers(0, 10, 1_000_000),
+    )
+    rows = pl.DataFrame({"s": source_of, "a": ability_of}).select(
+        source=pl.format("s{}", "s"), ability=pl.format("a{}", "a")
+    )
+    shares = {f"a{at}": f"0.0{5 + at % 4}..0.1{at}3" for at in range(8)}
+    policy = {"shares": {"ability": shares}, "limits": [{"per": "source", "max": "3000 rows"}]}
+    problem = Problem.of(rows, MixParams.model_validate(policy), "mix")
+    place = np.arange(len(rows), dtype=np.uint32)
+    counts, unique = problem.solve(place, problem.relaxed(), 0)
+    assert counts.sum() == 200 * 3_000
+    assert unique
+    assert not missed(problem.blocks.pool, problem.rules, counts)

@@ -17,7 +17,7 @@ from curate_sources.mix.rules import Rule
 
 Numbers = NDArray[np.float64]
 INFINITE = np.inf
-OPTIONS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+_STRICT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 """Of linear programs: the smallest tolerances that HiGHS takes."""
 _INFEASIBLE = 2  # of scipy's status codes
 
@@ -148,25 +148,46 @@ class Conditions:
         self._add(line, low, high, by)
 
 
+def linear(
+    costs: Numbers, rows: Rows, lower: Numbers, upper: Numbers
+) -> tuple[Any, Numbers] | None:
+    """The numbers, not whole, between `lower` and `upper` that cost least under conditions.
+
+    Returns:
+        scipy's result, and the marginals of the inequalities as `split` orders them; None where
+        nothing meets the conditions.
+
+    Raises:
+        CurateError: The solver gave up.
+    """
+    matrix, bounds, equal, equals = split(rows)
+    # presolving was seen to call programs infeasible that are tight everywhere
+    for options in (_STRICT, _STRICT | {"presolve": False}):
+        result = linprog(
+            costs,
+            A_ub=matrix,
+            b_ub=bounds,
+            A_eq=equal if len(equals) else None,
+            b_eq=equals if len(equals) else None,
+            bounds=np.column_stack([lower, upper]),
+            method="highs",
+            options=options,
+        )
+        if result.x is not None:
+            return result, result.ineqlin.marginals
+        if result.status != _INFEASIBLE:
+            raise CurateError(
+                f"HiGHS could not decide on the policy: {result.message}",
+                "Name fewer columns or values in it.",
+            )
+    return None
+
+
 def bound(conditions: Conditions, objective: Numbers) -> float | None:
     """The least cost of numbers that need not be whole; None where none meet the conditions."""
-    rows = conditions.rows()
-    matrix, bounds, equal, equals = split(rows)
-    result = linprog(
-        objective,
-        A_ub=matrix,
-        b_ub=bounds,
-        A_eq=equal if len(equals) else None,
-        b_eq=equals if len(equals) else None,
-        bounds=np.column_stack([np.zeros_like(conditions.upper), conditions.upper]),
-        method="highs",
-    )
-    if result.x is None and result.status != _INFEASIBLE:
-        raise CurateError(
-            f"HiGHS could not decide on the policy: {result.message}",
-            "Name fewer columns or values in it.",
-        )
-    return None if result.x is None else float(result.fun)
+    upper = conditions.upper
+    found = linear(objective, conditions.rows(), np.zeros_like(upper), upper)
+    return None if found is None else float(found[0].fun)
 
 
 def settled(rules: Sequence[Rule]) -> int | None:

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 from scipy.sparse import csr_array, eye_array, hstack, vstack
 
 from curate.api import CurateError
 from curate_sources.mix.pool import Counts
-from curate_sources.mix.program import OPTIONS, Conditions, Numbers, Rows, minimize, split
+from curate_sources.mix.program import Conditions, Numbers, Rows, linear, minimize
 
 GRID = 10_000
 """Parts of a row: less makes a tie, so that no last bit of a solver counts."""
@@ -125,42 +124,30 @@ def _raise(
     A block that has a price at the optimum is at that level in every optimal mix.
     """
     at = np.flatnonzero(free)
-    own = csr_array((-np.ones(len(at)), (np.arange(len(at)), at)), shape=(len(at), len(most)))
-    rising = hstack([own, csr_array(slope[at][:, None])])
-    matrix, bounds, equal, equals = split(rows)
-    nothing = csr_array((matrix.shape[0], 1))
-    result = linprog(
-        np.concatenate([np.zeros(len(most)), [-1.0]]),
-        A_ub=vstack([rising, hstack([matrix, nothing])]),
-        b_ub=np.concatenate([-base[at], bounds]),
-        A_eq=hstack([equal, csr_array((equal.shape[0], 1))]) if len(equals) else None,
-        b_eq=equals if len(equals) else None,
-        bounds=np.column_stack([np.append(np.minimum(least, most), 0.0), np.append(most, end)]),
-        method="highs",
-        options=OPTIONS,
+    one = np.ones(len(at))
+    own = csr_array((one, (np.arange(len(at)), at)), shape=(len(at), len(most)))
+    below = hstack([own, csr_array(-slope[at][:, None])])
+    nothing = csr_array((rows.matrix.shape[0], 1))
+    # the free blocks' own conditions come first among those with a lower bound alone
+    whole = Rows(
+        csr_array(vstack([below, hstack([rows.matrix, nothing])])),
+        np.concatenate([base[at], rows.low]),
+        np.concatenate([np.full(len(at), np.inf), rows.high]),
     )
-    if result.x is None:
-        raise CurateError(f"HiGHS could not spread the mix: {result.message}")
-    prices = -result.ineqlin.marginals[: len(at)] * slope[at]
+    costs = np.append(np.zeros(len(most)), -1.0)
+    found = linear(costs, whole, np.append(np.minimum(least, most), 0.0), np.append(most, end))
+    if found is None:
+        raise CurateError("HiGHS could not spread the mix: it finds no mix where there is one.")
+    result, marginals = found
+    prices = -marginals[: len(at)] * slope[at]
     stuck = np.zeros_like(free)
-    stuck[at[prices > _STUCK]] = True
+    stuck[at[prices >= min(_STUCK, float(prices.max()))]] = True
     return float(result.x[-1]), stuck
 
 
 def _fits(rows: Rows, most: Numbers, least: Numbers) -> bool:
     """Whether there is a mix between two bounds."""
-    matrix, bounds, equal, equals = split(rows)
-    result = linprog(
-        np.zeros(len(most)),
-        A_ub=matrix,
-        b_ub=bounds,
-        A_eq=equal if len(equals) else None,
-        b_eq=equals if len(equals) else None,
-        bounds=np.column_stack([least, most]),
-        method="highs",
-        options=OPTIONS,
-    )
-    return result.x is not None
+    return linear(np.zeros(len(most)), rows, least, most) is not None
 
 
 def rounded(
@@ -221,19 +208,10 @@ def _open(costs: Counts, rows: Rows, upper: Numbers, found: Counts) -> tuple[Num
     linear program; where that is more than there is between its optimum and the one found, no
     solution as good moves it.
     """
-    matrix, bounds, equal, equals = split(rows)
-    result = linprog(
-        costs.astype(np.float64),
-        A_ub=matrix,
-        b_ub=bounds,
-        A_eq=equal if len(equals) else None,
-        b_eq=equals if len(equals) else None,
-        bounds=np.column_stack([np.zeros_like(upper), upper]),
-        method="highs",
-        options=OPTIONS,
-    )
-    if result.x is None:
+    solved = linear(costs.astype(np.float64), rows, np.zeros_like(upper), upper)
+    if solved is None:
         return np.zeros_like(upper), upper
+    result, _ = solved
     between = float(costs @ found) - result.fun + 0.5
     up, down = result.lower.marginals > between, -result.upper.marginals > between
     return np.where(down, upper, 0.0), np.where(up, 0.0, upper)
