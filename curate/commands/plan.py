@@ -62,6 +62,11 @@ def command(
     for step in planned.steps:
         if step.llm is not None:
             console.print(f"{escape(step.id)} asks: {_asks(step.llm)}")
+        elif step.unknown:
+            console.print(
+                f"[yellow]{escape(step.id)} asks a model, how much is not known:[/] "
+                "stages before it make its rows or what it reads"
+            )
     if made:
         console.print(f"{escape(planned.name)}@{made.version} is up to date.")
 
@@ -70,7 +75,7 @@ def _asks(llm: Mapping[str, Any]) -> str:
     """What asking takes at most, in words."""
     said = [f"{llm['calls']:,} calls at most"]
     if llm["reasks"]:
-        said.append(f"{llm['reasks']:,} more if every answer has the wrong form")
+        said.append(f"{llm['reasks']:,} more, not counted here, if no answer has the right form")
     said.append(f"{llm['journal']:,} answers in the journal")
     said.append(f"at most {llm['prompt_tokens']:,} + {llm['completion_tokens']:,} tokens")
     if llm["money"] is not None:

@@ -41,6 +41,8 @@ class PlannedStep:
         llm: Where it asks a language model: `calls` that it makes at most for what is not
             remembered, `reasks` beyond these at most, answers in the `journal`, `prompt_tokens` and
             `completion_tokens` of the calls at most, and their `money` (None without prices).
+        unknown: It asks a language model, and what is made or written before decides about what:
+            nothing can be said of how much.
     """
 
     id: str
@@ -51,6 +53,7 @@ class PlannedStep:
     remembered: int | None = None
     changed: tuple[str, ...] = ()
     llm: Mapping[str, Any] | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,9 @@ def _step(execution: Execution, at: int) -> PlannedStep:
     resolved, before = steps[at], steps[:at]
     step, stage = resolved.step, resolved.step.stage
     rows = reaching(execution.arena, step.inputs, before)
-    planned = PlannedStep(step.id, step.spec.verb, stage.name, len(rows))
+    planned = PlannedStep(
+        step.id, step.spec.verb, stage.name, len(rows), unknown=LLM in stage.services
+    )
     written = {name for earlier in before for name in earlier.step.adds}
     rewritten = any(isinstance(earlier.step.stage, ExpandStage) for earlier in before)
     if (
@@ -135,6 +140,7 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         remembered=min(remembered, default=0),
         changed=tuple(dict.fromkeys(differs)),
         llm=_estimate(execution.tools, resolved, frame.with_columns(contents), lacking),
+        unknown=False,
     )
 
 

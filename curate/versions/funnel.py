@@ -106,9 +106,11 @@ def _asked(llm: Mapping[str, Any] | None) -> list[str]:
     }
     said = [f"{llm[name]:,} {word}" for name, word in words.items() if llm[name]]
     if llm["sent"]:
-        said.append(f"{llm['prompt_tokens']:,} + {llm['completion_tokens']:,} tokens")
+        # where the server did not say what an answer took, as much is counted as it could have
+        most = "at most " if llm["unmetered"] else ""
+        said.append(f"{most}{llm['prompt_tokens']:,} + {llm['completion_tokens']:,} tokens")
     if llm["money"] is not None and llm["sent"]:
-        said.append(f"{float(llm['money']):,.4f} in money")
+        said.append(f"{most}{float(llm['money']):,.4f} in money")
     return said
 
 

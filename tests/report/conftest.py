@@ -61,6 +61,7 @@ def make_version(tmp_path: Path) -> Callable[..., Version]:
                     name: pl.Series([None] * ROWS, dtype=pl.String)
                     for name in ("generator", "license", "ability")
                 },
+                "parents": pl.Series([[]] * ROWS, dtype=pl.List(pl.String)),
             }
         )
         stage_of = ["dedup" if n >= len(unique) else None if n in best else "top" for n in numbers]

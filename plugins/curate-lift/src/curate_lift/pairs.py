@@ -62,10 +62,15 @@ def _nearest(
         if codes is not None:
             mine = codes[here][:, None]
             similar[(mine == codes) | (mine < 0) | (codes < 0)] = -np.inf
-        # the nearest first, equals by their place
-        near = np.argsort(-similar, axis=1, kind="stable")[:, :neighbours]
-        rows, at = np.nonzero(np.isfinite(np.take_along_axis(similar, near, axis=1)))
-        yield np.stack([here[rows], near[rows, at]], axis=1)
+        # a row's neighbours are all that are nearer than the last of so many, and of those as far
+        # as it the first by their place
+        count = min(neighbours, similar.shape[1])
+        last = -np.partition(-similar, count - 1, axis=1)[:, count - 1][:, None]
+        nearer, equal = similar > last, similar == last
+        room = count - nearer.sum(axis=1, keepdims=True)
+        chosen = nearer | (equal & (equal.cumsum(axis=1) <= room))
+        rows, near = np.nonzero(chosen & np.isfinite(similar))
+        yield np.stack([here[rows], near], axis=1)
 
 
 def paired(

@@ -97,7 +97,9 @@ class Quality(LlmScoreStage):
         check(self._own, self.params.template, {"instruction": "Add 1 and 2.", "response": "3"})
 
     def ask(self, row: Mapping[str, Any], llm: Llm) -> Mapping[str, Any]:
-        """Ask for the marks of one row."""
+        """Ask for the marks of one row; one without a response has nothing to be marked."""
+        if not row["@response"].strip():
+            raise AnswerError("it has no response to be marked")
         values = {"instruction": row["@instruction"], "response": row["@response"]}
         prompt = render(self._text, values)
         if self.params.paper_exact:

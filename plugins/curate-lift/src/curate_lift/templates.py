@@ -70,6 +70,7 @@ def check(name: str, override: str | None, values: Mapping[str, Any]) -> None:
                 nearest(first, list(values)) or f"It is given {', '.join(sorted(values))}.",
             )
         said = template.render(values)
+        same = said == template.render(_otherwise(values))
     except jinja2.TemplateSyntaxError as error:
         raise CurateError(
             f"{where}:{error.lineno}: this is no jinja2 template: {error.message}."
@@ -80,6 +81,20 @@ def check(name: str, override: str | None, values: Mapping[str, Any]) -> None:
         raise CurateError(f"The template '{where}' cannot be rendered: {error}.") from error
     if not said.strip():
         raise CurateError(f"The template '{where}' gives an empty prompt.")
+    if same:
+        raise CurateError(
+            f"The template '{where}' gives the same prompt for every row.",
+            f"Use what it is given: {', '.join('{{ ' + name + ' }}' for name in values)}.",
+        )
+
+
+def _otherwise(value: Any) -> Any:
+    """The same with every text in it another."""
+    if isinstance(value, str):
+        return f"{value} else"
+    if isinstance(value, Mapping):
+        return {name: _otherwise(inner) for name, inner in value.items()}
+    return value
 
 
 def render(text: str, values: Mapping[str, Any]) -> str:
@@ -90,12 +105,15 @@ def render(text: str, values: Mapping[str, Any]) -> str:
         values: By name.
 
     Raises:
-        AnswerError: It cannot be rendered with these values.
+        AnswerError: It cannot be rendered with these values, or gives nothing.
     """
     try:
-        return _compiled(text).render(values).strip()
+        prompt = _compiled(text).render(values).strip()
     except Exception as error:  # the expressions of a template can raise anything
         raise AnswerError(f"the template cannot be rendered: {error}") from error
+    if not prompt:
+        raise AnswerError("the template gives an empty prompt for this row")
+    return prompt
 
 
 @cache
@@ -115,4 +133,7 @@ def _compiled(text: str) -> jinja2.Template:
         lstrip_blocks=True,
         autoescape=False,
     )
+    # a prompt is a key of what was paid for: it has to be the same in every run
+    environment.globals.pop("lipsum")
+    environment.filters.pop("random")
     return environment.from_string(text)
