@@ -12,7 +12,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from curate.answers import Llm
 from curate.contract import (
@@ -129,6 +136,8 @@ class LlmSettings(Params):
 
     A stage that has defaults of its own subclasses it.
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may be a secret
 
     model: Annotated[
         str,

@@ -20,7 +20,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import orjson
 
-from curate.answers import Answer, AnswerError, Backend, BackendKind, Call, UnreceivedError, Usage
+from curate.answers import (
+    Answer,
+    AnswerError,
+    Backend,
+    BackendKind,
+    Call,
+    RefusedError,
+    UnreceivedError,
+    Usage,
+)
 from curate.asking import LlmSettings
 from curate.contract import ModelFiles
 from curate.errors import CurateError
@@ -162,7 +171,7 @@ class Endpoint:
         said = self._clean(str(fields.get("message") or error.message))
         code = str(fields.get("code") or "")
         if status in _STOP or code in _NEVER or status < 400:
-            raise CurateError(
+            raise RefusedError(
                 f"The endpoint {self._address} refuses every request for the model "
                 f"'{self._settings.model}': {status}, {said}",
                 self._remedy(status),
