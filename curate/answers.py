@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from curate.errors import CurateError
+
 if TYPE_CHECKING:
     from curate.asking import LlmSettings
     from curate.contract import ModelFiles
@@ -47,7 +49,7 @@ class Answer:
     """An answer as it was received.
 
     Args:
-        text: What the model wrote, byte for byte.
+        text: What the model wrote, byte for byte, but for secrets and for what is no Unicode.
         finish: Why it ended, in the server's word: `stop`, `length`, ...
         usage: None where the server did not say.
         model: The model that the server says answered, or "".
@@ -105,12 +107,17 @@ class Backend(Protocol):
         Raises:
             AnswerError: This request cannot be answered.
             UnreceivedError: No whole answer came; asking again may help.
-            CurateError: No request can be answered: the run stops.
+            CurateError: No request can be answered: the run stops; a `RefusedError` where this one
+                certainly cost nothing.
         """
         ...
 
     def close(self) -> None:
         """Give up what was opened."""
+
+
+class RefusedError(CurateError):
+    """The endpoint refuses this request and all others: the run stops, and nothing was spent."""
 
 
 class UnreceivedError(Exception):

@@ -5,12 +5,21 @@ Nothing here imports polars or a client.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from curate.answers import Llm
 from curate.contract import (
@@ -95,11 +104,40 @@ def _public(address: str | None) -> str | None:
     return address
 
 
+_NAME_OF_KEY = re.compile(r"(?!AWS_)[A-Z][A-Z0-9_]*_(KEY|TOKEN)", re.IGNORECASE)
+_NAME_OF_SECRET = re.compile(r"\w+_(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
+_SECRET = 20
+"""Characters of a secret, at least: shorter values are dummies as a rule, and occur in words."""
+
+
+def _of_key(variable: str) -> str:
+    """Refuse a variable that holds something else: a recipe may be a stranger's."""
+    if not _NAME_OF_KEY.fullmatch(variable):
+        raise ValueError(
+            f"'{variable}' does not look like the variable of an endpoint's key: the name ends in "
+            "_KEY or _TOKEN, and does not begin with AWS_"
+        )
+    return variable
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in plain data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts(item)
+
+
 class LlmSettings(Params):
     """Whom a stage asks, how, and how much of it: the block `llm:` of its parameters.
 
     A stage that has defaults of its own subclasses it.
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may be a secret
 
     model: Annotated[
         str,
@@ -159,7 +197,10 @@ class LlmSettings(Params):
         Field(description="Further fields of the request, such as reasoning_effort."),
     ] = Field(default_factory=dict)
     api_key_env: Annotated[
-        str, Neutral(), Field(description="The environment variable that holds the key.")
+        str,
+        Neutral(),
+        AfterValidator(_of_key),
+        Field(description="The environment variable that holds the key; ends in _KEY or _TOKEN."),
     ] = "OPENAI_API_KEY"
     concurrency: Annotated[
         int, Neutral(), Field(ge=1, le=1024, description="Requests open at any time, at most.")
@@ -190,6 +231,23 @@ class LlmSettings(Params):
         own = sorted(set(self.body) & set(_OWN))
         if own:
             raise ValueError(f"`body` may not hold {', '.join(own)}: these are set by other keys")
+        return self
+
+    @model_validator(mode="after")
+    def _open(self) -> Self:
+        """Refuse secrets of the environment: settings are sent, journalled and published."""
+        secrets = {
+            variable: value.strip()
+            for variable, value in os.environ.items()
+            if _NAME_OF_SECRET.fullmatch(variable) and len(value.strip()) >= _SECRET
+        }
+        for name, value in self.model_dump(mode="json").items():
+            for variable, secret in secrets.items():
+                if any(secret in text for text in _texts(value)):
+                    raise ValueError(
+                        f"`{name}` holds the value of {variable}, which would be sent and written "
+                        "down; keys are given by `api_key_env` alone"
+                    )
         return self
 
 

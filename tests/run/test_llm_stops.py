@@ -212,13 +212,22 @@ def test_secrets_are_nowhere(bench, home, tmp_path, where):
 
     def behave(body, times):
         number = int(body["messages"][-1]["content"].removeprefix("Say ").removesuffix("."))
-        return {0: "echoed", 1: "told"}.get(number, "fine")
+        return {0: "echoed", 1: "told", 2: "spoken", 3: "garbled"}.get(number, "fine")
 
     def run(server, **llm):
         path = tmp_path / "asks.yaml"
         stage = {
             "score": "toys.echo",
-            "with": {"llm": {"model": "parrot", "max_tokens": 40, "api_key_env": "MY_KEY", **llm}},
+            "with": {
+                "llm": {
+                    "model": "parrot",
+                    "max_tokens": 40,
+                    "api_key_env": "MY_KEY",
+                    "attempts": 1,
+                    **llm,
+                }
+            },
+            "on_failure": {"set_aside": 2},
         }
         path.write_text(json.dumps(bench.recipe(stage)))
         address = server.url
@@ -253,7 +262,8 @@ def test_secrets_are_nowhere(bench, home, tmp_path, where):
     assert sum(b"***" in content for content in contents) >= 3  # journal, ledger, scores
     contents += [done.stdout, done.stderr, refused.stdout, refused.stderr]
     for content in contents:
-        for word in (KEY, secret, basic):
+        # parts of them are cut from what is said
+        for word in (KEY[:10], secret[:10], basic[:10]):
             assert word.encode() not in content
 
 
@@ -262,6 +272,34 @@ def test_an_address_with_a_secret_is_no_part_of_a_recipe(bench):
     with pytest.raises(CurateError, match="OPENAI_BASE_URL") as refused:
         bench.run({"score": "toys.echo", "with": {"llm": llm}})
     assert "pw-secret" not in str(refused.value)
+
+
+def test_a_key_in_the_settings_is_refused_before_anything_is_written(bench, home, monkeypatch):
+    monkeypatch.setenv("OTHER_TOKEN", "tok-9876543210-fedcba")
+    pool(bench, 3)
+    with serving() as server:
+        for wrong, variable in [
+            ({"body": {"user": f"me, {KEY}"}}, "OPENAI_API_KEY"),
+            ({"body": {"tools": [{"tok-9876543210-fedcba": 1}]}}, "OTHER_TOKEN"),
+            ({"base_url": f"{server.url}/tok-9876543210-fedcba"}, "OTHER_TOKEN"),
+        ]:
+            with pytest.raises(CurateError, match=f"holds the value of {variable}") as refused:
+                bench.run({"score": "toys.echo", "with": {"llm": asking(server, **wrong)}})
+            assert KEY not in str(refused.value)
+            assert "tok-" not in str(refused.value)
+        assert not server.seen
+    assert not list((bench.folder / "curated").glob("*/v*"))
+    assert not journalled(home)
+
+
+def test_a_recipe_does_not_say_where_keys_go(bench, home):
+    pool(bench, 3)
+    llm = {"model": "m", "max_tokens": 5, "base_url": "https://stranger.example/v1"}
+    with pytest.raises(CurateError, match="OPENAI_API_KEY is not sent to https://stranger") as e:
+        bench.run({"score": "toys.echo", "with": {"llm": llm}})
+    assert "CURATE_KEYS_TO=stranger.example" in str(e.value)
+    assert KEY not in str(e.value)
+    assert not journalled(home)
 
 
 def test_open_requests_never_exceed_the_limit_while_many_stop(bench):

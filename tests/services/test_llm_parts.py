@@ -1,5 +1,6 @@
 """The parts of the service `llm`: pace, purse, retries, structured answers, replay."""
 
+import http.server
 import json
 import random
 import threading
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
-from curate.answers import AnswerError, Call, UnreceivedError, Usage
+from curate.answers import AnswerError, Call, RefusedError, UnreceivedError, Usage
 from curate.asking import Budget, LlmSettings, Prices
 from curate.errors import CurateError
 from curate.services.llm.bodies import prompt_bound
@@ -252,6 +253,19 @@ def test_a_prompt_has_no_more_tokens_than_its_bound(contents):
     assert tokens <= prompt_bound(Call({"messages": turns, "max_tokens": 1}))
 
 
+@pytest.mark.parametrize("field", ["tools", "response_format"])
+def test_what_else_a_prompt_is_made_of_is_in_its_bound(field):
+    turns = [{"role": "user", "content": "a"}]
+    plain = {"model": "m", "messages": turns, "max_tokens": 1, "temperature": 0, "stop": ["x" * 99]}
+    tools = [
+        {"type": "function", "function": {"name": "größer", "parameters": {"a": [1, "\u4e2d"]}}}
+    ]
+    more = prompt_bound(Call(plain | {field: tools})) - prompt_bound(Call(plain))
+    for style in ({"ensure_ascii": False}, {}, {"indent": 2}, {"indent": 4}):
+        assert more >= len(json.dumps(tools, **style).encode())
+    assert prompt_bound(Call(plain)) == len("user") + len("a") + 32
+
+
 def test_settings_that_contradict_themselves():
     base = {"model": "m", "max_tokens": 5}
     for wrong, words in [
@@ -291,6 +305,154 @@ def test_a_missing_key_is_said_for_the_endpoint_that_needs_one(monkeypatch):
     with pytest.raises(CurateError) as refused:
         endpoint.send(Call({"model": "m", "messages": [], "max_tokens": 5}))
     assert "sk-" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "trusted"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("https://API.OpenAI.com:443/v1", True),
+        ("http://api.openai.com/v1", False),
+        ("https://api.openai.com.example/v1", False),
+        ("https://mine.example/other", True),
+        ("http://mine.example/v1", False),
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://127.3.2.1/v1", True),
+        ("http://[::1]:80/v1", True),
+        ("http://localhost:11434/v1", True),
+        ("http://127.0.0.1.example/v1", False),
+        ("http://10.0.0.5:8000/v1", True),
+        ("http://[fe80::7]/v1", True),
+        ("http://10.0.0.6:8000/v1", False),
+        ("https://stranger.example/v1", False),
+    ],
+)
+def test_keys_go_to_hosts_that_the_user_named(monkeypatch, base_url, trusted):
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://mine.example:8443/v1")
+    monkeypatch.setenv("CURATE_KEYS_TO", " 10.0.0.5, [fe80::7],Third.example ")
+    monkeypatch.setenv("MY_KEY", "sk-secret")
+    given_ = LlmSettings(model="m", max_tokens=5, api_key_env="MY_KEY", base_url=base_url)
+    if trusted:
+        Endpoint(given_, None)
+    else:
+        with pytest.raises(CurateError, match="The key in MY_KEY is not sent to http") as refused:
+            Endpoint(given_, None)
+        assert "sk-secret" not in str(refused.value)
+    monkeypatch.delenv("MY_KEY")
+    Endpoint(given_, None)  # without a key there is nothing to keep
+
+
+@pytest.mark.parametrize("name", ["HOME", "AWS_SECRET_ACCESS_KEY", "aws_x_key", "KEY", "A KEY"])
+def test_what_holds_no_key_is_not_taken_for_one(name):
+    with pytest.raises(ValidationError, match="does not look like the variable"):
+        LlmSettings(model="m", max_tokens=5, api_key_env=name)
+
+
+def test_refused_settings_are_not_repeated(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-0123456789abcdefghij")
+    with pytest.raises(ValidationError, match="`model` holds the value of MY_KEY") as refused:
+        LlmSettings(model="a/sk-0123456789abcdefghij", max_tokens=5)
+    assert "sk-" not in str(refused.value)
+
+
+class Says(http.server.BaseHTTPRequestHandler):
+    """Answers with a status and bytes."""
+
+    status, content = 200, b""
+
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(self.status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+
+@pytest.fixture
+def say(monkeypatch):
+    """Sends one request to an endpoint that says what is given; a query may be in its address."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def say(content, status=200, query=""):
+        handler = type("Handler", (Says,), {"status": status, "content": content})
+        server = http.server.HTTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1{query}")
+        endpoint = Endpoint(LlmSettings(model="m", max_tokens=5), None)
+        try:
+            return endpoint.send(asked("a"))
+        finally:
+            endpoint.close()
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    return say
+
+
+def completion(text, **more):
+    choice = {"message": {"content": text}, "finish_reason": "stop"}
+    return json.dumps({"choices": [choice], "model": "m"} | more).encode()
+
+
+def test_answers_keep_what_is_no_secret(monkeypatch, say):
+    monkeypatch.setenv("OPENAI_API_KEY", "not-needed")
+    version, code = "2024-02-01-preview-of-2025", "c0de-0123456789-abcdef"
+    query = f"?api-version={version}&code={code}&tier=standard"
+    text = f"It is not-needed since {version}: a standard; {code}."
+    answer = say(completion(text, model=f"standard {code}"), query=query)
+    assert answer.text == text.replace(code, "***")
+    assert answer.model == "standard ***"
+    with pytest.raises(AnswerError) as refused:
+        say(b'{"error": {"message": "not-needed is wrong"}}', 400)
+    assert str(refused.value) == "the endpoint refuses the request: 400, *** is wrong"
+
+
+def test_words_are_cleaned_before_they_are_cut(monkeypatch, say):
+    key = "sk-0123456789/abcdefghij"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    for written in (key, key.replace("/", "\\/")):
+        with pytest.raises(UnreceivedError) as lost:
+            say(b"x" * 70 + written.encode() + b"y" * 300)
+        assert str(lost.value).endswith(": " + "x" * 70 + "***" + "y" * 7 + "...")
+
+
+def test_half_a_surrogate_pair_is_no_reason_to_ask_again(say):
+    content = completion("a \ud83d b \ud83d\ude00 c \udc00", model="m\ud800")
+    assert b"\\ud83d b" in content
+    answer = say(content)
+    assert answer.text == "a \ufffd b \U0001f600 c \ufffd"
+    assert answer.model == "m\ufffd"
+
+
+def test_what_nobody_would_write_is_malformed(say):
+    with pytest.raises(UnreceivedError, match="malformed") as lost:
+        say(b"[" * 100_000)
+    assert lost.value.billed
+
+
+@pytest.mark.parametrize(
+    ("status", "billed"),
+    [
+        *((status, True) for status in (408, 500, 502, 504, 599)),
+        *((status, False) for status in (409, 425, 429, 503, 529)),
+    ],
+)
+def test_what_may_have_been_done_counts_as_spent(say, status, billed):
+    with pytest.raises(UnreceivedError) as lost:
+        say(b"{}", status)
+    assert lost.value.billed == billed
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_what_is_refused_to_all_costs_nothing(say, status):
+    with pytest.raises(RefusedError, match=str(status)):
+        say(b"{}", status)
 
 
 def replay(path, *lines):

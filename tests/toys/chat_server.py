@@ -141,6 +141,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_told(self, body, key):
         self.send(200, self.completion(body, f"I know {self.headers['authorization']}."))
 
+    def do_spoken(self, body, key):
+        answer = json.loads(self.completion(body))
+        answer["choices"][0]["finish_reason"] = answer["model"] = self.headers["authorization"]
+        self.send(200, json.dumps(answer).encode())
+
+    def do_garbled(self, body, key):
+        self.send(200, b"x" * 60 + self.headers["authorization"].encode())
+
     def do_dropped(self, body, key):
         self.server.leave()
         # a reset, not an orderly end

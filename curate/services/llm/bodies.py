@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from pydantic import BaseModel
 
 from curate.answers import Call, Messages
@@ -13,6 +13,17 @@ from curate.asking import LlmSettings
 
 _AROUND_TURN = 16
 """Tokens that a chat template puts around one turn, at most, and around all of them."""
+_UNSAID = {
+    "model",
+    "messages",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "seed",
+    "stop",
+}
+"""Fields of a body that say how to answer, and are no part of a prompt."""
 
 
 def turns_of(messages: Messages) -> list[dict[str, str]]:
@@ -64,9 +75,12 @@ def prompt_bound(call: Call) -> int:
 
     A tokenizer that works on bytes, as those of nearly all of today's models do, makes at most one
     token of each byte of UTF-8; a chat template adds a few around each turn. So this is a bound,
-    four times or so what texts in English take, not an estimate.
+    four times or so what texts in English take, not an estimate. What else a body holds (tools, a
+    schema, fields of `llm.body`) may be written into the prompt, and counts as JSON at its longest:
+    indented, and with all beyond ASCII escaped.
     """
     turns = call.body["messages"]
     said = sum(len(turn["role"].encode()) + len(turn["content"].encode()) for turn in turns)
-    form = call.body.get("response_format")
-    return said + _AROUND_TURN * (len(turns) + 1) + (len(orjson.dumps(form)) if form else 0)
+    rest = {name: value for name, value in call.body.items() if name not in _UNSAID}
+    written = len(json.dumps(rest, indent=4)) if rest else 0
+    return said + _AROUND_TURN * (len(turns) + 1) + written

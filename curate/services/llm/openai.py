@@ -7,7 +7,9 @@ header of requests; wherever words of a server or a client are repeated, they ar
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -18,27 +20,38 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import orjson
 
-from curate.answers import Answer, AnswerError, Backend, BackendKind, Call, UnreceivedError, Usage
+from curate.answers import (
+    Answer,
+    AnswerError,
+    Backend,
+    BackendKind,
+    Call,
+    RefusedError,
+    UnreceivedError,
+    Usage,
+)
 from curate.asking import LlmSettings
 from curate.contract import ModelFiles
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl
+from curate.services.llm.credentials import BASE, OPENAI, key_for
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
 
 CURATE_API = 1
 
-_OPENAI = "https://api.openai.com/v1"
-_BASE = "OPENAI_BASE_URL"
 _AGAIN = {408, 409, 425, 429}
-_UNSURE = {408, 502, 504, 524}
-"""Statuses of something between, which does not know what the server did."""
+_UNDONE = {503, 529}
+"""Statuses from 500 on of servers that are too busy to begin; after others nobody knows."""
 _STOP = {401, 402, 403, 404}
 _NEVER = {"model_not_found", "insufficient_quota", "invalid_api_key"}
 """Codes after which no other request would fare better, whatever the status."""
-_SECRET = 8
-"""Characters of a secret, at least: shorter ones are dummies, and may stand in any text."""
+_SECRET, _SURELY = 8, 20
+"""Characters of a secret, at least: in errors, and in answers, which are not to be changed for the
+sake of a dummy such as `not-needed`."""
+_VERSIONS = {"api-version", "version"}
+"""Parameters of an address that are no secrets."""
 
 
 class Endpoint:
@@ -47,7 +60,7 @@ class Endpoint:
     kind: ClassVar[BackendKind] = "endpoint"
 
     def __init__(self, settings: LlmSettings, files: ModelFiles | None) -> None:  # noqa: ARG002 - the interface
-        given = settings.base_url or os.environ.get(_BASE) or _OPENAI
+        given = settings.base_url or os.environ.get(BASE) or OPENAI
         try:
             parts = urlsplit(given.strip())
             host, port = parts.hostname, parts.port
@@ -55,18 +68,21 @@ class Endpoint:
             host = port = None
         if not host or parts.scheme not in ("http", "https"):
             raise CurateError(
-                f"{_BASE} is no address of an endpoint.",
+                f"{BASE} is no address of an endpoint.",
                 "It begins with http:// or https:// and a host, and ends in /v1 as a rule.",
             )
         place = f"[{host}]" if ":" in host else host
         place += f":{port}" if port else ""
         self._address = urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
         self._url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+        self._parts = parts
         self._query = dict(parse_qsl(parts.query))
         user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         basic = b64encode(user.encode()).decode()
-        self._secrets = [parts.password or "", user, basic, *self._query.values()]
+        hidden = [value for name, value in self._query.items() if name not in _VERSIONS]
+        self._secrets = [parts.password or "", unquote(parts.password or ""), user, basic, *hidden]
         self._settings = settings
+        key_for(settings.api_key_env, parts)
         self._lock = threading.Lock()
         self._client: OpenAI | None = None
 
@@ -120,14 +136,12 @@ class Endpoint:
                 "pip install 'curate-data[llm]'",
             ) from error
         name = self._settings.api_key_env
-        key = os.environ.get(name, "").strip()
-        if not key and self._address == _OPENAI:
+        key = key_for(name, self._parts)
+        if not key and self._address == OPENAI:
             raise CurateError(
                 f"There is no key in the environment variable {name}.",
                 f"export {name}=..., or name another variable: `api_key_env:`.",
             )
-        if not (key.isascii() and key.isprintable()):
-            raise CurateError(f"What {name} holds is no key: it has characters that no key has.")
         self._secrets.append(key)
         return OpenAI(
             api_key=key or "none",  # what runs on one's own machine asks for none
@@ -137,13 +151,18 @@ class Endpoint:
             max_retries=0,
         )
 
-    def _clean(self, said: str) -> str:
+    def _clean(self, said: str, most: int = 300) -> str:
         """Words of others without secrets, on one line and not too long."""
-        for secret in self._secrets:
-            if len(secret) >= _SECRET:
-                said = said.replace(secret, "***")
-        said = " ".join(said.split())
-        return said if len(said) <= 300 else f"{said[:300]}..."
+        said = " ".join(self._masked(said, _SECRET).split())
+        return said if len(said) <= most else f"{said[:most]}..."
+
+    def _masked(self, said: str, least: int) -> str:
+        """Words without the secrets that have so many characters at least."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            if len(secret) >= least:
+                for form in (secret, secret.replace("/", "\\/")):  # as some write it in JSON
+                    said = said.replace(form, "***")
+        return said
 
     def _refused(self, error: APIStatusError) -> NoReturn:
         """Turn a status into what it means for the request, or for all of them."""
@@ -152,7 +171,7 @@ class Endpoint:
         said = self._clean(str(fields.get("message") or error.message))
         code = str(fields.get("code") or "")
         if status in _STOP or code in _NEVER or status < 400:
-            raise CurateError(
+            raise RefusedError(
                 f"The endpoint {self._address} refuses every request for the model "
                 f"'{self._settings.model}': {status}, {said}",
                 self._remedy(status),
@@ -160,7 +179,7 @@ class Endpoint:
         if status in _AGAIN or status >= 500:
             raise UnreceivedError(
                 f"status {status}: {said}",
-                billed=status in _UNSURE,
+                billed=status == 408 or (status >= 500 and status not in _UNDONE),
                 retry_after=_retry_after(error.response.headers),
             ) from None
         raise AnswerError(f"the endpoint refuses the request: {status}, {said}") from None
@@ -180,7 +199,7 @@ class Endpoint:
             UnreceivedError: There is none, whole and well-formed.
         """
         try:
-            body = orjson.loads(content)
+            body = _parsed(content)
             choice = body["choices"][0]
             message = choice["message"]
             text, refusal = message.get("content"), message.get("refusal")
@@ -188,7 +207,7 @@ class Endpoint:
             if not isinstance(text, str | None) or not isinstance(refusal, str | None):
                 raise TypeError("the content is no text")
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            shown = self._clean(content[:80].decode(errors="replace"))
+            shown = self._clean(content.decode(errors="replace"), 80)
             raise UnreceivedError(
                 f"a malformed answer, {type(error).__name__} in {len(content)} bytes: {shown}",
                 billed=True,
@@ -198,10 +217,29 @@ class Endpoint:
         text = text or ""
         if not text.strip() and finish not in ("length", "content_filter"):
             raise UnreceivedError("an empty answer", billed=True)
-        for secret in self._secrets:
-            if len(secret) >= _SECRET:
-                text = text.replace(secret, "***")
-        return Answer(text, str(finish), _usage(body), str(body.get("model") or ""))
+        said = (text, str(finish), str(body.get("model") or ""))
+        text, finish, model = (self._masked(_storable(word), _SURELY) for word in said)
+        return Answer(text, finish, _usage(body), model)
+
+
+def _parsed(content: bytes) -> Any:
+    """What a body holds; half of a surrogate pair, which some servers escape, is let pass.
+
+    Raises:
+        ValueError: It is not JSON, or is nested deeper than anybody would.
+    """
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        try:
+            return json.loads(content)
+        except RecursionError:
+            raise error from None
+
+
+def _storable(said: str) -> str:
+    """Text with U+FFFD in place of each half of a surrogate pair, which UTF-8 cannot hold."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", said)
 
 
 def _usage(body: Mapping[str, Any]) -> Usage | None:
