@@ -28,7 +28,6 @@ from curate.answers import Answer, Call, Usage
 from curate.errors import CurateError
 from curate.memo.keys import canonical, key_of
 
-
 BEGINS = b'{"key":"'
 """What every line of the journal begins with."""
 
