@@ -109,19 +109,27 @@ class Host(Protocol):
         """
         ...
 
-    def score(self, stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.DataFrame:
+    def score(
+        self,
+        stage: str,
+        params: Mapping[str, Any],
+        pool: Mapping[str, Any],
+        *,
+        may_fail: int = 0,
+    ) -> pl.DataFrame:
         """Score the rows of a file, through the memo.
 
         Args:
             stage: The name of a score stage.
             params: As under `with:` in a recipe.
             pool: The file as in a source: `path`, and `columns` or `format` where needed.
+            may_fail: How many rows may fail.
 
         Returns:
-            `id` and the stage's outputs by name.
+            `id` and the stage's outputs by name; rows that failed are left out.
 
         Raises:
-            CurateError: The parameters are wrong, or a row fails.
+            CurateError: The parameters are wrong, or more rows fail than may.
         """
         ...
 

@@ -21,11 +21,18 @@ class PluginHost:
 
         return apart.fit(stage, params, seed=seed)
 
-    def score(self, stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.DataFrame:
+    def score(
+        self,
+        stage: str,
+        params: Mapping[str, Any],
+        pool: Mapping[str, Any],
+        *,
+        may_fail: int = 0,
+    ) -> pl.DataFrame:
         """See `curate.host.Host.score`."""
         from curate.run import apart
 
-        return apart.score(stage, params, pool)
+        return apart.score(stage, params, pool, may_fail)
 
     def version(self, name: str | Path, out: str | Path = "curated") -> OpenVersion:
         """See `curate.host.Host.version`."""

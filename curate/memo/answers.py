@@ -5,8 +5,9 @@
 
 A line is written and on disk before its answer is used, so that nothing received is paid for twice.
 Each process appends to a file of its own and reads those of all others, also while they grow. What
-a killed process left behind its last newline is no answer. Where two processes wrote the same key,
-the older file counts.
+a killed process or a write that failed left behind the last newline is no answer, and nothing is
+written behind it: after such a write the process begins another file. Where two processes wrote the
+same key, the older file counts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ import orjson
 from curate.answers import Answer, Call, Usage
 from curate.errors import CurateError
 from curate.memo.keys import canonical, key_of
+
+BEGINS = b'{"key":"'
+"""What every line of the journal begins with."""
 
 
 def answer_key(address: str, call: Call) -> str:
@@ -80,7 +85,7 @@ class Journal:
         self._places: dict[str, tuple[Path, int, int]] = {}
         self._read: dict[Path, int] = {}
         self._own: int | None = None
-        self._path = self._folder / f"log-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"
+        self._path = self._fresh()
 
     def find(self, key: str) -> Answer | None:
         """The answer of a key, if any process has received it.
@@ -125,6 +130,7 @@ class Journal:
                 self._places.setdefault(key, (self._path, start, len(line)))
                 self._read[self._path] = start + len(line)
             except OSError as error:
+                self._leave()
                 raise CurateError(
                     f"The journal of answers in {self._folder} cannot be written: {error}",
                     "Make room or name another CURATE_HOME: an answer that is not written down "
@@ -137,6 +143,17 @@ class Journal:
             if self._own is not None:
                 os.close(self._own)
                 self._own = None
+
+    def _fresh(self) -> Path:
+        return self._folder / f"log-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"
+
+    def _leave(self) -> None:
+        """Write to another file from now on: this one may end in a part of a line."""
+        own, self._own = self._own, None
+        self._path = self._fresh()
+        if own is not None:
+            with suppress(OSError):  # what it would say was said by the write
+                os.close(own)
 
     def _open(self) -> None:
         from curate.memo.store import write_aside

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from curate.contract import Reference
-from curate.errors import Problem, RecipeError
+from curate.errors import CurateError, Problem, RecipeError
 from curate.host import Apart
 from curate.memo.store import Memo
 from curate.plugins.registry import Registry, get_registry
@@ -20,6 +20,7 @@ from curate.run.arena import Arena
 from curate.run.check import check
 from curate.run.execute import Execution
 from curate.run.facts import StageFacts
+from curate.run.failures import RowError
 from curate.run.outcome import load_sources
 from curate.run.resolve import resolve
 from curate.run.tools import Tools
@@ -47,11 +48,16 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
     return Apart(resolved.step.stage, resolved.models, fitted.arrays, ids, facts.counts)
 
 
-def score(stage: str, params: Mapping[str, Any], pool: Mapping[str, Any]) -> pl.DataFrame:
+def score(
+    stage: str, params: Mapping[str, Any], pool: Mapping[str, Any], may_fail: int
+) -> pl.DataFrame:
     """See `curate.host.Host.score`."""
-    execution = _execution(get_registry(), stage, params, pool, 0)
+    execution = _execution(get_registry(), stage, params, pool, 0, may_fail)
     with closing(execution.tools):
-        kept = execution.run()
+        try:
+            kept = execution.run()
+        except RowError as error:  # there is no recipe that could say `on_failure:`
+            raise CurateError(error.message, "Mend the row, or leave it out.") from error
     (resolved,) = execution.resolved.steps
     frame = execution.arena.frame(kept, resolved.step.adds)
     return frame.rename({name: name.removeprefix(f"{_ID}_") for name in resolved.step.adds})
@@ -74,9 +80,14 @@ def examples(table: str | Path | Mapping[str, Any]) -> pl.DataFrame:
 
 
 def _execution(
-    registry: Registry, stage: str, params: Mapping[str, Any], table: Mapping[str, Any], seed: int
+    registry: Registry,
+    stage: str,
+    params: Mapping[str, Any],
+    table: Mapping[str, Any],
+    seed: int,
+    may_fail: int = 0,
 ) -> Execution:
-    step = {"score": stage, "id": _ID, "with": dict(params), "on_failure": {"set_aside": 0}}
+    step = {"score": stage, "id": _ID, "with": dict(params), "on_failure": {"set_aside": may_fail}}
     recipe = {
         "name": _ID,
         "seed": seed,

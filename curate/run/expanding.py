@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 import polars as pl
 
+from curate.asking import LLM
 from curate.contract import ORIGINS, Child, Context, ExpandStage
 from curate.errors import CurateError
 from curate.examples import FRAMEWORK, HIDDEN
@@ -24,6 +25,9 @@ from curate.run.tools import Tools
 
 CHILDREN = "children"
 """The output under which the children of a row are remembered."""
+
+_PAID = 32
+"""Rows of the first slice of a stage that asks a model."""
 
 FIELDS = ("messages", "replaces", "round", "columns", "origin", "generator", "license", "ability")
 
@@ -56,19 +60,24 @@ def expand(
         tools.seed, resolved.models, fitted.arrays, (), service, facts.count, tools.preview
     )
     rows = arena.stage_frame(resolved.step, asked)
-    if stage.scope == "row":
-        children = list(
-            _by_content(resolved, rows, arena.rows.columns, fitted, context, tools, facts)
-        )
-    else:
-        children = list(stage.expand(rows, context))
-        _check(stage, children, set(rows["id"]), arena.rows.columns)
     at = dict(zip(rows["id"], asked.tolist(), strict=True))
-    parents = [np.array([at[id] for id in child.parents], dtype=np.int64) for child in children]
     failures = Failures(stage.id, allowed)
-    for child, positions in zip(children, parents, strict=True):
+
+    def count(child: Child, rows: int = 1) -> None:
         if child.error is not None:
-            failures.add(arena.place(int(positions[0])), child.error)
+            failures.add(arena.place(at[child.parents[0]]), child.error, rows)
+
+    # counted as they come: what is made after one too many is made, and perhaps paid, for nothing
+    columns = arena.rows.columns
+    if stage.scope == "row":
+        children = list(_by_content(resolved, rows, columns, fitted, context, tools, facts, count))
+    else:
+        children, given = [], set(rows["id"])
+        for child in stage.expand(rows, context):
+            _check(stage, [child], given, columns)
+            children.append(child)
+            count(child)
+    parents = [np.array([at[id] for id in child.parents], dtype=np.int64) for child in children]
     if not children:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     made = arena.add_children(stage.id, parents, children)
@@ -143,8 +152,12 @@ def _by_content(
     context: Context,
     tools: Tools,
     facts: StageFacts,
+    count: Callable[[Child, int], None],
 ) -> Iterator[Child]:
-    """Children of every row, made once for equal contents and remembered where all went well."""
+    """Children of every row, made once for equal contents and remembered where all went well.
+
+    Failures are counted chunk by chunk, each for as many rows as hold the content.
+    """
     stage = resolved.step.stage
     assert isinstance(stage, ExpandStage)
     contents = pl.Series("id", contents_of(rows, stage.inputs()), dtype=pl.String)
@@ -154,7 +167,9 @@ def _by_content(
     todo = distinct.filter(~pl.col("id").is_in(list(known)))
     memo = {"distinct": len(distinct), "hits": len(known), "computed": 0}
     facts.memo = memo
-    for part in todo.iter_slices(stage.chunk):
+    times: dict[str, int] = dict(contents.value_counts().iter_rows())
+    first = dict(zip(distinct["id"], rows.filter(contents.is_first_distinct())["id"], strict=True))
+    for part in _chunks(stage, todo):
         made = _isolated(stage, part, context)
         _check(stage, [child for each in made.values() for child in each], set(made), columns)
         fine = [id for id, children in made.items() if all(c.error is None for c in children)]
@@ -164,9 +179,25 @@ def _by_content(
         tools.tell("stage_advanced", done)
         # what is used is what is stored, so that a first and a resumed run agree
         known |= {id: _loads(_dumps(made[id])) if id in set(fine) else made[id] for id in made}
+        for id, children in made.items():
+            for child in children:
+                count(_for_parent(child, first[id]), times[id])
     for id, content in zip(rows["id"], contents, strict=True):
         for child in known[content]:
             yield _for_parent(child, id)
+
+
+def _chunks(stage: ExpandStage, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Slices of `stage.chunk` rows; of a stage that asks a model, small ones first, each doubled.
+
+    So a stage whose rows all fail has not asked about many when that is seen, and one whose rows do
+    not fail rarely waits for the last answers of a slice.
+    """
+    size = min(_PAID, stage.chunk) if LLM in stage.services else stage.chunk
+    start = 0
+    while start < len(rows):
+        yield rows[start : start + size]
+        start, size = start + size, min(2 * size, stage.chunk)
 
 
 def children_components(resolved: ResolvedStep, fitted: Fitted) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from curate.errors import CurateError
 
 _MINUTE = 60.0
 
+PATIENCE = 600.0
+"""Seconds that a server may ask to be left alone; a request that would wait longer fails."""
+
 
 class Pace:
     """Lets a request go when fewer than the limits went in the last minute.

@@ -1,7 +1,7 @@
 """The backend `replay`: answers recorded before, for tests and demonstrations.
 
-A file of JSON lines. Each is a line of the journal (so the logs of a run are a recording), or by
-hand, with at least the question and the answer:
+A file of JSON lines. Each is a line of the journal (so the logs of a run are a recording), or
+written by hand, with at least the question and the answer:
 
     {"messages": [{"role": "user", "content": "..."}], "answer": "..."}
     {"prompt": "...", "answer": "...", "sample": 1, "model": "..."}
@@ -22,7 +22,7 @@ from curate.asking import LlmSettings
 from curate.contract import ModelFiles
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl
-from curate.memo.answers import answer_of
+from curate.memo.answers import BEGINS, answer_of
 from curate.memo.keys import canonical
 from curate.services.llm.bodies import turns_of
 
@@ -34,8 +34,9 @@ _SHOWN = 60
 class Replay:
     """See `curate.answers.Backend`. Answers are found by messages, sample and re-ask.
 
-    A line that names a model is for requests to that model only; the other settings of a request
-    play no part.
+    A line that names a model is for requests to that model only. The other settings of a request
+    matter where lines of the journal answer the same messages at several: then the one of the same
+    request counts, if there is one. Of several such lines the first counts.
     """
 
     kind: ClassVar[BackendKind] = "record"
@@ -72,8 +73,12 @@ class Replay:
             if self._answers is None:
                 self._answers = self._index()
         turns = call.body["messages"]
-        for model in (call.body["model"], None):
-            found = self._answers.get(_key(model, turns, call.sample, call.reask))
+        of = (call.sample, call.reask)
+        for key in (
+            _key(call.body, *of),
+            *(_key([model, turns], *of) for model in (call.body["model"], None)),
+        ):
+            found = self._answers.get(key)
             if found is not None:
                 return found
         said = " ".join(turns[-1]["content"].split())
@@ -88,17 +93,22 @@ class Replay:
 
     def _index(self) -> dict[str, Answer]:
         found: dict[str, Answer] = {}
-        for number, line in enumerate(self._content.splitlines(), 1):
-            if not line.strip():
+        lines = self._content.split(b"\n")
+        for number, raw in enumerate(lines, 1):
+            text = _whole(raw, last=number == len(lines))
+            if not text:
                 continue
             try:
-                key, answer = _read(orjson.loads(line))
+                line = orjson.loads(text)
+                keys, answer = _keys(line), answer_of(line)
             except (ValueError, KeyError, TypeError) as error:
                 raise CurateError(
                     f"{self._path}:{number}: this is no recorded answer: {error!r}.",
                     'A line holds at least "messages" (or "prompt") and "answer".',
                 ) from error
-            if found.setdefault(key, answer).text != answer.text:
+            for key in keys:
+                first = found.setdefault(key, answer)
+            if "body" not in line and first.text != answer.text:
                 raise CurateError(
                     f"{self._path}:{number}: there is another answer to the same request above.",
                     'Number several answers to one request: "sample": 0, 1, ...',
@@ -106,15 +116,33 @@ class Replay:
         return found
 
 
-def _read(line: Mapping[str, Any]) -> tuple[str, Answer]:
+def _whole(line: bytes, *, last: bool) -> bytes:
+    """A line without what a killed writer left of one of the journal's; nothing if that is all.
+
+    Logs that were put together have such a piece before the first line of the next, or at the end.
+    """
+    line = line.strip(b"\0 \t\r")
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        at = line.rfind(BEGINS)  # never within a text: there the quotes are escaped
+        if at > 0:
+            return _whole(line[at:], last=last)
+        return b"" if at == 0 or (last and BEGINS.startswith(line)) else line
+    return line
+
+
+def _keys(line: Mapping[str, Any]) -> list[str]:
+    """Under what a line is found: its whole request, if it holds one, and its messages."""
     body = line.get("body", line)
+    of = (line.get("sample", 0), line.get("reask", 0))
     turns = turns_of(body["messages"] if "messages" in body else body["prompt"])
-    key = _key(body.get("model"), turns, line.get("sample", 0), line.get("reask", 0))
-    return key, answer_of(line)
+    keys = [_key([body.get("model"), turns], *of)]
+    return [_key(body, *of), *keys] if "body" in line else keys
 
 
-def _key(model: str | None, turns: list[dict[str, str]], sample: int, reask: int) -> str:
-    return hashlib.sha256(canonical([model, turns, sample, reask])).hexdigest()
+def _key(asked: object, sample: int, reask: int) -> str:
+    return hashlib.sha256(canonical([asked, sample, reask])).hexdigest()
 
 
 @hookimpl

@@ -8,20 +8,18 @@ from typing import TypeVar
 import tenacity
 
 from curate.answers import AnswerError, UnreceivedError
+from curate.services.llm.pace import PATIENCE
 
 T = TypeVar("T")
 
 _FIRST, _LONGEST = 1.0, 60.0
 """Seconds: the ceiling of the first random wait, doubled each time, and of all."""
 
-PATIENCE = 600.0
-"""Seconds that a server may ask to be left alone; a request that would wait longer fails."""
-
 
 def persistently(
     attempt: Callable[[], T],
     attempts: int,
-    pause: Callable[[float], None],
+    again: Callable[[], None],
     sleep: Callable[[float], None],
 ) -> T:
     """Try until there is an answer, with random waits that grow, or as long as the server asks.
@@ -29,8 +27,7 @@ def persistently(
     Args:
         attempt: Tries once.
         attempts: How often, at most.
-        pause: Told before each further attempt how long the server wants nobody to ask, 0 if it
-            says nothing.
+        again: Told that there will be a further attempt.
         sleep: Waits for seconds.
 
     Raises:
@@ -47,7 +44,7 @@ def persistently(
         asked = _asked(state)
         if asked > PATIENCE:
             raise AnswerError(f"the endpoint asks to wait for {asked:.0f} s")
-        pause(asked)
+        again()
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(UnreceivedError),

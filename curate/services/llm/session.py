@@ -16,7 +16,7 @@ from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took
-from curate.services.llm.pace import Pace
+from curate.services.llm.pace import PATIENCE, Pace
 from curate.services.llm.questions import Asker
 
 T = TypeVar("T")
@@ -25,7 +25,8 @@ R = TypeVar("R")
 _LISTEN = 0.2  # seconds
 
 IN_A_ROW = 20
-"""Requests that may fail one after the other without an answer before the run stops."""
+"""Requests, new ones and repeated ones of all threads, that may go without an answer one after the
+other before the run stops; or twice as many as may be open, where that is more."""
 
 
 class Session(Asker):
@@ -51,6 +52,7 @@ class Session(Asker):
         self._flying: dict[str, Future[Answer]] = {}
         self._counts: Counter[str] = Counter()
         self._in_a_row = 0
+        self._most_in_a_row = max(IN_A_ROW, 2 * settings.concurrency)
         self._stopped: CurateError | None = None
         self._hurry = threading.Event()
         self._pools: set[ThreadPoolExecutor] = set()
@@ -180,13 +182,14 @@ class Session(Asker):
             if self._backend.kind == "endpoint":
                 return self._persistently(lambda: self._attempt(key, call))
             return self._attempt(key, call)
-        except AnswerError as error:
-            self._fail(error)
+        except AnswerError:
+            self._count("failed")
             raise
         except UnreceivedError as error:
-            given_up = AnswerError(f"{error} ({self._settings.attempts} attempts)")
-            self._fail(given_up)
-            raise given_up from error
+            self._count("failed")
+            if error.retry_after is not None:
+                self._miss(error)
+            raise AnswerError(f"{error} ({self._settings.attempts} attempts)") from error
 
     def _persistently(self, attempt: Callable[[], Answer]) -> Answer:
         try:
@@ -196,7 +199,7 @@ class Session(Asker):
                 "Asking an endpoint needs libraries that are not installed.",
                 "pip install 'curate-data[llm]'",
             ) from error
-        return persistently(attempt, self._settings.attempts, self._pause, self._sleep)
+        return persistently(attempt, self._settings.attempts, self._again, self._sleep)
 
     def _attempt(self, key: str, call: Call) -> Answer:
         most = Cost(1, prompt_bound(call), max_tokens_of(call.body))
@@ -215,6 +218,7 @@ class Session(Asker):
                 self._count("unmetered", answer.usage is None)
             except UnreceivedError as error:
                 spent = most if error.billed else Cost(1)
+                self._heed(error)
                 raise
             except AnswerError:
                 spent = Cost(1)
@@ -231,8 +235,8 @@ class Session(Asker):
         except BudgetError as error:
             raise BudgetError(
                 f"Stage '{self._id}' stopped before its budget was exceeded: {error.message}.",
-                "Raise `llm.budget` and run again: what was answered is journalled and costs "
-                "nothing.",
+                "Run again: `llm.budget` is what one run may spend, not all together; what was "
+                "answered is journalled and costs nothing. Raise it to finish in one run.",
             ) from error
 
     def _check_going(self) -> None:
@@ -242,9 +246,8 @@ class Session(Asker):
         if self._hurry.is_set():
             raise CurateError(f"Stage '{self._id}' was interrupted.")
 
-    def _pause(self, seconds: float) -> None:
+    def _again(self) -> None:
         self._count("retried")
-        self._pace.pause(seconds)
 
     def _sleep(self, seconds: float) -> None:
         self._hurry.wait(seconds)
@@ -253,15 +256,25 @@ class Session(Asker):
         with self._lock:
             self._counts[name] += times
 
-    def _fail(self, error: AnswerError) -> None:
-        """Count a request that was not answered, and stop where nothing seems to be."""
+    def _heed(self, error: UnreceivedError) -> None:
+        """Take from a request without an answer what it means for all others.
+
+        Where the server asks for time, it is given that, and is there: such a request counts in the
+        row only when it is given up.
+        """
+        if error.retry_after is None:
+            self._miss(error)
+        elif error.retry_after <= PATIENCE:
+            self._pace.pause(error.retry_after)
+
+    def _miss(self, error: UnreceivedError) -> None:
+        """Count a request without an answer, and stop where none seems to come."""
         with self._lock:
-            self._counts["failed"] += 1
             self._in_a_row += 1
-            if self._in_a_row < IN_A_ROW:
+            if self._in_a_row < self._most_in_a_row:
                 return
         raise CurateError(
-            f"Stage '{self._id}' got no answer to {IN_A_ROW} requests in a row from "
+            f"Stage '{self._id}' got no answer to {self._most_in_a_row} requests in a row from "
             f"{self._backend.address}; the last: {error}.",
             "Run again when the endpoint answers: what was answered is journalled and costs "
             "nothing.",

@@ -65,7 +65,12 @@ class Report:
 
 
 def compare(
-    host: Host, file: str, params: Mapping[str, Any], sample: int | None, seed: int
+    host: Host,
+    file: str,
+    params: Mapping[str, Any],
+    sample: int | None,
+    seed: int,
+    may_fail: int | None = None,
 ) -> Report:
     """Mark raw and expert versions by `lift.quality`, through the memo and the journal.
 
@@ -75,9 +80,10 @@ def compare(
         params: Of the stage.
         sample: Pairs to take, by a seeded hash of their ids; None: all.
         seed: For the sample.
+        may_fail: How many versions may stay without marks; None: a tenth of them, rounded up.
 
     Raises:
-        CurateError: The file cannot be read, more rows fail than may, or the run has to stop.
+        CurateError: The file cannot be read, more versions fail than may, or the run has to stop.
     """
     wide = {
         version: host.examples({"path": file, "columns": dict(columns)})
@@ -97,7 +103,9 @@ def compare(
     changed = pairs.filter(~same)
     if changed.is_empty():
         raise CurateError(f"{file}: no pair differs between its two versions.")
-    marks = _marked(host, wide, changed["id"].to_list(), params)
+    if may_fail is None:
+        may_fail = -(-2 * len(changed) // 10)
+    marks = _marked(host, wide, changed["id"].to_list(), params, may_fail)
     parts = [name for name in marks.columns if marks.schema[name] == pl.Int64]
     both = marks.filter(pl.col("version") == "raw").join(
         marks.filter(pl.col("version") == "expert"), on="pair", suffix=" expert"
@@ -110,9 +118,13 @@ def compare(
 
 
 def _marked(
-    host: Host, wide: Mapping[str, pl.DataFrame], ids: list[str], params: Mapping[str, Any]
+    host: Host,
+    wide: Mapping[str, pl.DataFrame],
+    ids: list[str],
+    params: Mapping[str, Any],
+    may_fail: int,
 ) -> pl.DataFrame:
-    """`pair`, `version` and the outputs of the stage, for both versions of some pairs."""
+    """`pair`, `version` and the outputs of the stage, for the versions of some pairs it marked."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "versions.jsonl")
         with path.open("w", encoding="utf-8") as file:
@@ -123,7 +135,7 @@ def _marked(
                     line = {**said, "pair": row["id"], "version": version}
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
         table = {"path": str(path)}
-        scores = host.score("lift.quality", params, table)
+        scores = host.score("lift.quality", params, table, may_fail=may_fail)
         return scores.join(host.examples(table).select("id", "pair", "version"), on="id")
 
 

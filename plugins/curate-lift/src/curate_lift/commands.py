@@ -50,6 +50,11 @@ def _value(text: str) -> tuple[str, Any]:
 @click.option("--paper-exact", is_flag=True, help="Ask for the total alone, as the paper does.")
 @click.option("--sample", type=click.IntRange(min=1), help="Pairs to take; by default all.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--may-fail",
+    type=click.IntRange(min=0),
+    help="Versions that may stay without marks; by default a tenth of them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def coachlm(
@@ -61,6 +66,7 @@ def coachlm(
     paper_exact: bool,
     sample: int | None,
     seed: int,
+    may_fail: int | None,
     as_json: bool,
 ) -> None:
     """Mark raw examples and their revisions by experts, and say which have the higher marks.
@@ -73,7 +79,8 @@ def coachlm(
 
     given = dict(_value(text) for text in settings)
     llm = {"model": model, "max_tokens": max_tokens, **given}
-    report = compare(host, file, {"llm": llm, "paper_exact": paper_exact}, sample, seed)
+    params = {"llm": llm, "paper_exact": paper_exact}
+    report = compare(host, file, params, sample, seed, may_fail)
     if as_json:
         click.echo(json.dumps(asdict(report), indent=2))
     else:
