@@ -339,7 +339,16 @@ def test_keys_go_to_hosts_that_the_user_named(monkeypatch, base_url, trusted):
             Endpoint(given_, None)
         assert "sk-secret" not in str(refused.value)
     monkeypatch.delenv("MY_KEY")
-    Endpoint(given_, None)  # without a key there is nothing to keep
+    stranger = Endpoint(given_, None)  # without a key there is nothing to keep
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
+    if stranger.address != "https://api.openai.com/v1":  # which asks for a key
+        client = stranger._open()
+        assert (client.organization == "org-mine") == trusted
+        client.close()
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Key: sk-secret")
+    if not trusted:
+        with pytest.raises(CurateError, match="unset OPENAI_CUSTOM_HEADERS"):
+            Endpoint(given_, None)
 
 
 @pytest.mark.parametrize("name", ["HOME", "AWS_SECRET_ACCESS_KEY", "aws_x_key", "KEY", "A KEY"])
@@ -402,9 +411,11 @@ def completion(text, **more):
 
 def test_answers_keep_what_is_no_secret(monkeypatch, say):
     monkeypatch.setenv("OPENAI_API_KEY", "not-needed")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gate: gate-0123456789abcdef")
     version, code = "2024-02-01-preview-of-2025", "c0de-0123456789-abcdef"
     query = f"?api-version={version}&code={code}&tier=standard"
     text = f"It is not-needed since {version}: a standard; {code}."
+    assert say(completion("gate-0123456789abcdef")).text == "***"
     answer = say(completion(text, model=f"standard {code}"), query=query)
     assert answer.text == text.replace(code, "***")
     assert answer.model == "standard ***"

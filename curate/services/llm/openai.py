@@ -34,7 +34,7 @@ from curate.asking import LlmSettings
 from curate.contract import ModelFiles
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl
-from curate.services.llm.credentials import BASE, OPENAI, key_for
+from curate.services.llm.credentials import BASE, HEADERS, OPENAI, key_for, trusted
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
@@ -81,6 +81,7 @@ class Endpoint:
         basic = b64encode(user.encode()).decode()
         hidden = [value for name, value in self._query.items() if name not in _VERSIONS]
         self._secrets = [parts.password or "", unquote(parts.password or ""), user, basic, *hidden]
+        self._secrets += os.environ.get(HEADERS, "").split()
         self._settings = settings
         key_for(settings.api_key_env, parts)
         self._lock = threading.Lock()
@@ -143,13 +144,16 @@ class Endpoint:
                 f"export {name}=..., or name another variable: `api_key_env:`.",
             )
         self._secrets.append(key)
-        return OpenAI(
+        client = OpenAI(
             api_key=key or "none",  # what runs on one's own machine asks for none
             base_url=self._url,
             default_query=self._query,
             timeout=self._settings.timeout,
             max_retries=0,
         )
+        if not trusted(self._parts):  # who the user is, which the client takes from the environment
+            client.organization = client.project = None
+        return client
 
     def _clean(self, said: str, most: int = 300) -> str:
         """Words of others without secrets, on one line and not too long."""
