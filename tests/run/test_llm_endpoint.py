@@ -152,10 +152,11 @@ def test_a_wrong_key_or_model_stops_at_once(bench, kind, words):
     assert not list((bench.folder / "curated").glob("*/v*"))
 
 
-def test_twenty_failures_in_a_row_stop_the_run(bench):
+def test_twenty_requests_in_a_row_without_an_answer_stop_the_run(bench):
+    """Repeated ones among them, over all threads."""
     pool(bench, 200)
     with (
-        serving(lambda body, times: "bad") as server,
+        serving(lambda body, times: "broken") as server,
         pytest.raises(CurateError, match="no answer to 20 requests in a row"),
     ):
         bench.run(
@@ -166,6 +167,30 @@ def test_twenty_failures_in_a_row_stop_the_run(bench):
             }
         )
     assert 20 <= sum(server.seen.values()) <= 24
+
+
+def test_refused_rows_are_for_on_failure_however_many_come_in_a_row(bench):
+    pool(bench, 100)
+    with serving(lambda body, times: "bad" if times_of(body) < 60 else "fine") as server:
+        result = bench.run(
+            {
+                "score": "toys.echo",
+                "with": {"llm": asking(server, concurrency=4)},
+                "on_failure": {"set_aside": "60%"},
+            }
+        )
+    assert bench.manifest(result)["stages"][0]["failed"] == 60
+    assert set(server.seen.values()) == {1}
+
+
+def test_an_expansion_that_fails_stops_before_all_is_asked(bench):
+    pool(bench, 300)
+    with (
+        serving(lambda body, times: "bad") as server,
+        pytest.raises(CurateError, match="7 rows failed, 6 may"),
+    ):
+        bench.run({"expand": "toys.rewrite", "with": {"llm": asking(server, concurrency=4)}})
+    assert sum(server.seen.values()) <= 32
 
 
 def test_failures_between_answers_do_not_stop_it(bench):

@@ -1,6 +1,8 @@
 """The journal of answers: whole lines only, of any number of processes."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -141,3 +143,24 @@ def test_a_line_says_what_was_asked(tmp_path):
         "model": "m-1",
     }
     assert json.loads((log.parent / "key.json").read_text()) == {"address": ADDRESS, "model": "m"}
+
+
+def test_what_follows_a_write_that_failed_is_not_lost(tmp_path, monkeypatch):
+    journal = Journal(tmp_path, ADDRESS, "m")
+    put(journal, "a", "x")
+    write, left = os.write, [10]
+
+    def full(file, data):
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[: left.pop()])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(CurateError, match="No space left"):
+            put(journal, "b", "lost")
+    put(journal, "c", "kept")
+    assert [journal.find(key(text)) is not None for text in "abc"] == [True, False, True]
+    journal.close()
+    again = Journal(tmp_path, ADDRESS, "m")
+    assert [again.find(key(text)) is not None for text in "abc"] == [True, False, True]

@@ -4,7 +4,11 @@ import json
 
 import pytest
 
+from curate.answers import Answer, AnswerError, Call
+from curate.asking import LlmSettings
 from curate.errors import CurateError
+from curate.memo.answers import line_of
+from curate.services.llm.replay import Replay
 
 
 def recorded(path, lines):
@@ -41,7 +45,7 @@ def test_a_missing_answer_names_the_request(bench):
         bench.run({"score": "toys.echo", "with": {"llm": llm}})
 
 
-def test_a_host_scores_with_a_model_and_lets_no_row_fail(bench):
+def test_a_host_scores_with_a_model_and_lets_so_many_rows_fail(bench):
     from curate.commands.hosting import PluginHost
 
     lines = [{"prompt": asked(n), "answer": "ho" * n or "-"} for n in range(100)]
@@ -50,9 +54,12 @@ def test_a_host_scores_with_a_model_and_lets_no_row_fail(bench):
     pool = {"path": str(bench.pool)}
     found = PluginHost().score("toys.echo", {"llm": llm}, pool)
     assert sorted(found["length"]) == [1, *range(2, 200, 2)]
-    llm = recorded(bench.folder / "fewer.jsonl", lines[1:])
-    with pytest.raises(CurateError, match="holds no answer"):
-        PluginHost().score("toys.echo", {"llm": llm}, pool)
+    llm = recorded(bench.folder / "fewer.jsonl", lines[2:])
+    with pytest.raises(CurateError, match="holds no answer") as stopped:
+        PluginHost().score("toys.echo", {"llm": llm}, pool, may_fail=1)
+    assert "on_failure" not in str(stopped.value)
+    found = PluginHost().score("toys.echo", {"llm": llm}, pool, may_fail=2)
+    assert sorted(found["length"]) == list(range(4, 200, 2))
 
 
 def test_what_changes_no_answer_is_in_no_key(bench):
@@ -80,3 +87,47 @@ def test_what_changes_no_answer_is_in_no_key(bench):
     moved = bench.folder / "moved.jsonl"
     moved.write_bytes((bench.folder / "answers.jsonl").read_bytes())
     assert bench.run({**stage, "with": {"llm": llm | {"answers": str(moved)}}}).up_to_date
+
+
+def body(text, **more):
+    return {"model": "m", "messages": [{"role": "user", "content": text}], **more}
+
+
+def said(path, content, request):
+    path.write_bytes(content)
+    settings = LlmSettings(backend="replay", model="m", max_tokens=9, answers=str(path))
+    return Replay(settings, None).send(Call(request)).text
+
+
+def logged(text, answer, **more):
+    call = Call(body(text, **more))
+    return line_of("ab" * 32, call, Answer(answer))
+
+
+def test_logs_with_torn_ends_are_a_recording(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    # what is said looks like the beginning of a line
+    first, second, third = (logged(text, f'{text}{{"key":"') for text in "abc")
+    for end in range(len(second)):
+        for content in (first + second[:end] + third, first + third + second[:end]):
+            assert said(path, content, body("c")) == 'c{"key":"'
+            assert said(path, content, body("a")) == 'a{"key":"'
+    with pytest.raises(AnswerError, match="holds no answer"):
+        said(path, first + second[:-5] + third, body("b"))
+    assert said(path, b"\0\0\n" + first + second[:20] + third[:30], body("a")) == 'a{"key":"'
+    with pytest.raises(CurateError, match=":2: this is no recorded answer"):
+        said(path, first + b'{"prompt": "x", "ans\n' + third, body("c"))
+
+
+def test_of_logged_answers_that_of_the_same_request_counts(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    cold, hot = logged("a", "cold", temperature=0), logged("a", "hot", temperature=1)
+    for content in (cold + hot, hot + cold):
+        assert said(path, content, body("a", temperature=1)) == "hot"
+        assert said(path, content, body("a", temperature=0)) == "cold"
+    assert said(path, hot + cold, body("a", temperature=0.5)) == "hot"
+    again = logged("a", "later", temperature=1)
+    assert said(path, hot + again, body("a", temperature=1)) == "hot"
+    by_hand = [{"prompt": "a", "answer": answer} for answer in ("one", "two")]
+    with pytest.raises(CurateError, match="another answer to the same request"):
+        said(path, "\n".join(map(json.dumps, by_hand)).encode(), body("a"))

@@ -157,3 +157,47 @@ def test_an_error_of_the_stage_fails_its_row_and_one_of_the_run_stops_it(tmp_pat
     with pytest.raises(CurateError, match="cannot go on"):
         list(session.each(range(10), stop))
     session.close()
+
+
+def test_requests_without_an_answer_count_over_all_questions(tmp_path):
+    def sent(script, **more):
+        backend = Scripted([script] * 200)
+        given_ = LlmSettings(model="m", max_tokens=9, attempts=3, **more)
+        session = Session(given_, backend, tmp_path, "stage")
+        with mock.patch.object(sending, "_FIRST", 0.0):
+            try:
+                list(session.each(range(200), lambda n: session.ask(f"{n}").text))
+            except CurateError as error:
+                return backend.sent.total(), error.message
+            finally:
+                session.close()
+        return backend.sent.total(), None
+
+    requests, said = sent(["lost"], concurrency=1)
+    assert (requests, said.startswith("Stage 'stage' got no answer to 20 requests")) == (20, True)
+    requests, said = sent(["lost"], concurrency=16)
+    assert 32 <= requests < 32 + 16
+    assert "to 32 requests" in said
+    # where the server asks for time, only questions that were given up count
+    requests, said = sent(["busy"], concurrency=1)
+    assert (requests, "to 20 requests" in said) == (60, True)
+    # refused questions do not count, and any answer begins the row anew
+    assert sent(["refused"]) == (200, None)
+    assert sent(["lost", "lost", "well"], concurrency=1) == (600, None)
+
+
+def test_the_time_that_a_server_asks_for_last_is_given_by_all(tmp_path):
+    """Also where the request is not sent again."""
+    paused = []
+
+    class Busy(Scripted):
+        def send(self, call):
+            raise UnreceivedError("busy", billed=False, retry_after=7.0)
+
+    settings_ = LlmSettings(model="m", max_tokens=9, attempts=1)
+    session = Session(settings_, Busy([]), tmp_path, "stage")
+    with mock.patch.object(session._pace, "pause", paused.append):
+        ((_, _, error),) = session.each([0], lambda n: session.ask(f"{n}").text)
+    session.close()
+    assert error == "busy (1 attempts)"
+    assert paused == [7.0]

@@ -127,6 +127,19 @@ def test_a_second_time_asks_nothing(place, capsys, monkeypatch):
     assert capsys.readouterr().out == first
 
 
+def test_a_withheld_answer_costs_its_pair_alone(place, capsys):
+    lines = [json.loads(each) for each in Path("answers.jsonl").read_text().splitlines()]
+    lines[0] |= {"answer": "", "finish": "content_filter"}
+    Path("withheld.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    assert coachlm("--json", answers="withheld.jsonl") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["pairs"], report["unchanged"], report["failed"]) == (4, 1, 1)
+    total = report["verdicts"][0]
+    assert (total["higher"], total["ties"], total["lower"]) == (0, 1, 1)
+    assert coachlm("--may-fail", "0", answers="withheld.jsonl") == 1
+    assert "withheld" in capsys.readouterr().err
+
+
 def test_a_budget_stops_it_and_a_larger_one_goes_on(place, capsys):
     assert coachlm("--llm", "budget={requests: 2}", "--llm", "concurrency=1") == 1
     assert "budget" in capsys.readouterr().err
