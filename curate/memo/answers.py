@@ -2,6 +2,7 @@
 
     memo/llm/answer-<key>/key.json            the endpoint's address and the model
     memo/llm/answer-<key>/log-<time>-<n>.jsonl    one file for each process that wrote
+    memo/llm/answer-<key>/claims              empty: locks on what processes ask just now
 
 A line is written and on disk before its answer is used, so that nothing received is paid for twice.
 Each process appends to a file of its own and reads those of all others, also while they grow. What
@@ -12,13 +13,14 @@ same key, the older file counts.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import threading
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,17 @@ from curate.memo.keys import canonical, key_of
 
 BEGINS = b'{"key":"'
 """What every line of the journal begins with."""
+
+
+_LISTEN = 0.05  # seconds
+
+
+def _locked(file: int, at: int) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
+    except (BlockingIOError, PermissionError):  # systems differ in what they say
+        return False
+    return True
 
 
 def answer_key(address: str, call: Call) -> str:
@@ -85,6 +98,7 @@ class Journal:
         self._places: dict[str, tuple[Path, int, int]] = {}
         self._read: dict[Path, int] = {}
         self._own: int | None = None
+        self._claimed: int | None = None
         self._path = self._fresh()
 
     def find(self, key: str) -> Answer | None:
@@ -137,9 +151,45 @@ class Journal:
                     "would be paid for again.",
                 ) from error
 
-    def close(self) -> None:
-        """Close the file."""
+    @contextmanager
+    def claim(self, key: str, wait: Callable[[float], object]) -> Iterator[None]:
+        """Keep other processes from asking the same; a process that ends gives up its claims.
+
+        A claim is a lock on one byte of a file, at an offset made of the key. Where the file system
+        knows no locks, nobody is kept from anything: an answer may be paid for by two.
+
+        Args:
+            key: Of the answer.
+            wait: Waits for seconds, while another has the claim; true where there is no time left.
+        """
+        at = int(key[:15], 16)
+        try:
+            file = self._claims()
+            while not _locked(file, at):
+                if wait(_LISTEN):
+                    break
+        except OSError:
+            file = None
+        try:
+            yield
+        finally:
+            if file is not None:
+                with suppress(OSError):
+                    fcntl.lockf(file, fcntl.LOCK_UN, 1, at)
+
+    def _claims(self) -> int:
         with self._lock:
+            if self._claimed is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._claimed = os.open(self._folder / "claims", os.O_RDWR | os.O_CREAT, 0o666)
+            return self._claimed
+
+    def close(self) -> None:
+        """Close the files."""
+        with self._lock:
+            if self._claimed is not None:
+                os.close(self._claimed)
+                self._claimed = None
             if self._own is not None:
                 os.close(self._own)
                 self._own = None

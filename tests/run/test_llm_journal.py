@@ -164,3 +164,35 @@ def test_what_follows_a_write_that_failed_is_not_lost(tmp_path, monkeypatch):
     journal.close()
     again = Journal(tmp_path, ADDRESS, "m")
     assert [again.find(key(text)) is not None for text in "abc"] == [True, False, True]
+
+
+def test_a_claim_keeps_other_processes_out_until_its_holder_ends(tmp_path):
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from curate.memo.answers import Journal\n"
+        "journal = Journal(Path(sys.argv[1]), sys.argv[2], 'm')\n"
+        "with journal.claim(sys.argv[3], lambda seconds: False):\n"
+        "    print('claimed', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path), ADDRESS, key("a")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout.readline() == b"claimed\n"
+    journal, waited = Journal(tmp_path, ADDRESS, "m"), []
+
+    def wait(seconds):
+        waited.append(seconds)
+        if len(waited) == 3:
+            other.kill()
+            other.communicate()
+        return False
+
+    with journal.claim(key("b"), wait):
+        assert waited == []
+    with journal.claim(key("a"), wait):
+        assert len(waited) >= 3
+    journal.close()

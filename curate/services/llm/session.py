@@ -154,7 +154,7 @@ class Session(Asker):
             self._count("journal")
             return answer
         try:
-            answer = self._found(key) or self._sent(key, call)
+            answer = self._found(key) or self._claimed(key, call)
         except BaseException as error:
             mine.set_exception(error)
             raise
@@ -170,6 +170,11 @@ class Session(Asker):
         if answer is not None:
             self._count("journal")
         return answer
+
+    def _claimed(self, key: str, call: Call) -> Answer:
+        """Ask, unless another process is doing so and receives the answer."""
+        with self._journal.claim(key, self._hurry.wait):
+            return self._found(key) or self._sent(key, call)
 
     def _sent(self, key: str, call: Call) -> Answer:
         """Ask, and write down what is received.
