@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from curate.answers import Answer, AnswerError, Backend, Call, UnreceivedError
+from curate.answers import Answer, AnswerError, Backend, Call, RefusedError, UnreceivedError
 from curate.asking import LlmSettings
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
@@ -225,7 +225,7 @@ class Session(Asker):
                 spent = most if error.billed else Cost(1)
                 self._heed(error)
                 raise
-            except AnswerError:
+            except (AnswerError, RefusedError):
                 spent = Cost(1)
                 raise
             finally:
