@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from curate.api import Clause
-from curate_sources.mix.pool import Counts, Pool, bounds_of
+from curate_sources.mix.pool import Counts, Pool, standing
 from curate_sources.mix.rules import Rule
 
 State = Literal["binding", "slack", "relaxed"]
@@ -23,12 +23,9 @@ def certify(
         taken: Rows taken of each block.
         relaxed: Names of rules that were allowed to be missed.
     """
-    found = []
+    size, found = int(taken.sum()), []
     for rule in rules:
-        rows, size, low, high = bounds_of(pool, rule, taken)
-        distances = [rows - low] if low is not None else []
-        distances += [high - rows] if high is not None else []
-        slack = min(distances)
+        rows, slack = standing(pool, rule, taken)
         if rule.part == "size" and slack > 0:
             slack = 0  # of an open size the most is taken: not one row more would do
         missed = slack < 0

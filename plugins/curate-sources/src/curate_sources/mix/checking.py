@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from curate.api import Clause, counted
 from curate_sources.mix.cells import into_blocks, into_cells
 from curate_sources.mix.policy import MixParams
-from curate_sources.mix.pool import Counts, Pool, bounds_of
+from curate_sources.mix.pool import Counts, Pool, standing
 from curate_sources.mix.rules import Rule
 
 if TYPE_CHECKING:
@@ -77,11 +77,9 @@ def check_rows(
 
 
 def _finding(rule: Rule, pool: Pool, taken: Counts, *, known: bool) -> Finding:
-    rows, size, low, high = bounds_of(pool, rule, taken)
-    distances = [*([] if low is None else [rows - low]), *([] if high is None else [high - rows])]
-    there = pool.available(rule)
-    least = min(distances)
+    rows, least = standing(pool, rule, taken)
     # of `per`, a value of which no row is left has no clause here
-    open_ended = rule.everything or (low is not None and rule.per)
+    open_ended = rule.everything or (rule.low is not None and rule.per)
     slack = None if open_ended and not known and least >= 0 else least
+    there, size = pool.available(rule), int(taken.sum())
     return Finding(rule.name, rule.asked, rows, size, slack, there if known else None)

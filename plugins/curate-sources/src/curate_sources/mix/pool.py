@@ -43,8 +43,8 @@ class Pool:
         return int(self.counts[inside].sum())
 
 
-def bounds_of(pool: Pool, rule: Rule, taken: Counts) -> tuple[int, int, int | None, int | None]:
-    """What a mix has of the rows that a rule is about, and what the rule asks for.
+def standing(pool: Pool, rule: Rule, taken: Counts) -> tuple[int, int]:
+    """What a mix has of the rows that a rule is about, and by how much that is well.
 
     Args:
         pool: The blocks.
@@ -52,16 +52,20 @@ def bounds_of(pool: Pool, rule: Rule, taken: Counts) -> tuple[int, int, int | No
         taken: Rows taken of each block.
 
     Returns:
-        Rows that it is about, all rows, and the bounds in rows (None: there is no such bound). The
-        rule of licences is about those that are allowed, and asks that all are.
+        Rows that it is about, and rows to the nearest bound, below 0 those by which it is missed;
+        0 without a bound. The rule of licences is about those that are allowed, and asks that all are.
     """
     size = int(taken.sum())
     if rule.part == "licenses":
-        return size - int(taken[pool.denied].sum()), size, size, None
+        denied = int(taken[pool.denied].sum())
+        return size - denied, -denied
     rows = int(taken[pool.about(rule)].sum())
     if rule.everything:
-        return rows, size, max(pool.available(rule), 1), None
-    return rows, size, *rule.rows(size)
+        return rows, rows - max(pool.available(rule), 1)
+    low, high = rule.rows(size)
+    below = [] if low is None else [rows - low]
+    above = [] if high is None else [high - rows]
+    return rows, min(below + above, default=0)
 
 
 def missed(pool: Pool, rules: Iterable[Rule], taken: Counts) -> dict[str, int]:
@@ -72,10 +76,5 @@ def missed(pool: Pool, rules: Iterable[Rule], taken: Counts) -> dict[str, int]:
         rules: All rules that hold together.
         taken: Rows taken of each block.
     """
-    found = {}
-    for rule in rules:
-        rows, _, low, high = bounds_of(pool, rule, taken)
-        by = max((low or 0) - rows, rows - (rows if high is None else high), 0)
-        if by:
-            found[rule.name] = by
-    return found
+    slack = {rule.name: standing(pool, rule, taken)[1] for rule in rules}
+    return {name: -by for name, by in slack.items() if by < 0}

@@ -149,13 +149,20 @@ class Conditions:
 
 
 def linear(
-    costs: Numbers, rows: Rows, lower: Numbers, upper: Numbers
-) -> tuple[Any, Numbers] | None:
+    costs: Numbers, rows: Rows, lower: Numbers, upper: Numbers, method: str = "highs"
+) -> Any | None:
     """The numbers, not whole, between `lower` and `upper` that cost least under conditions.
 
+    Args:
+        costs: Of each variable.
+        rows: The conditions.
+        lower: The least of each variable.
+        upper: The most.
+        method: Of scipy's `linprog`.
+
     Returns:
-        scipy's result, and the marginals of the inequalities as `split` orders them; None where
-        nothing meets the conditions.
+        scipy's result, its marginals in the order of `split`; None where nothing meets the
+        conditions.
 
     Raises:
         CurateError: The solver gave up.
@@ -170,11 +177,11 @@ def linear(
             A_eq=equal if len(equals) else None,
             b_eq=equals if len(equals) else None,
             bounds=np.column_stack([lower, upper]),
-            method="highs",
+            method=method,
             options=options,
         )
         if result.x is not None:
-            return result, result.ineqlin.marginals
+            return result
         if result.status != _INFEASIBLE:
             raise CurateError(
                 f"HiGHS could not decide on the policy: {result.message}",
@@ -187,7 +194,7 @@ def bound(conditions: Conditions, objective: Numbers) -> float | None:
     """The least cost of numbers that need not be whole; None where none meet the conditions."""
     upper = conditions.upper
     found = linear(objective, conditions.rows(), np.zeros_like(upper), upper)
-    return None if found is None else float(found[0].fun)
+    return None if found is None else float(found.fun)
 
 
 def settled(rules: Sequence[Rule]) -> int | None:

@@ -135,11 +135,10 @@ def _raise(
         np.concatenate([np.full(len(at), np.inf), rows.high]),
     )
     costs = np.append(np.zeros(len(most)), -1.0)
-    found = linear(costs, whole, np.append(np.minimum(least, most), 0.0), np.append(most, end))
-    if found is None:
+    result = linear(costs, whole, np.append(np.minimum(least, most), 0.0), np.append(most, end))
+    if result is None:
         raise CurateError("HiGHS could not spread the mix: it finds no mix where there is one.")
-    result, marginals = found
-    prices = -marginals[: len(at)] * slope[at]
+    prices = -result.ineqlin.marginals[: len(at)] * slope[at]
     stuck = np.zeros_like(free)
     stuck[at[prices >= min(_STUCK, float(prices.max()))]] = True
     return float(result.x[-1]), stuck
@@ -208,10 +207,9 @@ def _open(costs: Counts, rows: Rows, upper: Numbers, found: Counts) -> tuple[Num
     linear program; where that is more than there is between its optimum and the one found, no
     solution as good moves it.
     """
-    solved = linear(costs.astype(np.float64), rows, np.zeros_like(upper), upper)
-    if solved is None:
+    result = linear(costs.astype(np.float64), rows, np.zeros_like(upper), upper)
+    if result is None:
         return np.zeros_like(upper), upper
-    result, _ = solved
     between = float(costs @ found) - result.fun + 0.5
     up, down = result.lower.marginals > between, -result.upper.marginals > between
     return np.where(down, upper, 0.0), np.where(up, 0.0, upper)
