@@ -140,22 +140,36 @@ def test_relaxing_one_limit_leaves_one_whose_name_begins_alike() -> None:
 
 
 def test_ranks_are_among_rows_that_may_be_taken() -> None:
-    def pool(denied: int) -> dict[str, Any]:
-        return {
-            "a": source("a", 6, lambda at: {"n": 10 - at}, license="mit"),
-            "b": source("b", 6, lambda at: {"n": 8 - at}, license="mit"),
-            "c": source("c", denied, lambda at: {"n": 9 - at}, license="gpl-3.0"),
-        }
+    """The ranks of 3, 4, 5 and 6 sum to 18, of 2, 3, 5 and 10 to 17; denied rows below 10 count not.
 
+    Were 7, 8 and 9 ranked too, the second sum were 20.
+    """
+
+    def rows(*given: tuple[str, int]) -> Any:
+        return lambda at: {"ability": given[at][0], "n": given[at][1]}
+
+    free = {"license": "mit"}
+    pool = {
+        "a": source("a", 2, rows(("y", 3), ("x", 4)), **free),
+        "b": source("b", 2, rows(("y", 10), ("x", 0)), **free),
+        "c": source("c", 4, rows(("x", 2), ("x", 5), ("y", 1), ("y", 6)), **free),
+        "d": source("d", 3, rows(("x", 7), ("x", 8), ("x", 9)), license="gpl-3.0"),
+    }
+    limits = [
+        {"where": {"source": "a", "ability": "x"}, "max": "1 row"},
+        {"where": {"source": ["a", "b"]}, "max": "2 rows"},
+        {"where": {"source": ["b", "c"], "ability": "y"}, "max": "1 row"},
+        {"where": {"ability": "x"}, "min": "1 row"},
+    ]
     policy = {
-        "size": 5,
-        "shares": {"source": {"a": "20..60%", "b": "20..60%"}},
+        "size": 4,
+        "limits": limits,
+        "shares": {"ability": {"x": "<= 0.6"}, "source": {"a": "<= 0.5"}},
         "licenses": {"deny": ["gpl-*"]},
         "maximize": "rank",
         "rank_by": "n",
     }
-    alone = set(mix(pool(1), policy).frame()["n"].to_list())
-    assert set(mix(pool(9), policy).frame()["n"].to_list()) == alone
+    assert set(mix(pool, policy).frame()["n"].to_list()) == {3, 4, 5, 6}
 
 
 def test_whole_numbers_of_a_number_column_are_named_without_a_fraction() -> None:

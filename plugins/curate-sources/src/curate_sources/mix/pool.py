@@ -52,8 +52,9 @@ def standing(pool: Pool, rule: Rule, taken: Counts) -> tuple[int, int]:
         taken: Rows taken of each block.
 
     Returns:
-        Rows that it is about, and rows to the nearest bound, below 0 those by which it is missed;
-        0 without a bound. The rule of licences is about those that are allowed, and asks that all are.
+        Rows that it is about, and rows to the nearest bound: below 0 those by which it is missed,
+        0 without a bound. The rule of licences is about rows that are allowed, and asks that all
+        are.
     """
     size = int(taken.sum())
     if rule.part == "licenses":
