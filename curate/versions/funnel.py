@@ -141,7 +141,7 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
             f"A preview: at most the first {manifest['limit']:,} rows of each source were taken."
         )
     if books["failed"]:
-        found.append(f"{books['failed']:,} rows failed and were set aside; a rerun tries again.")
+        found.append(f"{books['failed']:,} rows failed and were set aside; {_rerun(manifest)}")
     for name, source in manifest["sources"].items():
         for fact, count in source["facts"].items():
             if count:
@@ -152,6 +152,22 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         found += relaxed(certificate)
         found += empty(certificate)
     return found
+
+
+def _rerun(manifest: Mapping[str, Any]) -> str:
+    """What a rerun does about failed rows: what a model answered is kept, of use or not."""
+    unanswered = [
+        stage["services"]["llm"]["failed"]
+        for stage in manifest["stages"]
+        if stage["failed"] and "llm" in stage.get("services", {})
+    ]
+    if not unanswered:
+        return "a rerun tries again."
+    return (
+        f"a rerun asks again what had no answer ({sum(unanswered):,} questions). Answers that came "
+        "and were of no use stay as they are: to ask further, raise `llm.reasks` for the form, "
+        "`llm.max_tokens` for what was cut off; another `llm.seed` asks all anew."
+    )
 
 
 def _warnings_of(stage: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from chat_server import serving
 
 from curate.errors import CurateError
 from curate.services.llm import sending
+from curate.versions.funnel import warnings
 
 KEY = "sk-test-0123456789abcdef"
 ODDITIES = (
@@ -322,3 +323,32 @@ def test_what_is_not_installed_is_said(bench, monkeypatch, missing):
         with pytest.raises(CurateError, match=r"curate-data\[llm\]"):
             bench.run({"score": "toys.echo", "with": {"llm": asking(server)}})
         assert not server.seen
+
+
+def test_more_reasks_go_on_where_the_journal_ends(bench, home):
+    """A rerun pays nothing for answers of no use; raising `reasks` sends the next re-ask alone."""
+    pool(bench, 6)
+    stubborn = "Mark this as JSON: Say 3.\n3"
+
+    def reply(body):
+        wrong = body["messages"][0]["content"] == stubborn and sum(server.seen.values()) < 9
+        return "no JSON" if wrong else '{"mark": 5}'
+
+    def run(reasks):
+        before = sum(server.seen.values())
+        stage = {"score": "toys.mark", "on_failure": {"set_aside": 1}}
+        result = bench.run(stage | {"with": {"llm": asking(server, reasks=reasks)}})
+        return bench.manifest(result), sum(server.seen.values()) - before
+
+    with serving(reply=reply) as server:
+        first, sent = run(2)
+        assert (first["books"]["failed"], sent) == (1, 5 + 3)
+        again, sent = run(2)
+        assert (again["books"]["failed"], sent) == (1, 0)
+        said = " ".join(warnings(again))
+        assert "a rerun asks again what had no answer (0 questions)" in said
+        assert "raise `llm.reasks`" in said
+        assert "a rerun tries again" not in said
+        more, sent = run(3)
+        assert (more["books"]["failed"], sent) == (0, 1)
+    assert sorted(line["reask"] for line in lines(home)) == [0] * 6 + [1, 2, 3]
