@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +49,11 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
 
 
 def score(
-    stage: str, params: Mapping[str, Any], pool: Mapping[str, Any], may_fail: int
+    stage: str,
+    params: Mapping[str, Any],
+    pool: Mapping[str, Any],
+    may_fail: int,
+    account: Callable[[Mapping[str, Any]], object] | None = None,
 ) -> pl.DataFrame:
     """See `curate.host.Host.score`."""
     execution = _execution(get_registry(), stage, params, pool, 0, may_fail)
@@ -59,6 +63,8 @@ def score(
         except RowError as error:  # there is no recipe that could say `on_failure:`
             raise CurateError(error.message, "Mend the row, or leave it out.") from error
     (resolved,) = execution.resolved.steps
+    if account is not None:
+        account(execution.tools.account(resolved))
     frame = execution.arena.frame(kept, resolved.step.adds)
     return frame.rename({name: name.removeprefix(f"{_ID}_") for name in resolved.step.adds})
 

@@ -95,9 +95,13 @@ def _notes(stage: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _asked(llm: Mapping[str, Any] | None) -> list[str]:
-    """What a stage asked a language model, and what that took."""
+    """What a stage asked a language model, and what that took; and what all its answers took."""
     if llm is None:
         return []
+    used = llm.get("used", {})
+    if llm.get("kind") == "record":  # nothing is sent, and nothing is paid
+        said = [f"{used['answers']:,} recorded answers"] if used["answers"] else []
+        return said + ([f"{llm['reasked']:,} asked again for the form"] if llm["reasked"] else [])
     words = {
         "sent": "requests sent",
         "journal": "answers from the journal",
@@ -106,11 +110,20 @@ def _asked(llm: Mapping[str, Any] | None) -> list[str]:
     }
     said = [f"{llm[name]:,} {word}" for name, word in words.items() if llm[name]]
     if llm["sent"]:
-        # where the server did not say what an answer took, as much is counted as it could have
-        most = "at most " if llm["unmetered"] else ""
-        said.append(f"{most}{llm['prompt_tokens']:,} + {llm['completion_tokens']:,} tokens")
-    if llm["money"] is not None and llm["sent"]:
-        said.append(f"{most}{float(llm['money']):,.4f} in money")
+        said += _took(llm)
+    earlier = used and used["answers"] > llm["sent"] - llm["retried"] - llm["failed"]
+    if earlier:
+        took = " and ".join(_took(used))
+        said.append(f"its {used['answers']:,} answers, those of earlier runs included: {took}")
+    return said
+
+
+def _took(account: Mapping[str, Any]) -> list[str]:
+    # where the server did not say what an answer took, as much is counted as it could have
+    most = "at most " if account["unmetered"] else ""
+    said = [f"{most}{account['prompt_tokens']:,} + {account['completion_tokens']:,} tokens"]
+    if account["money"] is not None:
+        said.append(f"{most}{float(account['money']):,.4f} in money")
     return said
 
 

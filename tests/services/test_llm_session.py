@@ -3,6 +3,7 @@
 import tempfile
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -14,6 +15,7 @@ from curate.answers import Answer, AnswerError, UnreceivedError, Usage
 from curate.asking import Budget, LlmSettings
 from curate.errors import CurateError
 from curate.services.llm import sending
+from curate.services.llm import session as asking_session
 from curate.services.llm.bodies import prompt_bound
 from curate.services.llm.budget import BudgetError
 from curate.services.llm.session import Session
@@ -61,6 +63,16 @@ class Scripted:
         pass
 
 
+@contextmanager
+def patient():
+    """Nobody waits, and no row of failures stops a run."""
+    with (
+        mock.patch.object(sending, "_FIRST", 0.0),
+        mock.patch.object(asking_session, "IN_A_ROW", 1_000_000),
+    ):
+        yield
+
+
 def expected(script, attempts):
     """How a question ends, and after how many attempts, where nothing else stops it."""
     for at in range(attempts):
@@ -81,7 +93,7 @@ def test_every_question_has_one_end(scripts, concurrency, attempts, more):
     backend = Scripted(scripts)
     given_ = LlmSettings(model="m", max_tokens=9, concurrency=concurrency, attempts=attempts)
     numbers = [*range(len(scripts)), *(n for n in more if n < len(scripts))]
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(sending, "_FIRST", 0.0):
+    with tempfile.TemporaryDirectory() as folder, patient():
         session = Session(given_, backend, Path(folder), "stage")
         found = list(session.each(numbers, lambda n: session.ask(f"{n}").text))
         account = session.account()
@@ -115,7 +127,7 @@ def test_a_budget_holds_whatever_happens(scripts, concurrency, tokens, requests)
     budget = Budget(tokens=tokens, requests=requests)
     settings_ = LlmSettings(model="m", max_tokens=9, concurrency=concurrency, budget=budget)
     backend, stopped = Scripted(scripts), False
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(sending, "_FIRST", 0.0):
+    with tempfile.TemporaryDirectory() as folder, patient():
         session = Session(settings_, backend, Path(folder), "stage")
         try:
             list(session.each(range(len(scripts)), lambda n: session.ask(f"{n}").text))

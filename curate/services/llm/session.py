@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from curate.answers import Answer, AnswerError, Backend, Call, RefusedError, UnreceivedError
+from curate.answers import (
+    Answer,
+    AnswerError,
+    Backend,
+    Call,
+    Llm,
+    RefusedError,
+    UnreceivedError,
+)
 from curate.asking import LlmSettings
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
@@ -18,6 +26,7 @@ from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took
 from curate.services.llm.pace import PATIENCE, Pace
 from curate.services.llm.questions import Asker
+from curate.services.llm.using import Recaller, Used
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,6 +69,7 @@ class Session(Asker):
             settings.requests_per_minute, settings.tokens_per_minute, sleep=self._hurry.wait
         )
         self.purse = Purse(settings.budget, settings.prices)
+        self._used = Used()
 
     def account(self) -> dict[str, Any]:
         """What the stage took so far, as JSON values.
@@ -69,7 +79,9 @@ class Session(Asker):
         `reasked`: questions put again for the form of their answer; `retried`: requests sent again;
         `failed`: questions without an answer; `prompt_tokens` and `completion_tokens`: as counted
         by the server, or as much as could be where it did not say; `unmetered`: requests of which
-        it did not; `money`: at the recipe's prices, as a decimal; None without them.
+        it did not; `money`: at the recipe's prices, as a decimal; None without them; `used`: the
+        same of all answers that the stage's results are made of, whenever they were paid for, as
+        far as the journal holds them; `kind`: of the backend.
         """
         names = ("done", "sent", "journal", "reasked", "retried", "failed", "unmetered")
         with self._lock:
@@ -77,12 +89,21 @@ class Session(Asker):
         spent = self.purse.spent
         return {
             "address": self._backend.address,
+            "kind": self._backend.kind,
             "model": self.model,
             **counts,
             "prompt_tokens": spent.prompt,
             "completion_tokens": spent.completion,
             "money": str(self.purse.money) if self._settings.prices else None,
+            "used": self._used.account(self._settings.prices),
         }
+
+    def recall(
+        self, rows: Iterable[Mapping[str, Any]], ask: Callable[[Mapping[str, Any], Llm], object]
+    ) -> None:
+        """Count the answers behind results that the memo knows as used; see `Recaller`."""
+        recaller = Recaller(self._settings, self._backend.address, self._journal, self._used)
+        recaller.recall(rows, ask)
 
     def close(self) -> None:
         """End what is still worked on, and give up connections and files.
@@ -159,6 +180,7 @@ class Session(Asker):
             mine.set_exception(error)
             raise
         else:
+            self._used.add(key, call, answer)
             mine.set_result(answer)
             return answer
         finally:

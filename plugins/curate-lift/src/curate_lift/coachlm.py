@@ -56,12 +56,14 @@ class Report:
         unchanged: Pairs that the expert left as they were; they are not marked.
         failed: Pairs of which a version could not be marked.
         verdicts: Over the other pairs, the total first.
+        llm: What asking took, as a manifest records it.
     """
 
     pairs: int
     unchanged: int
     failed: int
     verdicts: tuple[Verdict, ...]
+    llm: Mapping[str, Any]
 
 
 def compare(
@@ -105,7 +107,7 @@ def compare(
         raise CurateError(f"{file}: no pair differs between its two versions.")
     if may_fail is None:
         may_fail = -(-2 * len(changed) // 10)
-    marks = _marked(host, wide, changed["id"].to_list(), params, may_fail)
+    marks, llm = _marked(host, wide, changed["id"].to_list(), params, may_fail)
     parts = [name for name in marks.columns if marks.schema[name] == pl.Int64]
     both = marks.filter(pl.col("version") == "raw").join(
         marks.filter(pl.col("version") == "expert"), on="pair", suffix=" expert"
@@ -114,7 +116,7 @@ def compare(
         _verdict(part, both[part], both[f"{part} expert"])
         for part in sorted(parts, key=lambda part: part != "total")
     )
-    return Report(len(pairs), len(pairs) - len(changed), len(changed) - len(both), verdicts)
+    return Report(len(pairs), len(pairs) - len(changed), len(changed) - len(both), verdicts, llm)
 
 
 def _marked(
@@ -123,8 +125,9 @@ def _marked(
     ids: list[str],
     params: Mapping[str, Any],
     may_fail: int,
-) -> pl.DataFrame:
-    """`pair`, `version` and the outputs of the stage, for the versions of some pairs it marked."""
+) -> tuple[pl.DataFrame, Mapping[str, Any]]:
+    """`pair`, `version` and the stage's outputs, of all versions it marked; what asking took."""
+    llm: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "versions.jsonl")
         with path.open("w", encoding="utf-8") as file:
@@ -135,8 +138,14 @@ def _marked(
                     line = {**said, "pair": row["id"], "version": version}
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
         table = {"path": str(path)}
-        scores = host.score("lift.quality", params, table, may_fail=may_fail)
-        return scores.join(host.examples(table).select("id", "pair", "version"), on="id")
+        scores = host.score(
+            "lift.quality",
+            params,
+            table,
+            may_fail=may_fail,
+            account=lambda services: llm.update(services["llm"]),
+        )
+        return scores.join(host.examples(table).select("id", "pair", "version"), on="id"), llm
 
 
 def _verdict(part: str, raw: pl.Series, expert: pl.Series) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,20 @@ def _print(report: Report) -> None:
     click.echo(f"{'part':<13}{'higher':>16}{'ties':>16}{'lower':>16}{'gain':>8}")
     for each in report.verdicts:
         click.echo(_line(each, marked))
+    click.echo(_cost(report.llm))
+
+
+def _cost(llm: Mapping[str, Any]) -> str:
+    """What was sent just now, and what all answers took together."""
+    used = llm["used"]
+    if llm["kind"] == "record":
+        return f"{used['answers']:,} recorded answers"
+    most = "at most " if used["unmetered"] else ""
+    money = "" if used["money"] is None else f", {most}{float(used['money']):,.4f} in money"
+    return (
+        f"{llm['sent']:,} requests sent; all {used['answers']:,} answers, those of earlier runs "
+        f"included: {most}{used['prompt_tokens']:,} + {used['completion_tokens']:,} tokens{money}"
+    )
 
 
 def _line(verdict: Verdict, marked: int) -> str:
