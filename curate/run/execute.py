@@ -100,8 +100,12 @@ class Execution:
         try:
             out = self._verb(resolved, earlier, tables, rows, asked, facts)
         except BudgetError as error:
+            if facts.memo is None:
+                raise
             done = self.tools.account(resolved).get(LLM, {}).get("done", 0)
-            raise error.with_left(facts.memo, done) from error
+            total = facts.memo["distinct"]
+            left = total - facts.memo["hits"] - done
+            raise error.with_left(left, total, "rows") from error
         facts.services = self.tools.account(resolved)
         arena.tables[step.result] = arena.ordered(out)
         self._close(resolved, facts, len(out))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
@@ -120,7 +120,7 @@ class Session(Asker):
         self, items: Iterable[T], work: Callable[[T], R]
     ) -> Iterator[tuple[T, R | None, str | None]]:
         """See `curate.answers.Llm`."""
-        left = iter(items)
+        left, begun = iter(items), self._counts["done"]
         self._hurry.clear()
         with ThreadPoolExecutor(self._settings.concurrency, "llm") as pool:
             self._pools.add(pool)
@@ -136,9 +136,12 @@ class Session(Asker):
                         item = open_.pop(done)
                         result, error = done.result()
                         yield item, result, error
-            except BaseException:  # whatever ends it: nothing new is begun, what is open journalled
+            except BaseException as error:  # nothing new is begun, what is open is journalled
                 self._hurry.set()
                 pool.shutdown(wait=True, cancel_futures=True)
+                if isinstance(error, BudgetError) and isinstance(items, Sized):
+                    todo = len(items) - (self._counts["done"] - begun)
+                    raise error.with_left(todo, len(items), "items of its work") from error
                 raise
             finally:
                 self._pools.discard(pool)
