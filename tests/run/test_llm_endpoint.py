@@ -352,3 +352,13 @@ def test_more_reasks_go_on_where_the_journal_ends(bench, home):
         more, sent = run(3)
         assert (more["books"]["failed"], sent) == (0, 1)
     assert sorted(line["reask"] for line in lines(home)) == [0] * 6 + [1, 2, 3]
+
+
+def test_a_server_that_drips_is_given_up_as_a_whole(bench):
+    pool(bench, 4)
+    with serving(lambda body, times: "dripping" if times_of(body) == 2 else "fine") as server:
+        stage = {"score": "toys.echo", "on_failure": {"set_aside": 1}}
+        result = bench.run(stage | {"with": {"llm": asking(server, attempts=2)}})
+    failed = ledger(result).filter(pl.col("fate") == "failed")
+    assert failed["detail"].to_list() == ["no answer within 0.5 s (2 attempts)"]
+    assert server.kinds == {"fine": 3, "dripping": 2}
