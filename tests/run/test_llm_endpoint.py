@@ -153,21 +153,32 @@ def test_a_wrong_key_or_model_stops_at_once(bench, kind, words):
     assert not list((bench.folder / "curated").glob("*/v*"))
 
 
-def test_twenty_requests_in_a_row_without_an_answer_stop_the_run(bench):
-    """Repeated ones among them, over all threads."""
+@pytest.mark.parametrize(("attempts", "most"), [(1, 24), (4, 60)])
+def test_twenty_requests_in_a_row_without_an_answer_stop_the_run(bench, attempts, most):
+    """Repeated ones among them, over all threads; not before one request would be given up."""
     pool(bench, 200)
     with (
         serving(lambda body, times: "broken") as server,
-        pytest.raises(CurateError, match="no answer to 20 requests in a row"),
+        pytest.raises(CurateError, match=r"no answer to \d\d requests in a row"),
     ):
         bench.run(
             {
                 "score": "toys.echo",
-                "with": {"llm": asking(server, concurrency=4)},
+                "with": {"llm": asking(server, concurrency=4, attempts=attempts)},
                 "on_failure": {"set_aside": "100%"},
             }
         )
-    assert 20 <= sum(server.seen.values()) <= 24
+    assert 20 <= sum(server.seen.values()) <= most
+
+
+def test_an_endpoint_that_is_gone_for_a_moment_is_waited_for(bench, monkeypatch):
+    """More than 20 failures in a row, and all rows are answered in the end."""
+    monkeypatch.setattr(sending, "_FIRST", 0.2)
+    pool(bench, 60)
+    with serving(lambda body, times: "broken" if server.kinds.total() < 30 else "fine") as server:
+        result = bench.run({"score": "toys.echo", "with": {"llm": asking(server)}})
+    assert server.kinds == {"broken": 30, "fine": 60}
+    assert bench.manifest(result)["books"]["failed"] == 0
 
 
 def test_refused_rows_are_for_on_failure_however_many_come_in_a_row(bench):

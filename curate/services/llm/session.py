@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -35,7 +36,9 @@ _LISTEN = 0.2  # seconds
 
 IN_A_ROW = 20
 """Requests, new ones and repeated ones of all threads, that may go without an answer one after the
-other before the run stops; or twice as many as may be open, where that is more."""
+other before the run stops; or twice as many as may be open, where that is more. Where many are open
+that takes no time, so the row has to last as long, too, as one request is tried: an endpoint that
+restarts is waited for."""
 
 
 class Session(Asker):
@@ -61,6 +64,7 @@ class Session(Asker):
         self._flying: dict[str, Future[Answer]] = {}
         self._counts: Counter[str] = Counter()
         self._in_a_row = 0
+        self._since = 0.0
         self._most_in_a_row = max(IN_A_ROW, 2 * settings.concurrency)
         self._stopped: CurateError | None = None
         self._hurry = threading.Event()
@@ -300,12 +304,24 @@ class Session(Asker):
     def _miss(self, error: UnreceivedError) -> None:
         """Count a request without an answer, and stop where none seems to come."""
         with self._lock:
+            now = time.monotonic()
+            if not self._in_a_row:
+                self._since = now
             self._in_a_row += 1
-            if self._in_a_row < self._most_in_a_row:
-                return
+            row, seconds = self._in_a_row, now - self._since
+        if row < self._most_in_a_row or seconds < self._spell():
+            return
         raise CurateError(
-            f"Stage '{self._id}' got no answer to {self._most_in_a_row} requests in a row from "
+            f"Stage '{self._id}' got no answer to {row} requests in a row from "
             f"{self._backend.address}; the last: {error}.",
             "Run again when the endpoint answers: what was answered is journalled and costs "
             "nothing.",
         ) from error
+
+    def _spell(self) -> float:
+        """Seconds that a row of failures lasts before the run stops."""
+        if self._backend.kind != "endpoint":
+            return 0.0
+        from curate.services.llm.sending import spell
+
+        return spell(self._settings.attempts)
