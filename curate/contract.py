@@ -468,6 +468,15 @@ class Stage:
             names[name] = None
         return tuple(names)
 
+    def check_files(self) -> None:
+        """Refuse what files that parameters name hold, when a recipe is checked.
+
+        Called where all of them can be found. Files are few and small: a recipe is checked often.
+
+        Raises:
+            CurateError: What is wrong, with the file's name.
+        """
+
     def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:
         """Refuse, before any work, what can be known not to fit together. Loads nothing heavy.
 

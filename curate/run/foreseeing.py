@@ -9,7 +9,6 @@ import numpy as np
 from curate.contract import ExpandStage, FuseStage, ScoreStage
 from curate.ledger import Positions
 from curate.run.arena import Arena
-from curate.run.execute import strict_columns
 from curate.run.resolve import ResolvedStep
 
 
@@ -77,7 +76,7 @@ def _foresee(resolved: ResolvedStep, before: Sequence[ResolvedStep], arena: Aren
 def _all_arrive(resolved: ResolvedStep, way: Iterable[ResolvedStep]) -> bool:
     """Whether every row of the sources that is inside a step's `where:` is sure to reach it."""
     step = resolved.step
-    safe = step.spec.missing == "error" or not strict_columns(step)
+    safe = step.spec.missing == "error" or not step.strict
     return safe and all(
         isinstance(earlier.step.stage, ScoreStage) and earlier.step.on_failure is None
         for earlier in way

@@ -1,5 +1,6 @@
 """Whatever a backend does, every question has one end, and the books balance."""
 
+import re
 import tempfile
 import threading
 from collections import Counter
@@ -189,7 +190,7 @@ def test_requests_without_an_answer_count_over_all_questions(tmp_path):
     assert (requests, said.startswith("Stage 'stage' got no answer to 20 requests")) == (20, True)
     requests, said = sent(["lost"], concurrency=16)
     assert 32 <= requests < 32 + 16
-    assert "to 32 requests" in said
+    assert re.search(r"to (3[2-9]|4\d) requests", said)  # threads that end together all count
     # where the server asks for time, only questions that were given up count
     requests, said = sent(["busy"], concurrency=1)
     assert (requests, "to 20 requests" in said) == (60, True)

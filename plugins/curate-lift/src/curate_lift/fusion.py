@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -15,7 +15,6 @@ from curate.api import (
     InputFile,
     Llm,
     LlmExpandStage,
-    ModelFiles,
     Params,
     Reads,
 )
@@ -95,7 +94,7 @@ class Fusion(LlmExpandStage):
         """Of the plugin's own prompt, if it is used."""
         return {} if self.params.template else {_TEMPLATE: fingerprint(_TEMPLATE)}
 
-    def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:  # noqa: ARG002 - the signature is the contract's
+    def check_files(self) -> None:
         """Refuse a template that cannot be rendered."""
         values = Question("Add.", "1 2").values
         check(_TEMPLATE, self.params.template, {"first": values, "second": values})
