@@ -315,9 +315,9 @@ class Clause:
         return f"{self.rows:,}{share}"
 
 
-def counted(rows: int) -> str:
-    """A number of rows in words: `1 row`, `2,560 rows`."""
-    return f"{rows:,} row" if abs(rows) == 1 else f"{rows:,} rows"
+def counted(rows: int, word: str = "row") -> str:
+    """A number of rows, or of something else, in words: `1 row`, `2,560 rows`."""
+    return f"{rows:,} {word}" if abs(rows) == 1 else f"{rows:,} {word}s"
 
 
 @dataclass(frozen=True)

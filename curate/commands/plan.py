@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from curate.commands.options import out_option, sets_option
+from curate.contract import counted
 
 
 @click.command(name="plan")
@@ -73,10 +74,10 @@ def command(
 
 def _asks(llm: Mapping[str, Any]) -> str:
     """What asking takes at most, in words."""
-    said = [f"{llm['calls']:,} calls at most"]
+    said = [f"{counted(llm['calls'], 'call')} at most"]
     if llm["reasks"]:
         said.append(f"{llm['reasks']:,} more, not counted here, if no answer has the right form")
-    said.append(f"{llm['journal']:,} answers in the journal")
+    said.append(f"{counted(llm['journal'], 'answer')} in the journal")
     said.append(f"at most {llm['prompt_tokens']:,} + {llm['completion_tokens']:,} tokens")
     if llm["money"] is not None:
         said.append(f"{float(llm['money']):,.2f} in money")

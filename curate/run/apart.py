@@ -26,7 +26,7 @@ from curate.run.resolve import resolve
 from curate.run.tools import Tools
 from curate.sources.hashes import home
 
-_ID = "apart"
+_NAME = "apart"
 _POOL, _STAGE = "sources.pool", "pipeline.0"  # places in the recipe below
 
 
@@ -66,13 +66,14 @@ def score(
     if account is not None:
         account(execution.tools.account(resolved))
     frame = execution.arena.frame(kept, resolved.step.adds)
-    return frame.rename({name: name.removeprefix(f"{_ID}_") for name in resolved.step.adds})
+    prefix = f"{resolved.step.id}_"
+    return frame.rename({name: name.removeprefix(prefix) for name in resolved.step.adds})
 
 
 def examples(table: str | Path | Mapping[str, Any]) -> pl.DataFrame:
     """See `curate.host.Host.examples`."""
     said = dict(table) if isinstance(table, Mapping) else {"path": str(table)}
-    recipe = {"name": _ID, "sources": {"pool": said}, "pipeline": [{"fuse": "core.concat"}]}
+    recipe = {"name": _NAME, "sources": {"pool": said}, "pipeline": [{"fuse": "core.concat"}]}
     try:
         checked = check(recipe, (), get_registry(), keep_rows=True)
     except RecipeError as error:
@@ -93,9 +94,9 @@ def _execution(
     seed: int,
     may_fail: int = 0,
 ) -> Execution:
-    step = {"score": stage, "id": _ID, "with": dict(params), "on_failure": {"set_aside": may_fail}}
+    step = {"score": stage, "with": dict(params), "on_failure": {"set_aside": may_fail}}
     recipe = {
-        "name": _ID,
+        "name": _NAME,
         "seed": seed,
         "sources": {"pool": dict(table)},
         "pipeline": [step],

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from curate.contract import counted
 from curate.versions.policy import certificates, empty, relaxed
 from curate.versions.text import one_line
 
@@ -100,21 +101,23 @@ def _asked(llm: Mapping[str, Any] | None) -> list[str]:
         return []
     used = llm.get("used", {})
     if llm.get("kind") == "record":  # nothing is sent, and nothing is paid
-        said = [f"{used['answers']:,} recorded answers"] if used["answers"] else []
+        said = [counted(used["answers"], "recorded answer")] if used["answers"] else []
         return said + ([f"{llm['reasked']:,} asked again for the form"] if llm["reasked"] else [])
     words = {
-        "sent": "requests sent",
-        "journal": "answers from the journal",
-        "reasked": "asked again for the form",
-        "retried": "sent again",
+        "sent": f"{counted(llm['sent'], 'request')} sent",
+        "journal": f"{counted(llm['journal'], 'answer')} from the journal",
+        "reasked": f"{llm['reasked']:,} asked again for the form",
+        "retried": f"{llm['retried']:,} sent again",
     }
-    said = [f"{llm[name]:,} {word}" for name, word in words.items() if llm[name]]
+    said = [words[name] for name in words if llm[name]]
     if llm["sent"]:
         said += _took(llm)
     earlier = used and used["answers"] > llm["sent"] - llm["retried"] - llm["failed"]
     if earlier:
         took = " and ".join(_took(used))
-        said.append(f"its {used['answers']:,} answers, those of earlier runs included: {took}")
+        said.append(
+            f"its {counted(used['answers'], 'answer')}, those of earlier runs included: {took}"
+        )
     return said
 
 
@@ -177,8 +180,8 @@ def _rerun(manifest: Mapping[str, Any]) -> str:
     if not unanswered:
         return "a rerun tries again."
     return (
-        f"a rerun asks again what had no answer ({sum(unanswered):,} questions). Answers that came "
-        "and were of no use stay as they are: to ask further, raise `llm.reasks` for the form, "
+        f"a rerun asks again what had no answer ({counted(sum(unanswered), 'question')}). Answers "
+        "that came and were of no use stay as they are: to ask further, raise `llm.reasks` for the form, "
         "`llm.max_tokens` for what was cut off; another `llm.seed` asks all anew."
     )
 

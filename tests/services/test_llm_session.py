@@ -212,5 +212,5 @@ def test_the_time_that_a_server_asks_for_last_is_given_by_all(tmp_path):
     with mock.patch.object(session._pace, "pause", paused.append):
         ((_, _, error),) = session.each([0], lambda n: session.ask(f"{n}").text)
     session.close()
-    assert error == "busy (1 attempts)"
+    assert error == "busy (1 attempt)"
     assert paused == [7.0]

@@ -29,7 +29,8 @@ class BudgetError(CurateError):
         """
         if self.told:
             return self
-        said = f"{self.message} {left:,} of {total:,} {what} are left to do."
+        are = "is" if left == 1 else "are"
+        said = f"{self.message} {left:,} of {total:,} {what} {are} left to do."
         error = BudgetError(said, self.remedy)
         error.told = True
         return error

@@ -21,6 +21,7 @@ from curate.answers import (
     UnreceivedError,
 )
 from curate.asking import LlmSettings
+from curate.contract import counted
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
@@ -223,7 +224,7 @@ class Session(Asker):
             self._count("failed")
             if error.retry_after is not None:
                 self._miss(error)
-            raise AnswerError(f"{error} ({self._settings.attempts} attempts)") from error
+            raise AnswerError(f"{error} ({counted(self._settings.attempts, 'attempt')})") from error
 
     def _persistently(self, attempt: Callable[[], Answer]) -> Answer:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.api import Host, hookimpl
+from curate.api import Host, counted, hookimpl
 
 if TYPE_CHECKING:
     from curate_lift.coachlm import Report, Verdict
@@ -103,12 +103,12 @@ def _cost(llm: Mapping[str, Any]) -> str:
     """What was sent just now, and what all answers took together."""
     used = llm["used"]
     if llm["kind"] == "record":
-        return f"{used['answers']:,} recorded answers"
+        return counted(used["answers"], "recorded answer")
     most = "at most " if used["unmetered"] else ""
     money = "" if used["money"] is None else f", {most}{float(used['money']):,.4f} in money"
     return (
-        f"{llm['sent']:,} requests sent; all {used['answers']:,} answers, those of earlier runs "
-        f"included: {most}{used['prompt_tokens']:,} + {used['completion_tokens']:,} tokens{money}"
+        f"{counted(llm['sent'], 'request')} sent; all {used['answers']:,} answers, those of "
+        f"earlier runs included: {most}{used['prompt_tokens']:,} + {used['completion_tokens']:,} tokens{money}"
     )
 
 
