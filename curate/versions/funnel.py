@@ -181,8 +181,8 @@ def _rerun(manifest: Mapping[str, Any]) -> str:
         return "a rerun tries again."
     return (
         f"a rerun asks again what had no answer ({counted(sum(unanswered), 'question')}). Answers "
-        "that came and were of no use stay as they are: to ask further, raise `llm.reasks` for the form, "
-        "`llm.max_tokens` for what was cut off; another `llm.seed` asks all anew."
+        "that came and were of no use stay as they are: to ask further, raise `llm.reasks` for the "
+        "form, `llm.max_tokens` for what was cut off; another `llm.seed` asks all anew."
     )
 
 

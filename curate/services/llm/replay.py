@@ -85,7 +85,8 @@ class Replay:
         said = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
         raise AnswerError(
             f"{self._path} holds no answer of {call.body['model']} to the "
-            f'{counted(len(turns), "turn")} ending in "{said}" (sample {call.sample}, re-ask {call.reask})'
+            f'{counted(len(turns), "turn")} ending in "{said}" '
+            f"(sample {call.sample}, re-ask {call.reask})"
         )
 
     def close(self) -> None:

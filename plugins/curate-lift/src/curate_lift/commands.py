@@ -108,7 +108,8 @@ def _cost(llm: Mapping[str, Any]) -> str:
     money = "" if used["money"] is None else f", {most}{float(used['money']):,.4f} in money"
     return (
         f"{counted(llm['sent'], 'request')} sent; all {used['answers']:,} answers, those of "
-        f"earlier runs included: {most}{used['prompt_tokens']:,} + {used['completion_tokens']:,} tokens{money}"
+        f"earlier runs included: {most}{used['prompt_tokens']:,} + "
+        f"{used['completion_tokens']:,} tokens{money}"
     )
 
 
