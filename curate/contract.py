@@ -632,11 +632,17 @@ class FuseStage(Stage):
 
 
 class ExpandStage(Stage):
-    """New examples made from old ones, beside them or in their place."""
+    """New examples made from old ones, beside them or in their place.
+
+    Attributes:
+        makes: How many examples it makes at most, for each row that it is given; None: that is not
+            known. For the plan.
+    """
 
     verb = "expand"
     scope: ClassVar[Scope] = "row"
     chunk: ClassVar[int] = 256
+    makes: int | None = None
 
     def in_place(self) -> bool:
         """Whether children replace their parents; decides what an exception on a row means."""

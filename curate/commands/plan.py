@@ -65,11 +65,17 @@ def command(
             console.print(f"{escape(step.id)} asks: {_asks(step.llm)}")
         elif step.unknown:
             console.print(
-                f"[yellow]{escape(step.id)} asks a model, how much is not known:[/] "
+                f"[yellow]{escape(step.id)} asks a model, {_unknown(step.calls)}:[/] "
                 "stages before it make its rows or what it reads"
             )
     if made:
         console.print(f"{escape(planned.name)}@{made.version} is up to date.")
+
+
+def _unknown(calls: int | None) -> str:
+    if calls is None:
+        return "how much is not known"
+    return f"{counted(calls, 'call')} at most and how many tokens is not known"
 
 
 def _asks(llm: Mapping[str, Any]) -> str:

@@ -38,11 +38,11 @@ def reaching(arena: Arena, names: Iterable[str], before: Sequence[ResolvedStep])
         names: The tables.
         before: The steps that may have made them, in order.
     """
-    sources = {*names}.union(*(earlier.step.inputs for earlier in _way(names, before)))
+    sources = {*names}.union(*(earlier.step.inputs for earlier in leading(names, before)))
     return np.concatenate([rows for name, rows in arena.tables.items() if name in sources])
 
 
-def _way(names: Iterable[str], before: Sequence[ResolvedStep]) -> list[ResolvedStep]:
+def leading(names: Iterable[str], before: Sequence[ResolvedStep]) -> list[ResolvedStep]:
     """The steps that lead to tables, the last first."""
     wanted, way = set(names), []
     for earlier in reversed(before):
@@ -61,7 +61,7 @@ def _foresee(resolved: ResolvedStep, before: Sequence[ResolvedStep], arena: Aren
     conditions = [where for name, where in step.conditions.items() if f"@{name}" in columns]
     conditions += [step.where] if step.where else []
     read = {*columns}.union(*(where.columns for where in conditions))
-    way = _way(step.inputs, before)
+    way = leading(step.inputs, before)
     if any(isinstance(earlier.step.stage, ExpandStage) for earlier in way) or any(
         read & earlier.step.adds.keys() for earlier in way
     ):

@@ -209,3 +209,21 @@ def test_a_recording_sends_nothing(bench):
     entry = bench.manifest(bench.run({"score": "toys.echo", "with": {"llm": llm}}))["stages"][0]
     (step,) = funnel({"stages": [entry]})
     assert step.notes == ("3 recorded answers",)
+
+
+def test_stages_after_an_expand_ask_so_often_at_most(bench, monkeypatch):
+    from curate_toys import Rewrite
+
+    pool(bench, 10)
+    with serving() as server:
+        rewrite = {"expand": "toys.rewrite", "with": {"llm": asking(server)}}
+        echo = {"score": "toys.echo", "with": {"llm": asking(server)}}
+        first, second = curate.plan(bench.recipe(rewrite, echo)).steps
+        assert (first.llm["calls"], first.calls) == (20, None)
+        assert (second.unknown, second.calls) == (True, None)
+        monkeypatch.setattr(Rewrite, "makes", 1)
+        (*_, third, last) = curate.plan(bench.recipe(rewrite, rewrite | {"id": "b"}, echo)).steps
+        assert (third.unknown, third.calls) == (True, 2 * 20)
+        assert (last.unknown, last.llm, last.calls) == (True, None, 40)
+        entry = bench.manifest(bench.run(rewrite, rewrite | {"id": "b"}, echo))["stages"][-1]
+        assert entry["in"] == 40

@@ -114,6 +114,7 @@ class Expand(LlmExpandStage):
     def __init__(self, params: ExpandParams, id: str) -> None:
         super().__init__(params, id)
         self.calls = 2 * params.rounds + params.reanswer_originals
+        self.makes = params.rounds + params.reanswer_originals
 
     def fingerprints(self) -> Mapping[str, str]:
         """Of the plugin's own prompts, as far as they are used."""

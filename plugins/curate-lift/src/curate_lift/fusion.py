@@ -90,6 +90,10 @@ class Fusion(LlmExpandStage):
     calls = 2
     params: FusionParams
 
+    def __init__(self, params: FusionParams, id: str) -> None:
+        super().__init__(params, id)
+        self.makes = params.pairs  # of two rows each
+
     def fingerprints(self) -> Mapping[str, str]:
         """Of the plugin's own prompt, if it is used."""
         return {} if self.params.template else {_TEMPLATE: fingerprint(_TEMPLATE)}
