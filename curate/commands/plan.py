@@ -75,7 +75,7 @@ def command(
 def _unknown(calls: int | None) -> str:
     if calls is None:
         return "how much is not known"
-    return f"{counted(calls, 'call')} at most and how many tokens is not known"
+    return f"{counted(calls, 'call')} at most, how many tokens is not known"
 
 
 def _asks(llm: Mapping[str, Any]) -> str:
