@@ -144,7 +144,11 @@ def test_a_withheld_answer_costs_its_pair_alone(place, capsys):
     total = report["verdicts"][0]
     assert (total["higher"], total["ties"], total["lower"]) == (0, 1, 1)
     assert coachlm("--may-fail", "0", answers="withheld.jsonl") == 1
-    assert "withheld" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Stage 'lift_quality' failed on the raw version of pair" in said
+    assert "withheld" in said
+    assert "--may-fail N" in said
+    assert "versions.jsonl" not in said
 
 
 def test_a_budget_stops_it_and_a_larger_one_goes_on(place, capsys):

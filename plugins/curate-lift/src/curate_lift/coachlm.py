@@ -6,6 +6,7 @@ Imported when the command runs.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def _marked(
     """`pair`, `version` and the stage's outputs, of all versions it marked; what asking took."""
     llm: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "versions.jsonl")
+        path, written = Path(folder, "versions.jsonl"), list[str]()
         with path.open("w", encoding="utf-8") as file:
             for version, frame in wide.items():
                 columns = VERSIONS[version]
@@ -137,14 +138,22 @@ def _marked(
                     said = {field: row[column] for field, column in columns.items()}
                     line = {**said, "pair": row["id"], "version": version}
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                    written.append(f"the {version} version of pair {row['id']}")
         table = {"path": str(path)}
-        scores = host.score(
-            "lift.quality",
-            params,
-            table,
-            may_fail=may_fail,
-            account=lambda services: llm.update(services["llm"]),
-        )
+        try:
+            scores = host.score(
+                "lift.quality",
+                params,
+                table,
+                may_fail=may_fail,
+                account=lambda services: llm.update(services["llm"]),
+            )
+        except CurateError as error:
+            place = re.search(re.escape(str(path)) + r":(\d+)( \(id \w+\))?", error.message)
+            if place is None:
+                raise
+            message = error.message.replace(place[0], written[int(place[1]) - 1])
+            raise CurateError(message, "Let more of them fail: `--may-fail N`.") from error
         return scores.join(host.examples(table).select("id", "pair", "version"), on="id"), llm
 
 

@@ -17,6 +17,7 @@ from curate.api import (
     LlmExpandStage,
     Params,
     Reads,
+    vectors_of,
 )
 from curate_lift.questions import Question, question_of
 from curate_lift.templates import check, fingerprint, render, source
@@ -127,7 +128,6 @@ class Fusion(LlmExpandStage):
 
     def _pairs(self, rows: pl.DataFrame) -> Sequence[Pair]:
         from curate_lift.pairs import candidates, paired
-        from curate_lift.vectors import vectors_of
 
         given = self.params
         vectors = vectors_of(rows, given.column, self.id)
