@@ -218,7 +218,8 @@ class Journal:
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / "key.json").exists():
             write_aside(self._folder / "key.json", canonical(self._components))
-        self._own = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)  # on Windows
+        self._own = os.open(self._path, how, 0o666)
 
     def _catch_up(self) -> None:
         """Look at what was written since the last time, by anyone."""
