@@ -490,7 +490,7 @@ def test_recorded_answers_are_found_by_what_is_said(tmp_path):
     assert made.send(asked("a", sample=1)).text == "second"
     answer = made.send(asked("b", reask=1))
     assert (answer.text, answer.finish, answer.usage) == ("b", "length", Usage(3, 4))
-    with pytest.raises(AnswerError, match=r'end in "b" \(sample 0, re-ask 0\)'):
+    with pytest.raises(AnswerError, match=r'ending in "b" \(sample 0, re-ask 0\)'):
         made.send(asked("b"))
 
 
