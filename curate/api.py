@@ -69,6 +69,7 @@ from curate.passes import (
 from curate.prefer import columns_of as preferred_columns
 from curate.prefer import rank
 from curate.provenance import alternatives, licenses_in
+from curate.vectors import vectors_of
 
 __all__ = [
     "API_VERSION",
@@ -146,4 +147,5 @@ __all__ = [
     "nearest",
     "preferred_columns",
     "rank",
+    "vectors_of",
 ]

@@ -213,7 +213,7 @@ class LlmSettings(Params):
         int, Neutral(), Field(ge=1, description="How often one request is sent, at most.")
     ] = 8
     timeout: Annotated[
-        float, Neutral(), Field(gt=0, description="Seconds without a sign of the endpoint.")
+        float, Neutral(), Field(gt=0, description="Seconds until a whole answer is there.")
     ] = 120.0
     prices: Annotated[
         Prices | None, Neutral(), Field(description="What a million tokens cost.")

@@ -315,9 +315,9 @@ class Clause:
         return f"{self.rows:,}{share}"
 
 
-def counted(rows: int) -> str:
-    """A number of rows in words: `1 row`, `2,560 rows`."""
-    return f"{rows:,} row" if abs(rows) == 1 else f"{rows:,} rows"
+def counted(rows: int, word: str = "row") -> str:
+    """A number of rows, or of something else, in words: `1 row`, `2,560 rows`."""
+    return f"{rows:,} {word}" if abs(rows) == 1 else f"{rows:,} {word}s"
 
 
 @dataclass(frozen=True)
@@ -467,6 +467,15 @@ class Stage:
         for name in named_columns(self.params):
             names[name] = None
         return tuple(names)
+
+    def check_files(self) -> None:
+        """Refuse what files that parameters name hold, when a recipe is checked.
+
+        Called where all of them can be found. Files are few and small: a recipe is checked often.
+
+        Raises:
+            CurateError: What is wrong, with the file's name.
+        """
 
     def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:
         """Refuse, before any work, what can be known not to fit together. Loads nothing heavy.
@@ -623,11 +632,17 @@ class FuseStage(Stage):
 
 
 class ExpandStage(Stage):
-    """New examples made from old ones, beside them or in their place."""
+    """New examples made from old ones, beside them or in their place.
+
+    Attributes:
+        makes: How many examples it makes at most, for each row that it is given; None: that is not
+            known. For the plan.
+    """
 
     verb = "expand"
     scope: ClassVar[Scope] = "row"
     chunk: ClassVar[int] = 256
+    makes: int | None = None
 
     def in_place(self) -> bool:
         """Whether children replace their parents; decides what an exception on a row means."""

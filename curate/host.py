@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -116,6 +116,7 @@ class Host(Protocol):
         pool: Mapping[str, Any],
         *,
         may_fail: int = 0,
+        account: Callable[[Mapping[str, Any]], object] | None = None,
     ) -> pl.DataFrame:
         """Score the rows of a file, through the memo.
 
@@ -124,6 +125,7 @@ class Host(Protocol):
             params: As under `with:` in a recipe.
             pool: The file as in a source: `path`, and `columns` or `format` where needed.
             may_fail: How many rows may fail.
+            account: Told what the stage's services took, by their name, as in a manifest.
 
         Returns:
             `id` and the stage's outputs by name; rows that failed are left out.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,12 @@ class PluginHost:
         pool: Mapping[str, Any],
         *,
         may_fail: int = 0,
+        account: Callable[[Mapping[str, Any]], object] | None = None,
     ) -> pl.DataFrame:
         """See `curate.host.Host.score`."""
         from curate.run import apart
 
-        return apart.score(stage, params, pool, may_fail)
+        return apart.score(stage, params, pool, may_fail, account)
 
     def version(self, name: str | Path, out: str | Path = "curated") -> OpenVersion:
         """See `curate.host.Host.version`."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from curate.commands.options import out_option, sets_option
+from curate.contract import counted
 
 
 @click.command(name="plan")
@@ -64,19 +65,25 @@ def command(
             console.print(f"{escape(step.id)} asks: {_asks(step.llm)}")
         elif step.unknown:
             console.print(
-                f"[yellow]{escape(step.id)} asks a model, how much is not known:[/] "
+                f"[yellow]{escape(step.id)} asks a model, {_unknown(step.calls)}:[/] "
                 "stages before it make its rows or what it reads"
             )
     if made:
         console.print(f"{escape(planned.name)}@{made.version} is up to date.")
 
 
+def _unknown(calls: int | None) -> str:
+    if calls is None:
+        return "how much is not known"
+    return f"{counted(calls, 'call')} at most, how many tokens is not known"
+
+
 def _asks(llm: Mapping[str, Any]) -> str:
     """What asking takes at most, in words."""
-    said = [f"{llm['calls']:,} calls at most"]
+    said = [f"{counted(llm['calls'], 'call')} at most"]
     if llm["reasks"]:
         said.append(f"{llm['reasks']:,} more, not counted here, if no answer has the right form")
-    said.append(f"{llm['journal']:,} answers in the journal")
+    said.append(f"{counted(llm['journal'], 'answer')} in the journal")
     said.append(f"at most {llm['prompt_tokens']:,} + {llm['completion_tokens']:,} tokens")
     if llm["money"] is not None:
         said.append(f"{float(llm['money']):,.2f} in money")

@@ -13,7 +13,6 @@ same key, the older file counts.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import threading
@@ -25,6 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
+try:
+    import fcntl
+except ImportError:  # there is none on Windows
+    fcntl = None  # type: ignore[assignment]  # nobody is kept from anything there
 
 from curate.answers import Answer, Call, Usage
 from curate.errors import CurateError
@@ -155,13 +159,16 @@ class Journal:
     def claim(self, key: str, wait: Callable[[float], object]) -> Iterator[None]:
         """Keep other processes from asking the same; a process that ends gives up its claims.
 
-        A claim is a lock on one byte of a file, at an offset made of the key. Where the file system
-        knows no locks, nobody is kept from anything: an answer may be paid for by two.
+        A claim is a lock on one byte of a file, at an offset made of the key. Where system or file
+        system know no such locks, nobody is kept from anything: an answer may be paid for by two.
 
         Args:
             key: Of the answer.
             wait: Waits for seconds, while another has the claim; true where there is no time left.
         """
+        if fcntl is None:
+            yield
+            return
         at = int(key[:15], 16)
         try:
             file = self._claims()
@@ -211,7 +218,8 @@ class Journal:
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / "key.json").exists():
             write_aside(self._folder / "key.json", canonical(self._components))
-        self._own = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)  # on Windows
+        self._own = os.open(self._path, how, 0o666)
 
     def _catch_up(self) -> None:
         """Look at what was written since the last time, by anyone."""

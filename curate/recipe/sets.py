@@ -11,7 +11,8 @@ from curate.recipe.names import VERBS, default_id
 from curate.recipe.nodes import Node, Origin, Spot, below, parse
 
 _MAY_BEGIN = ("with", "output", "columns", "types", "on_failure")
-"""Mappings that a set may bring into being; any other name on the way must be there already."""
+"""Mappings that a set may bring into being; any other name on the way must be there already.
+Inside `with` any may begin: its stage knows which there are, and names what it does not know."""
 
 
 def apply(
@@ -66,7 +67,7 @@ def _find(parts: list[str], root: Node, known: Sequence[str], spot: Spot) -> tup
         walked.append(part)
         inner = below(node, part)
         if (inner is None or inner.value is None) and isinstance(node.value, dict):
-            if part not in _MAY_BEGIN:
+            if part not in _MAY_BEGIN and "with" not in walked:
                 name = ".".join(walked)
                 raise UsageError(f"the recipe has no '{name}'", nearest(part, list(node.value)))
             inner = node.value[part] = Node({}, spot, spot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from curate.run.resolve import resolve
 from curate.run.tools import Tools
 from curate.sources.hashes import home
 
-_ID = "apart"
+_NAME = "apart"
 _POOL, _STAGE = "sources.pool", "pipeline.0"  # places in the recipe below
 
 
@@ -49,7 +49,11 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
 
 
 def score(
-    stage: str, params: Mapping[str, Any], pool: Mapping[str, Any], may_fail: int
+    stage: str,
+    params: Mapping[str, Any],
+    pool: Mapping[str, Any],
+    may_fail: int,
+    account: Callable[[Mapping[str, Any]], object] | None = None,
 ) -> pl.DataFrame:
     """See `curate.host.Host.score`."""
     execution = _execution(get_registry(), stage, params, pool, 0, may_fail)
@@ -59,14 +63,17 @@ def score(
         except RowError as error:  # there is no recipe that could say `on_failure:`
             raise CurateError(error.message, "Mend the row, or leave it out.") from error
     (resolved,) = execution.resolved.steps
+    if account is not None:
+        account(execution.tools.account(resolved))
     frame = execution.arena.frame(kept, resolved.step.adds)
-    return frame.rename({name: name.removeprefix(f"{_ID}_") for name in resolved.step.adds})
+    prefix = f"{resolved.step.id}_"
+    return frame.rename({name: name.removeprefix(prefix) for name in resolved.step.adds})
 
 
 def examples(table: str | Path | Mapping[str, Any]) -> pl.DataFrame:
     """See `curate.host.Host.examples`."""
     said = dict(table) if isinstance(table, Mapping) else {"path": str(table)}
-    recipe = {"name": _ID, "sources": {"pool": said}, "pipeline": [{"fuse": "core.concat"}]}
+    recipe = {"name": _NAME, "sources": {"pool": said}, "pipeline": [{"fuse": "core.concat"}]}
     try:
         checked = check(recipe, (), get_registry(), keep_rows=True)
     except RecipeError as error:
@@ -87,9 +94,9 @@ def _execution(
     seed: int,
     may_fail: int = 0,
 ) -> Execution:
-    step = {"score": stage, "id": _ID, "with": dict(params), "on_failure": {"set_aside": may_fail}}
+    step = {"score": stage, "with": dict(params), "on_failure": {"set_aside": may_fail}}
     recipe = {
-        "name": _ID,
+        "name": _NAME,
         "seed": seed,
         "sources": {"pool": dict(table)},
         "pipeline": [step],

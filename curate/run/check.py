@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 
 from curate.asking import LLM
-from curate.contract import Kind, Reference, Stage
+from curate.contract import (
+    TEXTS,
+    ExpandStage,
+    Kind,
+    Prefers,
+    Reads,
+    Reference,
+    Stage,
+    given,
+)
 from curate.errors import CurateError, PluginError, RecipeError, nearest
+from curate.examples.columns import FRAMEWORK
 from curate.plugins.registry import Registry
+from curate.prefer import columns_of, numbers_of
 from curate.recipe.document import Document, KeyPath
 from curate.recipe.load import Draft, Problems, draft_recipe
 from curate.recipe.model import OnFailure, Recipe, StageSpec
@@ -75,6 +86,22 @@ class Step:
     def on_failure(self) -> OnFailure | None:
         """How many rows may fail; where answers are paid for, some may unless the recipe says."""
         return self.spec.on_failure or (PAID if LLM in self.stage.services else None)
+
+    @property
+    def strict(self) -> list[str]:
+        """The columns in which a null needs `missing:` to say what it means.
+
+        All that the stage reads but texts and conditions, framework columns, columns that it takes
+        with nulls, and those that a preference compares with a value.
+        """
+        lenient = {*FRAMEWORK, *(f"@{name}" for name in self.conditions), *TEXTS}
+        for each in given(self.stage.params):
+            value, reads = each.value, each.mark(Reads)
+            if value is not None and reads is not None and reads.nulls:
+                lenient.update(name for _, name in each.columns())
+            elif value is not None and each.mark(Prefers):
+                lenient.update(set(columns_of(value)) - set(numbers_of(value)))
+        return [name for name in self.stage.inputs() if name not in lenient]
 
 
 @dataclass(frozen=True)
@@ -257,8 +284,26 @@ class _Walk:
             self.tables[wired.result] = table.without("" if expands else f"{link.id}_")
             return
         self.steps.append(step)
+        self.lacked(step, table)
+        if isinstance(step.stage, ExpandStage):
+            table = table.grown(step.id, self.makers)
         self.makers.update(dict.fromkeys(step.adds, step.id))
         self.tables[wired.result] = table.after(step.adds)
+
+    def lacked(self, step: Step, table: Table) -> None:
+        """Refuse to read scores that rows which a stage makes cannot have, before any are paid."""
+        if step.where is not None or step.spec.missing != "error":
+            return
+        for name in step.strict:
+            if name in table.lacked:
+                maker, scorer = table.lacked[name], self.makers[name]
+                self.problems.add(
+                    ("pipeline", step.index, step.spec.verb),
+                    f"reads '{name}', which rows that '{maker}' makes do not have: '{scorer}' "
+                    "stands before it",
+                    f"Put '{scorer}' after '{maker}'; or leave such rows out with `where:`, or say "
+                    "what they mean with `missing:`.",
+                )
 
     def step(
         self, wired: Wired, spec: StageSpec, reader: Reader, where: Where | None
@@ -276,14 +321,18 @@ class _Walk:
         params = self.asked(place, lambda: validate(kind.Params, spec.with_, path, self.problems))
         if params is None:
             return None
+        before = len(self.problems.found)
         if self.files:
             check_files(params, path, self.problems, self.registry, self.inspect, self.beside)
+        found = self.files and len(self.problems.found) == before
         named = set(reader.columns(params))
         parsed = conditions(params, reader)
         full = with_vector(params, reader, spec.verb)
         made = self.asked(place, lambda: make(kind, full or params, spec.stage_id))
         if made is None:
             return None
+        if found:
+            self.asked(place, made.stage.check_files)
         if full is not None:
             check_inputs(made, {*named, *reader.table.holding(("vector",))}, reader, spec.verb)
         for name in made.adds:

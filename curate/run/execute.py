@@ -13,23 +13,17 @@ from curate.asking import LLM
 from curate.contract import (
     ASKED,
     POOL,
-    TEXTS,
     Context,
     ExpandStage,
     FilterStage,
     FuseStage,
-    Prefers,
-    Reads,
     Reference,
     ScoreStage,
-    given,
 )
 from curate.errors import CurateError
-from curate.examples import FRAMEWORK
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
 from curate.memo.keys import contents_of, key_of
 from curate.passes import ForwardStage
-from curate.prefer import columns_of, numbers_of
 from curate.run.arena import Arena
 from curate.run.check import Step
 from curate.run.deciding import check_decisions, settle
@@ -100,8 +94,12 @@ class Execution:
         try:
             out = self._verb(resolved, earlier, tables, rows, asked, facts)
         except BudgetError as error:
+            if facts.memo is None:
+                raise
             done = self.tools.account(resolved).get(LLM, {}).get("done", 0)
-            raise error.with_left(facts.memo, done) from error
+            total = facts.memo["distinct"]
+            left = total - facts.memo["hits"] - done
+            raise error.with_left(left, total, "rows") from error
         facts.services = self.tools.account(resolved)
         arena.tables[step.result] = arena.ordered(out)
         self._close(resolved, facts, len(out))
@@ -133,7 +131,7 @@ class Execution:
         """Which rows the stage may touch, and all rows but those dropped for a missing value."""
         step = resolved.step
         inside = self.arena.inside(step, rows)
-        nullable = strict_columns(step)
+        nullable = step.strict
         if nullable:
             missing = self._missing(rows, nullable) & inside
             if missing.any():
@@ -227,7 +225,7 @@ class Execution:
         stage = resolved.step.stage
         if not (isinstance(stage, FilterStage) and stage.sees_all):
             return asked
-        nullable = strict_columns(resolved.step)
+        nullable = resolved.step.strict
         if not nullable:
             return rows
         # what is not asked and has no value is not seen either
@@ -414,23 +412,6 @@ class Execution:
             "where": shown.get("where"),
             "params": shown.get("with") or {},
         }
-
-
-def strict_columns(step: Step) -> list[str]:
-    """The columns in which a null needs `missing:` to say what it means.
-
-    All that the stage reads but texts and conditions, framework columns, columns that it takes
-    with nulls, and those that a preference compares with a value.
-    """
-    params = step.stage.params
-    lenient = {*FRAMEWORK, *(f"@{name}" for name in step.conditions), *TEXTS}
-    for each in given(params):
-        value, reads = each.value, each.mark(Reads)
-        if value is not None and reads is not None and reads.nulls:
-            lenient.update(name for _, name in each.columns())
-        elif value is not None and each.mark(Prefers):
-            lenient.update(set(columns_of(value)) - set(numbers_of(value)))
-    return [name for name in step.stage.inputs() if name not in lenient]
 
 
 def _needed(step: Step, read: Sequence[str], earlier: Sequence[ResolvedStep]) -> list[ResolvedStep]:

@@ -182,6 +182,7 @@ def _by_content(
         for id, children in made.items():
             for child in children:
                 count(_for_parent(child, first[id]), times[id])
+    tools.recall(resolved, distinct.join(todo, on="id", how="anti", maintain_order="left"))
     for id, content in zip(rows["id"], contents, strict=True):
         for child in known[content]:
             yield _for_parent(child, id)

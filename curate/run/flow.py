@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from curate.contract import TEXTS, FilterStage, Kind, ScoreStage, Stage
 from curate.examples.columns import FRAMEWORK
@@ -34,12 +34,14 @@ class Table:
         open: There may be others: remote rows were not looked at.
         hidden: Beginnings of the names that would be known but for a problem already reported.
         nulls: Columns that hold nothing but nulls, and so go with every kind.
+        lacked: Score columns that some rows lack, with the stage that makes these rows.
     """
 
     columns: Mapping[str, Kind]
     open: bool = False
     hidden: frozenset[str] = frozenset()
     nulls: frozenset[str] = frozenset()
+    lacked: Mapping[str, str] = field(default_factory=dict)
 
     def may_hold(self, name: str) -> bool:
         """Whether a column is there, or may be for all that is known."""
@@ -55,7 +57,13 @@ class Table:
 
     def after(self, adds: Mapping[str, Kind]) -> Table:
         """The table after a stage that writes `adds`."""
-        return replace(self, columns={**self.columns, **adds})
+        lacked = {name: maker for name, maker in self.lacked.items() if name not in adds}
+        return replace(self, columns={**self.columns, **adds}, lacked=lacked)
+
+    def grown(self, maker: str, scores: Collection[str]) -> Table:
+        """The table after a stage that makes rows, which have no scores of earlier stages."""
+        lacked = {name: maker for name in self.columns if name in scores}
+        return replace(self, lacked={**lacked, **self.lacked})
 
 
 NOTHING = Table(ORIGINALS, hidden=frozenset({""}))
@@ -92,7 +100,9 @@ def join(tables: Mapping[str, Table]) -> tuple[Table, list[Clash]]:
         column: table.columns[column] for table in tables.values() for column in table.nulls & nulls
     }
     hidden = frozenset[str]().union(*(table.hidden for table in tables.values()))
-    return Table(columns, any(table.open for table in tables.values()), hidden, nulls), clashes
+    lacked = {name: maker for table in tables.values() for name, maker in table.lacked.items()}
+    some = any(table.open for table in tables.values())
+    return Table(columns, some, hidden, nulls, lacked), clashes
 
 
 def added(stage: Stage) -> dict[str, Kind]:

@@ -9,7 +9,6 @@ import numpy as np
 from curate.contract import ExpandStage, FuseStage, ScoreStage
 from curate.ledger import Positions
 from curate.run.arena import Arena
-from curate.run.execute import strict_columns
 from curate.run.resolve import ResolvedStep
 
 
@@ -39,11 +38,11 @@ def reaching(arena: Arena, names: Iterable[str], before: Sequence[ResolvedStep])
         names: The tables.
         before: The steps that may have made them, in order.
     """
-    sources = {*names}.union(*(earlier.step.inputs for earlier in _way(names, before)))
+    sources = {*names}.union(*(earlier.step.inputs for earlier in leading(names, before)))
     return np.concatenate([rows for name, rows in arena.tables.items() if name in sources])
 
 
-def _way(names: Iterable[str], before: Sequence[ResolvedStep]) -> list[ResolvedStep]:
+def leading(names: Iterable[str], before: Sequence[ResolvedStep]) -> list[ResolvedStep]:
     """The steps that lead to tables, the last first."""
     wanted, way = set(names), []
     for earlier in reversed(before):
@@ -62,7 +61,7 @@ def _foresee(resolved: ResolvedStep, before: Sequence[ResolvedStep], arena: Aren
     conditions = [where for name, where in step.conditions.items() if f"@{name}" in columns]
     conditions += [step.where] if step.where else []
     read = {*columns}.union(*(where.columns for where in conditions))
-    way = _way(step.inputs, before)
+    way = leading(step.inputs, before)
     if any(isinstance(earlier.step.stage, ExpandStage) for earlier in way) or any(
         read & earlier.step.adds.keys() for earlier in way
     ):
@@ -77,7 +76,7 @@ def _foresee(resolved: ResolvedStep, before: Sequence[ResolvedStep], arena: Aren
 def _all_arrive(resolved: ResolvedStep, way: Iterable[ResolvedStep]) -> bool:
     """Whether every row of the sources that is inside a step's `where:` is sure to reach it."""
     step = resolved.step
-    safe = step.spec.missing == "error" or not strict_columns(step)
+    safe = step.spec.missing == "error" or not step.strict
     return safe and all(
         isinstance(earlier.step.stage, ScoreStage) and earlier.step.on_failure is None
         for earlier in way

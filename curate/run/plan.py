@@ -19,7 +19,7 @@ from curate.run.check import check
 from curate.run.execute import Execution
 from curate.run.expanding import CHILDREN, children_components
 from curate.run.fitting import Fitted
-from curate.run.foreseeing import foresee, reaching
+from curate.run.foreseeing import foresee, leading, reaching
 from curate.run.outcome import load_sources
 from curate.run.resolve import ResolvedStep, resolve
 from curate.run.scoring import output_components
@@ -42,7 +42,8 @@ class PlannedStep:
             remembered, `reasks` beyond these at most, answers in the `journal`, `prompt_tokens` and
             `completion_tokens` of the calls at most, and their `money` (None without prices).
         unknown: It asks a language model, and what is made or written before decides about what:
-            nothing can be said of how much.
+            nothing can be said of tokens.
+        calls: How often it asks then at most, re-asks left out; None where nobody knows.
     """
 
     id: str
@@ -54,6 +55,7 @@ class PlannedStep:
     changed: tuple[str, ...] = ()
     llm: Mapping[str, Any] | None = None
     unknown: bool = False
+    calls: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,12 @@ def _step(execution: Execution, at: int) -> PlannedStep:
     step, stage = resolved.step, resolved.step.stage
     rows = reaching(execution.arena, step.inputs, before)
     planned = PlannedStep(
-        step.id, step.spec.verb, stage.name, len(rows), unknown=LLM in stage.services
+        step.id,
+        step.spec.verb,
+        stage.name,
+        len(rows),
+        unknown=LLM in stage.services,
+        calls=_calls(resolved, len(rows), before),
     )
     written = {name for earlier in before for name in earlier.step.adds}
     rewritten = any(isinstance(earlier.step.stage, ExpandStage) for earlier in before)
@@ -141,7 +148,24 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         changed=tuple(dict.fromkeys(differs)),
         llm=_estimate(execution.tools, resolved, frame.with_columns(contents), lacking),
         unknown=False,
+        calls=None,
     )
+
+
+def _calls(resolved: ResolvedStep, rows: int, before: Sequence[ResolvedStep]) -> int | None:
+    """How often a stage asks a language model at most, where stages before it make all they can."""
+    stage = resolved.step.stage
+    if not isinstance(stage, LlmScoreStage | LlmExpandStage):
+        return None
+    for earlier in leading(resolved.step.inputs, before):
+        if isinstance(earlier.step.stage, ExpandStage):
+            if earlier.step.stage.makes is None:
+                return None
+            rows *= 1 + earlier.step.stage.makes
+    if stage.scope == "row":
+        return rows * stage.calls
+    made = stage.makes if isinstance(stage, ExpandStage) else None
+    return None if made is None else rows * made * stage.calls
 
 
 def _keys(resolved: ResolvedStep, fitted: Fitted) -> dict[str, dict[str, Any]]:

@@ -167,6 +167,8 @@ class _Scoring:
                 self.facts.count("recalled", len(part))
             given = reduce(lambda rows, known: rows.join(known, on="id"), recalled, part)
             compute(self.tools.engine, work, given, some, keep, fail)
+        whole = ~missing.select(pl.any_horizontal(pl.all())).to_series()
+        self.tools.recall(self.resolved, distinct.filter(whole))
         values = contents.to_frame()
         for output, declared in self.outputs.items():
             # what is used is what is stored, also of what was computed just now

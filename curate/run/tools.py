@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from curate.asking import LLM, LlmExpandStage, LlmScoreStage
 from curate.engines.base import Engine
 from curate.memo.store import Memo
 from curate.plugins.registry import Registry
 from curate.run.observe import Observer
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from curate.run.resolve import ResolvedStep
 
 
@@ -49,6 +52,17 @@ class Tools:
             return self.made[key]
 
         return find
+
+    def recall(self, resolved: ResolvedStep, rows: pl.DataFrame) -> None:
+        """Let a stage's model count the answers behind rows that the memo knows as used.
+
+        Args:
+            resolved: The stage.
+            rows: `id` and its inputs.
+        """
+        stage = resolved.step.stage
+        if len(rows) and isinstance(stage, LlmScoreStage | LlmExpandStage):
+            self.service(resolved)(LLM).recall(rows.iter_rows(named=True), stage.ask)
 
     def account(self, resolved: ResolvedStep) -> dict[str, Any]:
         """What the services that were made for a stage say that it took, by name."""

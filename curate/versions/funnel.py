@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from curate.contract import counted
 from curate.versions.policy import certificates, empty, relaxed
 from curate.versions.text import one_line
 
@@ -95,22 +96,37 @@ def _notes(stage: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _asked(llm: Mapping[str, Any] | None) -> list[str]:
-    """What a stage asked a language model, and what that took."""
+    """What a stage asked a language model, and what that took; and what all its answers took."""
     if llm is None:
         return []
+    used = llm.get("used", {})
+    if llm.get("kind") == "record":  # nothing is sent, and nothing is paid
+        said = [counted(used["answers"], "recorded answer")] if used["answers"] else []
+        return said + ([f"{llm['reasked']:,} asked again for the form"] if llm["reasked"] else [])
     words = {
-        "sent": "requests sent",
-        "journal": "answers from the journal",
-        "reasked": "asked again for the form",
-        "retried": "sent again",
+        "sent": f"{counted(llm['sent'], 'request')} sent",
+        "journal": f"{counted(llm['journal'], 'answer')} from the journal",
+        "reasked": f"{llm['reasked']:,} asked again for the form",
+        "retried": f"{llm['retried']:,} sent again",
     }
-    said = [f"{llm[name]:,} {word}" for name, word in words.items() if llm[name]]
+    said = [words[name] for name in words if llm[name]]
     if llm["sent"]:
-        # where the server did not say what an answer took, as much is counted as it could have
-        most = "at most " if llm["unmetered"] else ""
-        said.append(f"{most}{llm['prompt_tokens']:,} + {llm['completion_tokens']:,} tokens")
-    if llm["money"] is not None and llm["sent"]:
-        said.append(f"{most}{float(llm['money']):,.4f} in money")
+        said += _took(llm)
+    earlier = used and used["answers"] > llm["sent"] - llm["retried"] - llm["failed"]
+    if earlier:
+        took = " and ".join(_took(used))
+        said.append(
+            f"its {counted(used['answers'], 'answer')}, those of earlier runs included: {took}"
+        )
+    return said
+
+
+def _took(account: Mapping[str, Any]) -> list[str]:
+    # where the server did not say what an answer took, as much is counted as it could have
+    most = "at most " if account["unmetered"] else ""
+    said = [f"{most}{account['prompt_tokens']:,} + {account['completion_tokens']:,} tokens"]
+    if account["money"] is not None:
+        said.append(f"{most}{float(account['money']):,.4f} in money")
     return said
 
 
@@ -141,7 +157,7 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
             f"A preview: at most the first {manifest['limit']:,} rows of each source were taken."
         )
     if books["failed"]:
-        found.append(f"{books['failed']:,} rows failed and were set aside; a rerun tries again.")
+        found.append(f"{books['failed']:,} rows failed and were set aside; {_rerun(manifest)}")
     for name, source in manifest["sources"].items():
         for fact, count in source["facts"].items():
             if count:
@@ -152,6 +168,22 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         found += relaxed(certificate)
         found += empty(certificate)
     return found
+
+
+def _rerun(manifest: Mapping[str, Any]) -> str:
+    """What a rerun does about failed rows: what a model answered is kept, of use or not."""
+    unanswered = [
+        stage["services"]["llm"]["failed"]
+        for stage in manifest["stages"]
+        if stage["failed"] and "llm" in stage.get("services", {})
+    ]
+    if not unanswered:
+        return "a rerun tries again."
+    return (
+        f"a rerun asks again what had no answer ({counted(sum(unanswered), 'question')}). Answers "
+        "that came and were of no use stay as they are: to ask further, raise `llm.reasks` for the "
+        "form, `llm.max_tokens` for what was cut off; another `llm.seed` asks all anew."
+    )
 
 
 def _warnings_of(stage: Mapping[str, Any]) -> list[str]:

@@ -29,7 +29,7 @@ from curate.contract import (
     Stage,
     TextChoice,
 )
-from curate.errors import PluginError, RecipeError
+from curate.errors import CurateError, PluginError, RecipeError
 from curate.run.check import Checked, check
 
 
@@ -196,6 +196,36 @@ def test_examples_that_a_stage_makes_have_the_columns_of_the_table(write: Write)
     checked({"expand": "toy.rewrite"}, {"filter": "toy.top", "with": {"by": "stars"}})
     found = problems({"expand": "toy.rewrite"}, {"filter": "toy.top", "with": {"by": "judgement"}})
     assert found[0].startswith("pipeline.1.with.by: there is no column 'judgement'")
+
+
+def test_rows_that_a_stage_makes_lack_the_scores_of_earlier_ones(write: Write) -> None:
+    score, near = {"score": "toy.vectors", "id": "v"}, {"filter": "toy.near", "id": "n"}
+    expand = {"expand": "toy.rewrite", "id": "more"}
+    assert problems(score, expand, near) == [
+        "pipeline.2.filter: reads 'v_embedding', which rows that 'more' makes do not have: 'v' "
+        "stands before it | Put 'v' after 'more'; or leave such rows out with `where:`, or say "
+        "what they mean with `missing:`."
+    ]
+    checked(expand, score, near)
+    checked(score, expand, near | {"missing": "keep"})
+    checked(score, expand, near | {"where": "origin = 'human'"})
+
+
+def test_a_stage_looks_into_the_files_that_are_there(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(self: Top) -> None:
+        text = Path(self.params.file).read_text()
+        if "oops" in text:
+            raise CurateError(f"{self.params.file} holds oops", "Mend it.")
+
+    monkeypatch.setattr(Top, "check_files", look)
+    stage = {"filter": "toy.top", "with": {"by": "stars", "file": "a.txt"}}
+    assert "there is no file 'a.txt'" in problems(stage)[0]
+    Path("a.txt").write_text("oops")
+    assert problems(stage) == ["pipeline.0.filter: a.txt holds oops | Mend it."]
+    Path("a.txt").write_text("well")
+    checked(stage)
 
 
 def test_columns_that_a_stage_always_reads(write: Write) -> None:

@@ -244,13 +244,19 @@ def test_sets_address_stages_by_id_and_everything_else_from_the_top(tmp_path: Pa
         "output.shards=2",
         "cut.where=origin = 'x'",
         "cut.with.list=[1, two]",
+        "core_length.with.llm.budget.money=1",
         "pipeline.0.id=len",
         "len.missing=keep",
     )
     assert problems == []
     data = document.data
     assert data["pipeline"] == [
-        {"score": "core.length", "with": {"text": "response"}, "id": "len", "missing": "keep"},
+        {
+            "score": "core.length",
+            "with": {"text": "response", "llm": {"budget": {"money": 1}}},
+            "id": "len",
+            "missing": "keep",
+        },
         {
             "filter": "core.top",
             "id": "cut",
@@ -267,6 +273,7 @@ def test_sets_address_stages_by_id_and_everything_else_from_the_top(tmp_path: Pa
     [
         ("cot.with.by=n", "'cot' is neither", "'cut'"),
         ("sources.gpt5.path=x", "no 'sources.gpt5'", "'gpt4'"),
+        ("cut.wth.by=n", "no 'cut.wth'", "'with'"),
         ("cut.with.by.x=n", "'cut.with.by' holds no further values", ""),
         ("cut=n", "'cut' is a stage", "cut.with"),
         ("pipeline.9=n", "no item '9'", "numbered"),

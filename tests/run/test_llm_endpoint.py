@@ -11,6 +11,7 @@ from chat_server import serving
 
 from curate.errors import CurateError
 from curate.services.llm import sending
+from curate.versions.funnel import warnings
 
 KEY = "sk-test-0123456789abcdef"
 ODDITIES = (
@@ -152,21 +153,32 @@ def test_a_wrong_key_or_model_stops_at_once(bench, kind, words):
     assert not list((bench.folder / "curated").glob("*/v*"))
 
 
-def test_twenty_requests_in_a_row_without_an_answer_stop_the_run(bench):
-    """Repeated ones among them, over all threads."""
+@pytest.mark.parametrize(("attempts", "most"), [(1, 24), (4, 60)])
+def test_twenty_requests_in_a_row_without_an_answer_stop_the_run(bench, attempts, most):
+    """Repeated ones among them, over all threads; not before one request would be given up."""
     pool(bench, 200)
     with (
         serving(lambda body, times: "broken") as server,
-        pytest.raises(CurateError, match="no answer to 20 requests in a row"),
+        pytest.raises(CurateError, match=r"no answer to \d\d requests in a row"),
     ):
         bench.run(
             {
                 "score": "toys.echo",
-                "with": {"llm": asking(server, concurrency=4)},
+                "with": {"llm": asking(server, concurrency=4, attempts=attempts)},
                 "on_failure": {"set_aside": "100%"},
             }
         )
-    assert 20 <= sum(server.seen.values()) <= 24
+    assert 20 <= sum(server.seen.values()) <= most
+
+
+def test_an_endpoint_that_is_gone_for_a_moment_is_waited_for(bench, monkeypatch):
+    """More than 20 failures in a row, and all rows are answered in the end."""
+    monkeypatch.setattr(sending, "_FIRST", 0.2)
+    pool(bench, 60)
+    with serving(lambda body, times: "broken" if server.kinds.total() < 30 else "fine") as server:
+        result = bench.run({"score": "toys.echo", "with": {"llm": asking(server)}})
+    assert server.kinds == {"broken": 30, "fine": 60}
+    assert bench.manifest(result)["books"]["failed"] == 0
 
 
 def test_refused_rows_are_for_on_failure_however_many_come_in_a_row(bench):
@@ -322,3 +334,42 @@ def test_what_is_not_installed_is_said(bench, monkeypatch, missing):
         with pytest.raises(CurateError, match=r"curate-data\[llm\]"):
             bench.run({"score": "toys.echo", "with": {"llm": asking(server)}})
         assert not server.seen
+
+
+def test_more_reasks_go_on_where_the_journal_ends(bench, home):
+    """A rerun pays nothing for answers of no use; raising `reasks` sends the next re-ask alone."""
+    pool(bench, 6)
+    stubborn = "Mark this as JSON: Say 3.\n3"
+
+    def reply(body):
+        wrong = body["messages"][0]["content"] == stubborn and sum(server.seen.values()) < 9
+        return "no JSON" if wrong else '{"mark": 5}'
+
+    def run(reasks):
+        before = sum(server.seen.values())
+        stage = {"score": "toys.mark", "on_failure": {"set_aside": 1}}
+        result = bench.run(stage | {"with": {"llm": asking(server, reasks=reasks)}})
+        return bench.manifest(result), sum(server.seen.values()) - before
+
+    with serving(reply=reply) as server:
+        first, sent = run(2)
+        assert (first["books"]["failed"], sent) == (1, 5 + 3)
+        again, sent = run(2)
+        assert (again["books"]["failed"], sent) == (1, 0)
+        said = " ".join(warnings(again))
+        assert "a rerun asks again what had no answer (0 questions)" in said
+        assert "raise `llm.reasks`" in said
+        assert "a rerun tries again" not in said
+        more, sent = run(3)
+        assert (more["books"]["failed"], sent) == (0, 1)
+    assert sorted(line["reask"] for line in lines(home)) == [0] * 6 + [1, 2, 3]
+
+
+def test_a_server_that_drips_is_given_up_as_a_whole(bench):
+    pool(bench, 4)
+    with serving(lambda body, times: "dripping" if times_of(body) == 2 else "fine") as server:
+        stage = {"score": "toys.echo", "on_failure": {"set_aside": 1}}
+        result = bench.run(stage | {"with": {"llm": asking(server, attempts=2)}})
+    failed = ledger(result).filter(pl.col("fate") == "failed")
+    assert failed["detail"].to_list() == ["no answer within 0.5 s (2 attempts)"]
+    assert server.kinds == {"fine": 3, "dripping": 2}

@@ -196,3 +196,25 @@ def test_a_claim_keeps_other_processes_out_until_its_holder_ends(tmp_path):
     with journal.claim(key("a"), wait):
         assert len(waited) >= 3
     journal.close()
+
+
+def test_without_locks_the_journal_works_all_the_same(tmp_path):
+    """As on Windows, where there is no fcntl."""
+    code = """
+import sys
+sys.modules["fcntl"] = None
+from pathlib import Path
+import curate
+from curate.answers import Answer, Call
+from curate.memo.answers import Journal, answer_key
+journal, call = Journal(Path(sys.argv[1]), "a", "m"), Call({"messages": []})
+key = answer_key("a", call)
+with journal.claim(key, lambda seconds: True):
+    journal.add(key, call, Answer("well"))
+print(journal.find(key).text, [path.name for path in Path(sys.argv[1]).rglob("claims")])
+journal.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "well []\n"

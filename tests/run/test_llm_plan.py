@@ -10,6 +10,7 @@ from chat_server import serving
 import curate
 from curate.errors import RecipeError
 from curate.services.llm import sending
+from curate.versions.funnel import funnel
 
 
 @pytest.fixture(autouse=True)
@@ -166,3 +167,63 @@ def test_an_up_to_date_run_loads_no_client_and_no_table(bench, tmp_path):
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script, str(recorded)], check=True)
+
+
+def test_what_all_runs_together_took_is_told(bench):
+    """A run that asks little says what the answers took that others had paid for."""
+    pool(bench, 10)
+    with serving() as server:
+        stage = {"score": "toys.echo", "with": {"llm": asking(server)}}
+        first = bench.manifest(bench.run(stage))
+        pool(bench, 12)
+        entry = bench.manifest(bench.run(stage))["stages"][0]
+        usage = dict(server.usage)
+        account = entry["services"]["llm"]
+        assert (entry["memo"]["hits"], account["sent"]) == (10, 2)
+        assert account["used"] == {
+            "answers": 12,
+            "prompt_tokens": usage["prompt_tokens"],
+            "completion_tokens": usage["completion_tokens"],
+            "unmetered": 0,
+            "money": f"{usage['prompt_tokens'] * 1.5 / 1e6 + usage['completion_tokens'] * 6 / 1e6:f}",
+        }
+        said = funnel({"stages": [entry]})[0].why()
+        assert "2 requests sent" in said
+        assert "its 12 answers, those of earlier runs included: 24 + 48 tokens and 0.0003" in said
+        # where this run paid for all, there is nothing to add
+        assert "earlier" not in funnel(first)[0].why()
+        # other rows' values, and nothing but remembered children
+        grown = {"expand": "toys.rewrite", "with": {"llm": asking(server)}}
+        bench.run(grown)
+        (before,) = bench.manifest(bench.run(grown, {"score": "toys.count"}))["stages"][:1]
+    assert before["services"]["llm"]["sent"] == 0
+    assert before["services"]["llm"]["used"]["answers"] == 24
+
+
+def test_a_recording_sends_nothing(bench):
+    pool(bench, 3)
+    lines = [{"prompt": f"Say {n}.", "answer": f"{n}"} for n in range(3)]
+    path = bench.folder / "answers.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    llm = {"backend": "replay", "model": "parrot", "max_tokens": 50, "answers": str(path)}
+    entry = bench.manifest(bench.run({"score": "toys.echo", "with": {"llm": llm}}))["stages"][0]
+    (step,) = funnel({"stages": [entry]})
+    assert step.notes == ("3 recorded answers",)
+
+
+def test_stages_after_an_expand_ask_so_often_at_most(bench, monkeypatch):
+    from curate_toys import Rewrite
+
+    pool(bench, 10)
+    with serving() as server:
+        rewrite = {"expand": "toys.rewrite", "with": {"llm": asking(server)}}
+        echo = {"score": "toys.echo", "with": {"llm": asking(server)}}
+        first, second = curate.plan(bench.recipe(rewrite, echo)).steps
+        assert (first.llm["calls"], first.calls) == (20, None)
+        assert (second.unknown, second.calls) == (True, None)
+        monkeypatch.setattr(Rewrite, "makes", 1)
+        (*_, third, last) = curate.plan(bench.recipe(rewrite, rewrite | {"id": "b"}, echo)).steps
+        assert (third.unknown, third.calls) == (True, 2 * 20)
+        assert (last.unknown, last.llm, last.calls) == (True, None, 40)
+        entry = bench.manifest(bench.run(rewrite, rewrite | {"id": "b"}, echo))["stages"][-1]
+        assert entry["in"] == 40

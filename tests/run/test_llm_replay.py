@@ -41,7 +41,7 @@ def test_dependent_answers_make_children(bench):
 
 def test_a_missing_answer_names_the_request(bench):
     llm = recorded(bench.folder / "answers.jsonl", [{"prompt": "x", "answer": "y"}])
-    with pytest.raises(CurateError, match=r"no answer of parrot to the 1 turns that end in \"Say"):
+    with pytest.raises(CurateError, match=r"no answer of parrot to the 1 turn ending in \"Say"):
         bench.run({"score": "toys.echo", "with": {"llm": llm}})
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from curate.answers import AnswerError, Call, RefusedError, UnreceivedError, Usage
 from curate.asking import Budget, LlmSettings, Prices
 from curate.errors import CurateError
+from curate.services.llm import sending
 from curate.services.llm.bodies import prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took
 from curate.services.llm.openai import Endpoint, _retry_after
@@ -489,7 +490,7 @@ def test_recorded_answers_are_found_by_what_is_said(tmp_path):
     assert made.send(asked("a", sample=1)).text == "second"
     answer = made.send(asked("b", reask=1))
     assert (answer.text, answer.finish, answer.usage) == ("b", "length", Usage(3, 4))
-    with pytest.raises(AnswerError, match=r'end in "b" \(sample 0, re-ask 0\)'):
+    with pytest.raises(AnswerError, match=r'ending in "b" \(sample 0, re-ask 0\)'):
         made.send(asked("b"))
 
 
@@ -501,3 +502,9 @@ def test_recordings_that_cannot_be_used(tmp_path):
         replay(tmp_path / "a.jsonl", {"prompt": "a"}).send(asked("a"))
     with pytest.raises(CurateError, match="needs the file"):
         Replay(LlmSettings(model="m", max_tokens=5), None)
+
+
+def test_a_row_of_failures_lasts_as_long_as_a_request_is_tried():
+    waits = [1, 2, 4, 8, 16, 32, 60, 60]  # the longest, before each further attempt
+    for attempts in (1, 2, 4, 8, 9):
+        assert sending.spell(attempts) == sum(waits[: attempts - 1]) / 2

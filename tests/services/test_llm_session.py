@@ -1,8 +1,10 @@
 """Whatever a backend does, every question has one end, and the books balance."""
 
+import re
 import tempfile
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -14,6 +16,7 @@ from curate.answers import Answer, AnswerError, UnreceivedError, Usage
 from curate.asking import Budget, LlmSettings
 from curate.errors import CurateError
 from curate.services.llm import sending
+from curate.services.llm import session as asking_session
 from curate.services.llm.bodies import prompt_bound
 from curate.services.llm.budget import BudgetError
 from curate.services.llm.session import Session
@@ -61,6 +64,16 @@ class Scripted:
         pass
 
 
+@contextmanager
+def patient():
+    """Nobody waits, and no row of failures stops a run."""
+    with (
+        mock.patch.object(sending, "_FIRST", 0.0),
+        mock.patch.object(asking_session, "IN_A_ROW", 1_000_000),
+    ):
+        yield
+
+
 def expected(script, attempts):
     """How a question ends, and after how many attempts, where nothing else stops it."""
     for at in range(attempts):
@@ -81,7 +94,7 @@ def test_every_question_has_one_end(scripts, concurrency, attempts, more):
     backend = Scripted(scripts)
     given_ = LlmSettings(model="m", max_tokens=9, concurrency=concurrency, attempts=attempts)
     numbers = [*range(len(scripts)), *(n for n in more if n < len(scripts))]
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(sending, "_FIRST", 0.0):
+    with tempfile.TemporaryDirectory() as folder, patient():
         session = Session(given_, backend, Path(folder), "stage")
         found = list(session.each(numbers, lambda n: session.ask(f"{n}").text))
         account = session.account()
@@ -115,7 +128,7 @@ def test_a_budget_holds_whatever_happens(scripts, concurrency, tokens, requests)
     budget = Budget(tokens=tokens, requests=requests)
     settings_ = LlmSettings(model="m", max_tokens=9, concurrency=concurrency, budget=budget)
     backend, stopped = Scripted(scripts), False
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(sending, "_FIRST", 0.0):
+    with tempfile.TemporaryDirectory() as folder, patient():
         session = Session(settings_, backend, Path(folder), "stage")
         try:
             list(session.each(range(len(scripts)), lambda n: session.ask(f"{n}").text))
@@ -177,7 +190,7 @@ def test_requests_without_an_answer_count_over_all_questions(tmp_path):
     assert (requests, said.startswith("Stage 'stage' got no answer to 20 requests")) == (20, True)
     requests, said = sent(["lost"], concurrency=16)
     assert 32 <= requests < 32 + 16
-    assert "to 32 requests" in said
+    assert re.search(r"to (3[2-9]|4\d) requests", said)  # threads that end together all count
     # where the server asks for time, only questions that were given up count
     requests, said = sent(["busy"], concurrency=1)
     assert (requests, "to 20 requests" in said) == (60, True)
@@ -199,5 +212,5 @@ def test_the_time_that_a_server_asks_for_last_is_given_by_all(tmp_path):
     with mock.patch.object(session._pace, "pause", paused.append):
         ((_, _, error),) = session.each([0], lambda n: session.ask(f"{n}").text)
     session.close()
-    assert error == "busy (1 attempts)"
+    assert error == "busy (1 attempt)"
     assert paused == [7.0]

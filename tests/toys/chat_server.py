@@ -161,6 +161,18 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(3)
         self.close_connection = True
 
+    def do_dripping(self, body, key):
+        data = self.completion(body)
+        self.send(200, data[:1], length=len(data))
+        for at in range(1, len(data)):  # a byte now and then: never silent for long
+            time.sleep(0.05)
+            try:
+                self.wfile.write(data[at : at + 1])
+                self.wfile.flush()
+            except OSError:
+                break
+        self.close_connection = True
+
     def do_half(self, body, key):
         data = self.completion(body)
         self.send(200, data[: len(data) // 2], length=len(data))

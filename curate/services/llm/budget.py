@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -17,19 +16,24 @@ _MILLION = 1_000_000
 class BudgetError(CurateError):
     """The budget does not suffice for another request: the run stops, to be continued."""
 
-    def with_left(self, memo: Mapping[str, int] | None, done: int) -> BudgetError:
-        """The same, with how much of the stage's work is left to do.
+    told = False
+    """Whether it says what is left to do."""
+
+    def with_left(self, left: int, total: int, what: str) -> BudgetError:
+        """The same, with how much of the stage's work is left to do, where it does not say so yet.
 
         Args:
-            memo: How many contents there are (`distinct`) and how many of them were remembered
-                (`hits`); None: that is not known.
-            done: The work was done for so many.
+            left: Of the work.
+            total: All of it.
+            what: Is counted.
         """
-        if memo is None:
+        if self.told:
             return self
-        left = memo["distinct"] - memo["hits"] - done
-        said = f"{self.message} {left:,} of {memo['distinct']:,} rows are left to do."
-        return BudgetError(said, self.remedy)
+        are = "is" if left == 1 else "are"
+        said = f"{self.message} {left:,} of {total:,} {what} {are} left to do."
+        error = BudgetError(said, self.remedy)
+        error.told = True
+        return error
 
 
 @dataclass(frozen=True)

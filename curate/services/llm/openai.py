@@ -11,8 +11,9 @@ import json
 import os
 import re
 import threading
+import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -99,16 +100,15 @@ class Endpoint:
 
         body = dict(call.body)
         model, messages = body.pop("model"), body.pop("messages")
+        ends = time.monotonic() + self._settings.timeout
         try:
-            raw = client.chat.completions.with_raw_response.create(
+            with client.chat.completions.with_streaming_response.create(
                 model=model, messages=messages, extra_body=body
-            )
-            content = raw.content
+            ) as response:
+                content = self._whole(response.iter_bytes(), ends)
         except openai.APITimeoutError as error:
             never_sent = _cause(error).startswith("Connect")
-            raise UnreceivedError(
-                f"no answer within {self._settings.timeout:g} s", billed=not never_sent
-            ) from None
+            raise UnreceivedError(self._late, billed=not never_sent) from None
         except openai.APIConnectionError as error:
             never_sent = _cause(error).startswith("Connect")
             said = self._clean(str(error.__cause__ or error))
@@ -116,6 +116,32 @@ class Endpoint:
         except openai.APIStatusError as error:
             self._refused(error)
         return self._read(content)
+
+    @property
+    def _late(self) -> str:
+        return f"no answer within {self._settings.timeout:g} s"
+
+    def _whole(self, pieces: Iterable[bytes], ends: float) -> bytes:
+        """The body of a response, if it is there in time.
+
+        The client's own timeout is for each piece, so that a server that drips would never end.
+
+        Raises:
+            UnreceivedError: It is not.
+        """
+        content = bytearray()
+        try:
+            for piece in pieces:
+                content += piece
+                if time.monotonic() > ends:
+                    break
+            else:
+                return bytes(content)
+        except Exception as error:  # of the library below the client, which its versions differ in
+            if "Timeout" not in type(error).__name__:
+                said = self._clean(str(error))
+                raise UnreceivedError(f"the connection failed: {said}", billed=True) from None
+        raise UnreceivedError(self._late, billed=True)
 
     def close(self) -> None:
         """See `curate.answers.Backend`."""

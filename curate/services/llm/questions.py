@@ -82,7 +82,8 @@ class Asker:
                 {"role": "assistant", "content": answer.text},
                 {"role": "user", "content": again(problem)},
             ]
-        raise AnswerError(f"none of {most + 1} answers had the form {schema.__name__}: {problem}")
+        had = f"none of {most + 1} answers had" if most else "the answer does not have"
+        raise AnswerError(f"{had} the form {schema.__name__}: {problem}")
 
     def _answer(self, call: Call, reasks: int) -> Answer:
         """The answer of a call that may be put again so many times for the form of its answer."""

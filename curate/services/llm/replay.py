@@ -19,7 +19,7 @@ import orjson
 
 from curate.answers import Answer, AnswerError, Backend, BackendKind, Call
 from curate.asking import LlmSettings
-from curate.contract import ModelFiles
+from curate.contract import ModelFiles, counted
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl
 from curate.memo.answers import BEGINS, answer_of
@@ -84,8 +84,9 @@ class Replay:
         said = " ".join(turns[-1]["content"].split())
         said = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
         raise AnswerError(
-            f"{self._path} holds no answer of {call.body['model']} to the {len(turns)} turns that "
-            f'end in "{said}" (sample {call.sample}, re-ask {call.reask})'
+            f"{self._path} holds no answer of {call.body['model']} to the "
+            f'{counted(len(turns), "turn")} ending in "{said}" '
+            f"(sample {call.sample}, re-ask {call.reask})"
         )
 
     def close(self) -> None:

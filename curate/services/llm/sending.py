@@ -16,6 +16,11 @@ _FIRST, _LONGEST = 1.0, 60.0
 """Seconds: the ceiling of the first random wait, doubled each time, and of all."""
 
 
+def spell(attempts: int) -> float:
+    """Seconds that a request waits between its attempts, on average, before it is given up."""
+    return sum(min(_FIRST * 2.0**at, _LONGEST) for at in range(attempts - 1)) / 2
+
+
 def persistently(
     attempt: Callable[[], T],
     attempts: int,

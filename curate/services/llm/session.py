@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from curate.answers import Answer, AnswerError, Backend, Call, RefusedError, UnreceivedError
+from curate.answers import (
+    Answer,
+    AnswerError,
+    Backend,
+    Call,
+    Llm,
+    RefusedError,
+    UnreceivedError,
+)
 from curate.asking import LlmSettings
+from curate.contract import counted
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took
 from curate.services.llm.pace import PATIENCE, Pace
 from curate.services.llm.questions import Asker
+from curate.services.llm.using import Recaller, Used
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,7 +37,9 @@ _LISTEN = 0.2  # seconds
 
 IN_A_ROW = 20
 """Requests, new ones and repeated ones of all threads, that may go without an answer one after the
-other before the run stops; or twice as many as may be open, where that is more."""
+other before the run stops; or twice as many as may be open, where that is more. Where many are open
+that takes no time, so the row has to last as long, too, as one request is tried: an endpoint that
+restarts is waited for."""
 
 
 class Session(Asker):
@@ -52,6 +65,7 @@ class Session(Asker):
         self._flying: dict[str, Future[Answer]] = {}
         self._counts: Counter[str] = Counter()
         self._in_a_row = 0
+        self._since = 0.0
         self._most_in_a_row = max(IN_A_ROW, 2 * settings.concurrency)
         self._stopped: CurateError | None = None
         self._hurry = threading.Event()
@@ -60,6 +74,7 @@ class Session(Asker):
             settings.requests_per_minute, settings.tokens_per_minute, sleep=self._hurry.wait
         )
         self.purse = Purse(settings.budget, settings.prices)
+        self._used = Used()
 
     def account(self) -> dict[str, Any]:
         """What the stage took so far, as JSON values.
@@ -69,7 +84,9 @@ class Session(Asker):
         `reasked`: questions put again for the form of their answer; `retried`: requests sent again;
         `failed`: questions without an answer; `prompt_tokens` and `completion_tokens`: as counted
         by the server, or as much as could be where it did not say; `unmetered`: requests of which
-        it did not; `money`: at the recipe's prices, as a decimal; None without them.
+        it did not; `money`: at the recipe's prices, as a decimal; None without them; `used`: the
+        same of all answers that the stage's results are made of, whenever they were paid for, as
+        far as the journal holds them; `kind`: of the backend.
         """
         names = ("done", "sent", "journal", "reasked", "retried", "failed", "unmetered")
         with self._lock:
@@ -77,12 +94,21 @@ class Session(Asker):
         spent = self.purse.spent
         return {
             "address": self._backend.address,
+            "kind": self._backend.kind,
             "model": self.model,
             **counts,
             "prompt_tokens": spent.prompt,
             "completion_tokens": spent.completion,
             "money": str(self.purse.money) if self._settings.prices else None,
+            "used": self._used.account(self._settings.prices),
         }
+
+    def recall(
+        self, rows: Iterable[Mapping[str, Any]], ask: Callable[[Mapping[str, Any], Llm], object]
+    ) -> None:
+        """Count the answers behind results that the memo knows as used; see `Recaller`."""
+        recaller = Recaller(self._settings, self._backend.address, self._journal, self._used)
+        recaller.recall(rows, ask)
 
     def close(self) -> None:
         """End what is still worked on, and give up connections and files.
@@ -99,7 +125,7 @@ class Session(Asker):
         self, items: Iterable[T], work: Callable[[T], R]
     ) -> Iterator[tuple[T, R | None, str | None]]:
         """See `curate.answers.Llm`."""
-        left = iter(items)
+        left, begun = iter(items), self._counts["done"]
         self._hurry.clear()
         with ThreadPoolExecutor(self._settings.concurrency, "llm") as pool:
             self._pools.add(pool)
@@ -115,9 +141,12 @@ class Session(Asker):
                         item = open_.pop(done)
                         result, error = done.result()
                         yield item, result, error
-            except BaseException:  # whatever ends it: nothing new is begun, what is open journalled
+            except BaseException as error:  # nothing new is begun, what is open is journalled
                 self._hurry.set()
                 pool.shutdown(wait=True, cancel_futures=True)
+                if isinstance(error, BudgetError) and isinstance(items, Sized):
+                    todo = len(items) - (self._counts["done"] - begun)
+                    raise error.with_left(todo, len(items), "items of its work") from error
                 raise
             finally:
                 self._pools.discard(pool)
@@ -159,6 +188,7 @@ class Session(Asker):
             mine.set_exception(error)
             raise
         else:
+            self._used.add(key, call, answer)
             mine.set_result(answer)
             return answer
         finally:
@@ -194,7 +224,7 @@ class Session(Asker):
             self._count("failed")
             if error.retry_after is not None:
                 self._miss(error)
-            raise AnswerError(f"{error} ({self._settings.attempts} attempts)") from error
+            raise AnswerError(f"{error} ({counted(self._settings.attempts, 'attempt')})") from error
 
     def _persistently(self, attempt: Callable[[], Answer]) -> Answer:
         try:
@@ -275,12 +305,24 @@ class Session(Asker):
     def _miss(self, error: UnreceivedError) -> None:
         """Count a request without an answer, and stop where none seems to come."""
         with self._lock:
+            now = time.monotonic()
+            if not self._in_a_row:
+                self._since = now
             self._in_a_row += 1
-            if self._in_a_row < self._most_in_a_row:
-                return
+            row, seconds = self._in_a_row, now - self._since
+        if row < self._most_in_a_row or seconds < self._spell():
+            return
         raise CurateError(
-            f"Stage '{self._id}' got no answer to {self._most_in_a_row} requests in a row from "
+            f"Stage '{self._id}' got no answer to {row} requests in a row from "
             f"{self._backend.address}; the last: {error}.",
             "Run again when the endpoint answers: what was answered is journalled and costs "
             "nothing.",
         ) from error
+
+    def _spell(self) -> float:
+        """Seconds that a row of failures lasts before the run stops."""
+        if self._backend.kind != "endpoint":
+            return 0.0
+        from curate.services.llm.sending import spell
+
+        return spell(self._settings.attempts)

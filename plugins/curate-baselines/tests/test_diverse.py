@@ -118,7 +118,7 @@ def test_mistakes_are_said():
         DiverseParams(by="points", count=1, fraction=0.1)
     with pytest.raises(CurateError, match="only finite numbers have an order"):
         decide([("a", float("inf"), [1, 0, 0])])
-    with pytest.raises(CurateError, match="1 rows have no finite vector in 'vector'"):
+    with pytest.raises(CurateError, match="1 row has no finite vector in 'vector'"):
         decide([("a", 1, [1, 0, 0]), ("b", 1, [float("nan"), 0, 0])])
 
 

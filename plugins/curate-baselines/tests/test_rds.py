@@ -139,7 +139,7 @@ def test_mistakes_are_said():
         RDSParams(targets={})
     with pytest.raises(CurateError, match="the target 'math' has no samples"):
         run({"a": [1, 0, 0]}, {"math": []})
-    with pytest.raises(CurateError, match="1 rows have no finite vector in 'vector'"):
+    with pytest.raises(CurateError, match="1 row has no finite vector in 'vector'"):
         run({"a": [float("nan"), 0, 0], "b": [1, 0, 0]}, {"math": [[1, 0, 0]]})
 
 

@@ -432,7 +432,7 @@ def test_references_agree_with_longhand(tools, data):
 
 
 def test_a_row_without_a_vector_is_named(tools):
-    with pytest.raises(CurateError, match=r"1 rows have no finite vector in 'v'.*01"):
+    with pytest.raises(CurateError, match=r"1 row has no finite vector in 'v'.*01"):
         tools.decide(SemanticDedup, tools.vectors([[1, 0], None]), column="v")
 
 

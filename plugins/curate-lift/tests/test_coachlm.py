@@ -63,6 +63,7 @@ def test_the_counts_are_those_of_the_marks(place, capsys):
     assert coachlm("--json") == 0
     report = json.loads(capsys.readouterr().out)
     verdicts = {each.pop("part"): each for each in report.pop("verdicts")}
+    assert report.pop("llm")["used"]["answers"] == 6
     assert report == {"pairs": 4, "unchanged": 1, "failed": 0}
     assert list(verdicts) == ["total", *PARTS]
     for part in (*PARTS, "total"):
@@ -97,6 +98,7 @@ def test_the_table(place, capsys):
         "%)",
         "+11.67",
     ]
+    assert lines[-1] == "6 recorded answers"
 
 
 def test_in_the_form_of_the_paper(place, capsys):
@@ -108,23 +110,28 @@ def test_in_the_form_of_the_paper(place, capsys):
 def test_a_sample_is_the_same_whatever_the_order(place, capsys):
     assert coachlm("--json", "--sample", "2", "--seed", "5") == 0
     first = json.loads(capsys.readouterr().out)
+    del first["llm"]
     assert first["pairs"] == 2
     lines = Path("pairs.jsonl").read_text().splitlines(keepends=True)
     Path("pairs.jsonl").write_text("".join(lines[::-1]))
     assert coachlm("--json", "--sample", "2", "--seed", "5") == 0
-    assert json.loads(capsys.readouterr().out) == first
+    again = json.loads(capsys.readouterr().out)
+    assert again.pop("llm")["sent"] == 0
+    assert again == first
 
 
 def test_a_second_time_asks_nothing(place, capsys, monkeypatch):
     assert coachlm("--json") == 0
-    first = capsys.readouterr().out
+    first = json.loads(capsys.readouterr().out)
 
     def send(*_):
         raise AssertionError
 
     monkeypatch.setattr("curate.services.llm.replay.Replay.send", send)
     assert coachlm("--json") == 0
-    assert capsys.readouterr().out == first
+    again = json.loads(capsys.readouterr().out)
+    assert again.pop("llm")["used"] == first.pop("llm")["used"]
+    assert again == first
 
 
 def test_a_withheld_answer_costs_its_pair_alone(place, capsys):
@@ -137,7 +144,11 @@ def test_a_withheld_answer_costs_its_pair_alone(place, capsys):
     total = report["verdicts"][0]
     assert (total["higher"], total["ties"], total["lower"]) == (0, 1, 1)
     assert coachlm("--may-fail", "0", answers="withheld.jsonl") == 1
-    assert "withheld" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Stage 'lift_quality' failed on the raw version of pair" in said
+    assert "withheld" in said
+    assert "--may-fail N" in said
+    assert "versions.jsonl" not in said
 
 
 def test_a_budget_stops_it_and_a_larger_one_goes_on(place, capsys):
@@ -170,7 +181,11 @@ def test_the_real_data_at_an_endpoint(tmp_path, monkeypatch, capsys):
         command = ["lift", "coachlm", str(file), "--model", "m", "--sample", "40", "--json"]
         assert call(command) == 0
         assert set(server.seen.values()) == {1}
-    report = json.loads(capsys.readouterr().out)
+        report = json.loads(capsys.readouterr().out)
+        assert call(command[:-1]) == 0
+    used = server.usage["prompt_tokens"], server.usage["completion_tokens"]
+    assert f"0 requests sent; all {len(server.seen)} answers" in (said := capsys.readouterr().out)
+    assert f"{used[0]:,} + {used[1]:,} tokens" in said
     total = report["verdicts"][0]
     assert total["higher"] + total["ties"] + total["lower"] == 40 - report["unchanged"]
     assert total["higher"] > total["lower"]  # experts wrote more

@@ -278,7 +278,7 @@ def stage_with(tmp_path, text, **params):
 def test_a_template_of_your_own(tmp_path):
     text = "Harder{% for _ in range(2) %}!{% endfor %}\n{{ instruction }}|{{ input }}\n"
     stage = stage_with(tmp_path, text)
-    stage.prepare({}, None)
+    stage.check_files()
     model = Model(lambda turns, sample: "New")
     stage.ask({"id": "x", "messages": [user("A")]}, model)
     assert model.asked[0][0] == [user("Harder!!A|")]
@@ -298,7 +298,7 @@ def test_a_template_of_your_own(tmp_path):
 )
 def test_templates_that_cannot_be_used_are_refused_before_any_work(tmp_path, text, message):
     with pytest.raises(CurateError, match=message):
-        stage_with(tmp_path, text).prepare({}, None)
+        stage_with(tmp_path, text).check_files()
 
 
 @pytest.mark.parametrize(

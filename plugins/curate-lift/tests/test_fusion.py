@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from chat_server import serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -116,7 +117,7 @@ def fused(
     stage = Fusion(FusionParams(llm=LLM, column="vector", **given), "fusion")
     model = Model(reply)
     children = stage.expand(rows, Context(0, {}, {}, (), lambda name: model))
-    return children, model
+    return list(children), model
 
 
 def test_a_pair_is_merged_and_answered_and_both_parents_recorded():
@@ -230,3 +231,35 @@ def test_the_prompt_says_what_fusion_is():
     text = files("curate_lift").joinpath("prompts", "fusion.j2").read_text()
     for words in ("merges them", "not two questions in a row", "harder than either"):
         assert words in text
+
+
+def asks(server, tmp_path, **llm):
+    rows = [{"instruction": f"Say {n}.", "output": "x"} for n in range(80)]
+    Path("pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {"base_url": server.url, "model": "m", "max_tokens": 9, "concurrency": 2, **llm}
+    fusion = {"llm": given, "min_similarity": -1, "max_similarity": 1, "neighbours": 40}
+    return {
+        "name": "fused",
+        "sources": {"pool": {"path": "pool.jsonl"}},
+        "pipeline": [{"score": "toys.vector"}, {"expand": "lift.fusion", "with": fusion}],
+    }
+
+
+def test_one_failure_too_many_ends_the_asking(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving(lambda body, times: "bad") as server:
+        with pytest.raises(CurateError, match="this cannot be answered"):
+            curate.run(asks(server, tmp_path))
+        # of 80 rows one may fail; the pairs that were under way then are asked about
+        assert 2 <= sum(server.seen.values()) <= 2 + 2 * 2
+
+
+def test_a_budget_stop_says_how_many_pairs_are_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving(lambda body, times: "fine") as server:
+        recipe = asks(server, tmp_path, concurrency=1, budget={"requests": 12})
+        with pytest.raises(CurateError, match=r"26 of 32 items of its work are left to do"):
+            curate.run(recipe)
+        assert sum(server.seen.values()) == 12

@@ -260,7 +260,7 @@ def test_vectors_that_are_none():
     rows = table(np.ones((2, 3))).with_columns(
         vector=pl.when(pl.col("id") == "000000").then("vector")
     )
-    with pytest.raises(CurateError, match=r"1 rows have no finite vector in 'vector'.*000001"):
+    with pytest.raises(CurateError, match=r"1 row has no finite vector in 'vector'.*000001"):
         run(rows)
     with pytest.raises(CurateError, match="does not know which vectors") as error:
         run(table(np.ones((2, 3))), column=None)

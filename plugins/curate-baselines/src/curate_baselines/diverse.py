@@ -16,6 +16,7 @@ from curate.api import (
     Params,
     Reads,
     Share,
+    vectors_of,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +87,6 @@ class Diverse(FilterStage):
         import numpy as np
         import polars as pl
 
-        from curate_baselines.vectors import vectors_of
         from curate_baselines.walk import walk
 
         by = self.params.by

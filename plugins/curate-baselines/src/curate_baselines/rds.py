@@ -16,6 +16,7 @@ from curate.api import (
     Reads,
     Reference,
     ScoreStage,
+    vectors_of,
 )
 
 if TYPE_CHECKING:
@@ -100,8 +101,6 @@ class RDS(ScoreStage):
         """
         import numpy as np
 
-        from curate_baselines.vectors import vectors_of
-
         if rows.is_empty():
             raise CurateError(
                 f"Stage '{self.id}': the target '{part}' has no samples.",
@@ -121,7 +120,6 @@ class RDS(ScoreStage):
         import polars as pl
 
         from curate_baselines.round_robin import cosines, nearest, turns
-        from curate_baselines.vectors import vectors_of
 
         ordered = rows.sort("id")
         vectors = vectors_of(ordered, self.params.column, self.id)

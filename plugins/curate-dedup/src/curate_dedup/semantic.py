@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from curate.api import CurateError, Params, Reads
+from curate.api import CurateError, Params, Reads, vectors_of
 from curate_dedup.near import NearDedup
 from curate_dedup.params import NearParams
 
@@ -115,19 +115,7 @@ class SemanticDedup(NearDedup):
         Raises:
             CurateError: A vector is null or not finite.
         """
-        import numpy as np
-        import polars as pl
-
-        column = self.column()
-        vectors: Vectors = np.ascontiguousarray(rows[column].to_numpy(), dtype=np.float32)
-        bad = pl.Series(~np.isfinite(vectors).all(axis=1)) | rows[column].is_null()
-        if bad.any():
-            raise CurateError(
-                f"Stage '{self.id}': {bad.sum()} rows have no finite vector in '{column}', for "
-                f"instance {rows['id'].filter(bad)[0]}.",
-                "Embed every row that the stage sees, those outside its `where:` too.",
-            )
-        return vectors
+        return vectors_of(rows, self.column(), self.id)
 
     def stored(self, items: Vectors) -> dict[str, NDArray[Any]]:
         """The vectors."""

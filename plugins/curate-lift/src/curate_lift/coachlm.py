@@ -6,6 +6,7 @@ Imported when the command runs.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,12 +57,14 @@ class Report:
         unchanged: Pairs that the expert left as they were; they are not marked.
         failed: Pairs of which a version could not be marked.
         verdicts: Over the other pairs, the total first.
+        llm: What asking took, as a manifest records it.
     """
 
     pairs: int
     unchanged: int
     failed: int
     verdicts: tuple[Verdict, ...]
+    llm: Mapping[str, Any]
 
 
 def compare(
@@ -105,7 +108,7 @@ def compare(
         raise CurateError(f"{file}: no pair differs between its two versions.")
     if may_fail is None:
         may_fail = -(-2 * len(changed) // 10)
-    marks = _marked(host, wide, changed["id"].to_list(), params, may_fail)
+    marks, llm = _marked(host, wide, changed["id"].to_list(), params, may_fail)
     parts = [name for name in marks.columns if marks.schema[name] == pl.Int64]
     both = marks.filter(pl.col("version") == "raw").join(
         marks.filter(pl.col("version") == "expert"), on="pair", suffix=" expert"
@@ -114,7 +117,7 @@ def compare(
         _verdict(part, both[part], both[f"{part} expert"])
         for part in sorted(parts, key=lambda part: part != "total")
     )
-    return Report(len(pairs), len(pairs) - len(changed), len(changed) - len(both), verdicts)
+    return Report(len(pairs), len(pairs) - len(changed), len(changed) - len(both), verdicts, llm)
 
 
 def _marked(
@@ -123,10 +126,11 @@ def _marked(
     ids: list[str],
     params: Mapping[str, Any],
     may_fail: int,
-) -> pl.DataFrame:
-    """`pair`, `version` and the outputs of the stage, for the versions of some pairs it marked."""
+) -> tuple[pl.DataFrame, Mapping[str, Any]]:
+    """`pair`, `version` and the stage's outputs, of all versions it marked; what asking took."""
+    llm: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "versions.jsonl")
+        path, written = Path(folder, "versions.jsonl"), list[str]()
         with path.open("w", encoding="utf-8") as file:
             for version, frame in wide.items():
                 columns = VERSIONS[version]
@@ -134,9 +138,23 @@ def _marked(
                     said = {field: row[column] for field, column in columns.items()}
                     line = {**said, "pair": row["id"], "version": version}
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                    written.append(f"the {version} version of pair {row['id']}")
         table = {"path": str(path)}
-        scores = host.score("lift.quality", params, table, may_fail=may_fail)
-        return scores.join(host.examples(table).select("id", "pair", "version"), on="id")
+        try:
+            scores = host.score(
+                "lift.quality",
+                params,
+                table,
+                may_fail=may_fail,
+                account=lambda services: llm.update(services["llm"]),
+            )
+        except CurateError as error:
+            place = re.search(re.escape(str(path)) + r":(\d+)( \(id \w+\))?", error.message)
+            if place is None:
+                raise
+            message = error.message.replace(place[0], written[int(place[1]) - 1])
+            raise CurateError(message, "Let more of them fail: `--may-fail N`.") from error
+        return scores.join(host.examples(table).select("id", "pair", "version"), on="id"), llm
 
 
 def _verdict(part: str, raw: pl.Series, expert: pl.Series) -> Verdict:

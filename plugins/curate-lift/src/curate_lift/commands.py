@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.api import Host, hookimpl
+from curate.api import Host, counted, hookimpl
 
 if TYPE_CHECKING:
     from curate_lift.coachlm import Report, Verdict
@@ -96,6 +96,21 @@ def _print(report: Report) -> None:
     click.echo(f"{'part':<13}{'higher':>16}{'ties':>16}{'lower':>16}{'gain':>8}")
     for each in report.verdicts:
         click.echo(_line(each, marked))
+    click.echo(_cost(report.llm))
+
+
+def _cost(llm: Mapping[str, Any]) -> str:
+    """What was sent just now, and what all answers took together."""
+    used = llm["used"]
+    if llm["kind"] == "record":
+        return counted(used["answers"], "recorded answer")
+    most = "at most " if used["unmetered"] else ""
+    money = "" if used["money"] is None else f", {most}{float(used['money']):,.4f} in money"
+    return (
+        f"{counted(llm['sent'], 'request')} sent; all {used['answers']:,} answers, those of "
+        f"earlier runs included: {most}{used['prompt_tokens']:,} + "
+        f"{used['completion_tokens']:,} tokens{money}"
+    )
 
 
 def _line(verdict: Verdict, marked: int) -> str:

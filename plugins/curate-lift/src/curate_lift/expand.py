@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -15,7 +15,6 @@ from curate.api import (
     InputFile,
     Llm,
     LlmExpandStage,
-    ModelFiles,
     Params,
 )
 from curate_lift.questions import Question, question_of
@@ -115,13 +114,14 @@ class Expand(LlmExpandStage):
     def __init__(self, params: ExpandParams, id: str) -> None:
         super().__init__(params, id)
         self.calls = 2 * params.rounds + params.reanswer_originals
+        self.makes = params.rounds + params.reanswer_originals
 
     def fingerprints(self) -> Mapping[str, str]:
         """Of the plugin's own prompts, as far as they are used."""
         own = [domain for domain in self.params.domains if self.params.template(domain) is None]
         return {domain: fingerprint(domain) for domain in own}
 
-    def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:  # noqa: ARG002 - the signature is the contract's
+    def check_files(self) -> None:
         """Refuse templates that cannot be rendered."""
         question = Question("Add.", "1 2", ({"role": "system", "content": "Be brief."},))
         for domain in self.params.domains:

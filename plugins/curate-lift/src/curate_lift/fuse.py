@@ -36,7 +36,10 @@ class FuseParams(Params):
         if self.keep != "all" and self.by is None:
             raise ValueError(f"`keep: {self.keep}` needs `by`, a column of numbers")
         if self.keep == "all" and self.by is not None:
-            raise ValueError("`by` has no effect with `keep: all`")
+            raise ValueError(
+                f"`by: {self.by}` has no effect with `keep: all`, which keeps every row; leave it "
+                "out, or set it to null"
+            )
         return self
 
 

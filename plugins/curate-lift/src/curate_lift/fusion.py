@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -15,9 +15,9 @@ from curate.api import (
     InputFile,
     Llm,
     LlmExpandStage,
-    ModelFiles,
     Params,
     Reads,
+    vectors_of,
 )
 from curate_lift.questions import Question, question_of
 from curate_lift.templates import check, fingerprint, render, source
@@ -91,32 +91,43 @@ class Fusion(LlmExpandStage):
     calls = 2
     params: FusionParams
 
+    def __init__(self, params: FusionParams, id: str) -> None:
+        super().__init__(params, id)
+        self.makes = params.pairs  # of two rows each
+
     def fingerprints(self) -> Mapping[str, str]:
         """Of the plugin's own prompt, if it is used."""
         return {} if self.params.template else {_TEMPLATE: fingerprint(_TEMPLATE)}
 
-    def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:  # noqa: ARG002 - the signature is the contract's
+    def check_files(self) -> None:
         """Refuse a template that cannot be rendered."""
         values = Question("Add.", "1 2").values
         check(_TEMPLATE, self.params.template, {"first": values, "second": values})
 
-    def expand(self, rows: pl.DataFrame, ctx: Context) -> Iterable[Child]:
+    def expand(self, rows: pl.DataFrame, ctx: Context) -> Iterator[Child]:
         """Pair the rows, and ask about many pairs at a time; each fails alone.
+
+        Yields:
+            Children in the order of their pairs, each as soon as those before it are there: one
+            failure too many ends the asking.
 
         Raises:
             CurateError: A vector is zero, or not finite.
         """
         llm: Llm = ctx.service("llm")
         pairs = self._pairs(rows.sort("id"))
+        order = iter([tuple(row["id"] for row in pair) for pair in pairs])
         made: dict[tuple[str, ...], Child] = {}
-        for pair, children, error in llm.each(pairs, lambda pair: self._merged(pair, llm)):
+        turn = next(order, None)
+        for pair, child, error in llm.each(pairs, lambda pair: self._merged(pair, llm)):
             ids = tuple(row["id"] for row in pair)
-            made[ids] = Child(ids, error=error) if children is None else children
-        return [made[tuple(row["id"] for row in pair)] for pair in pairs]
+            made[ids] = Child(ids, error=error) if child is None else child
+            while turn in made:
+                yield made.pop(turn)
+                turn = next(order, None)
 
     def _pairs(self, rows: pl.DataFrame) -> Sequence[Pair]:
         from curate_lift.pairs import candidates, paired
-        from curate_lift.vectors import vectors_of
 
         given = self.params
         vectors = vectors_of(rows, given.column, self.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -15,7 +15,6 @@ from curate.api import (
     Llm,
     LlmParams,
     LlmScoreStage,
-    ModelFiles,
     Output,
     Params,
     Served,
@@ -92,7 +91,7 @@ class Quality(LlmScoreStage):
         """Of the plugin's own prompt, if it is used."""
         return {} if self.params.template else {self._own: fingerprint(self._own)}
 
-    def prepare(self, models: Mapping[str, ModelFiles], service: Callable[[str], Any]) -> None:  # noqa: ARG002 - the signature is the contract's
+    def check_files(self) -> None:
         """Refuse a template that cannot be rendered."""
         check(self._own, self.params.template, {"instruction": "Add 1 and 2.", "response": "3"})
 

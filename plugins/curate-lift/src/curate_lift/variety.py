@@ -16,6 +16,7 @@ from curate.api import (
     Margin,
     Params,
     Reads,
+    vectors_of,
 )
 
 if TYPE_CHECKING:
@@ -101,7 +102,6 @@ class Variety(FilterStage):
             CurateError: No column is named, a vector is not finite, or all are equal.
         """
         from curate_lift.components import moments, principal
-        from curate_lift.vectors import vectors_of
 
         if rows.is_empty():
             return {}
@@ -125,7 +125,6 @@ class Variety(FilterStage):
         import polars as pl
 
         from curate_lift.components import variances
-        from curate_lift.vectors import vectors_of
 
         if rows.is_empty():
             return Decisions(rows.select("id", keep=pl.lit(value=True)))
