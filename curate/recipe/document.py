@@ -165,6 +165,8 @@ class _Dumper(yaml.SafeDumper):
 def _represent(dumper: yaml.SafeDumper, data: str | Path) -> yaml.ScalarNode:
     text = str(data)
     style = None if isinstance(resolve(text), str) else "'"
+    if "\x85" in text:  # elsewhere it is written as it is, and read back as a line end
+        style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 

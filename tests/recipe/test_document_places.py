@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curate.errors import Problem
@@ -347,6 +347,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["name", "seed", "output"]), VALUES, min_size=1))
+@example({"name": "\x85", "seed": "a\u2028b"})
 def test_a_mapping_is_read_back_as_it_was(source: dict) -> None:
     document, problems = read_document(source, (), KNOWN)
     assert problems == []
