@@ -217,7 +217,7 @@ def as_written(
         value = value[step]
     text = document.shown_at(path)
     if isinstance(value, Mapping):
-        value, text = value.get("path", []), text.get("path", [])
+        value, text = value.get("path") or [], text.get("path") or []
     pairs = (
         zip([text], [value], strict=True)
         if isinstance(value, str)

@@ -317,6 +317,67 @@ def test_what_no_endpoint_was_paid_for_is_asked_again(bench, paying):
     assert "has sha256" in named(result)["'toys_echo.llm.answers'"]
 
 
+# what came from the Hub
+
+
+def test_names_on_the_hub_stand_for_the_commits_of_then(bench, monkeypatch):
+    from curate.sources import hub
+
+    files = {"c1" * 20: bench.pool, "c2" * 20: bench.folder / "later.jsonl"}
+    bench.write([{"instruction": "later", "output": "rows"}], files["c2" * 20])
+    newest = "c1" * 20
+    frames = {commit: pl.read_ndjson(file) for commit, file in files.items()}
+
+    def hub_files(url):
+        commit = url.partition("@")[2].partition("/")[0] or newest
+        return [(url, files[commit], commit)]
+
+    def dataset_file(source, folder):
+        commit = source.revision if source.revision in files else newest
+        path = folder / f"{commit}.parquet"
+        frames[commit].write_parquet(path)
+        return f"{source.dataset}@{commit}", path, commit, 1, commit
+
+    monkeypatch.setattr(hub, "hub_files", hub_files)
+    monkeypatch.setattr(hub, "dataset_file", dataset_file)
+    by_url = bench.run(COUNT, source={"path": "hf://datasets/o/n/pool.jsonl"})
+    by_name = bench.run(COUNT, source={"path": None, "dataset": "o/n", "revision": "main"})
+    newest = "c2" * 20
+    for result in (by_url, by_name):
+        (file,) = lock_of(result)["sources"]["pool"]["files"]
+        assert file["commit"] == "c1" * 20
+        assert bench.manifest(result)["sources"]["pool"]["commit"] == "c1" * 20
+        assert reproduce(result.path).same
+    later = bench.run(COUNT, source={"path": "hf://datasets/o/n/pool.jsonl"})
+    assert later.digest != by_url.digest
+
+
+def test_models_of_the_hub_are_taken_at_the_commit_of_then(monkeypatch, tmp_path):
+    from curate.plugins.registry import get_registry
+    from curate.services import models
+
+    for commit in ("then", "now"):
+        folder = tmp_path / commit
+        folder.mkdir()
+        (folder / "config.json").write_text(commit)
+        (folder / "model.safetensors").write_text(commit)
+
+    def from_hub(repo, revision, *, download):
+        commit = revision if revision in ("then", "now") else "now"
+        return tmp_path / commit, commit
+
+    monkeypatch.setattr(models, "_from_hub", from_hub)
+
+    def take(**more):
+        return models.resolve("owner/name@main", get_registry(), download=True, **more)
+
+    assert (take().commit, take(commit="then").commit) == ("now", "then")
+    assert (
+        take(commit="then").digest
+        == models.resolve("owner/name@then", get_registry(), download=True).digest
+    )
+
+
 # the command, in processes and homes of their own
 
 
