@@ -23,7 +23,7 @@ from curate.recipe.document import read_document
 from curate.recipe.load import KEYS
 from curate.versions.card import render
 from curate.versions.digest import digest
-from curate.versions.marks import marked, parted, text_sum
+from curate.versions.marks import CLOSES, OPENS, marked, parted, text_sum
 from curate.versions.verify import CARD, GONE, Finding
 from curate.versions.verify import DROPPED as DROPPED_FILE
 
@@ -332,7 +332,7 @@ class Agreement:
     def _card(self, data: pl.DataFrame) -> None:
         """The card against manifest and data."""
         head, text = parted((self.folder / CARD).read_text("utf-8"))
-        if self.pushed:
+        if self.pushed and (OPENS in text or CLOSES in text):
             text = marked(text)
         split = head["dataset_info"]["splits"][0]
         stored = sum(path.stat().st_size for path in (self.folder / "data").glob("train-*"))
