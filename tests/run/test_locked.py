@@ -1,10 +1,12 @@
 """A version made again from its lock: the same, or every reason why it cannot be."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import curate_toys
@@ -15,10 +17,12 @@ import yaml
 from chat_server import serving
 
 from curate.commands import call
+from curate.contract import API_VERSION
 from curate.errors import RecipeError
 from curate.run import outcome
 from curate.services.llm import sending
 from curate.versions.lock import LockedError
+from curate.versions.open import Version
 from curate.versions.reproduce import reproduce
 from curate.versions.verify import verify
 
@@ -76,8 +80,44 @@ def test_the_sets_of_the_run_are_part_of_it(bench):
     result = bench.run(COUNT, TOP, sets=["toys_count.with.salt=x", "core_top.with.fraction=0.25"])
     assert result.digest != plain.digest
     assert lock_of(result)["sets"] == ["toys_count.with.salt=x", "core_top.with.fraction=0.25"]
-    assert reproduce(result.path).same
+    assert Version(result.path).reproduce().same
     assert reproduce(plain.path).same
+
+
+def test_the_lock_names_everything_that_the_version_was_made_of(bench):
+    targets = bench.write([{"instruction": "a", "output": "b"}], bench.folder / "targets.jsonl")
+    words = bench.folder / "words.txt"
+    words.write_text("w")
+    like = {"targets": {"one": str(targets)}, "words": str(words)}
+    lock = lock_of(bench.run(COUNT, {"score": "toys.like", "with": like}, TOP))
+
+    def sum_of(path):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    (pool,) = lock["sources"]["pool"]["files"]
+    assert lock["sources"]["pool"]["format"] == "alpaca"
+    assert pool == {
+        "file": str(bench.pool),
+        "sha256": sum_of(bench.pool),
+        "bytes": bench.pool.stat().st_size,
+    }
+    (target,) = lock["references"]["toys_like.targets.one"]["files"]
+    assert target["sha256"] == sum_of(targets)
+    assert lock["files"] == {"toys_like.words": {"file": str(words), "sha256": sum_of(words)}}
+    assert lock["stages"]["toys_like"] == {"stage": "toys.like", "version": 1}
+    assert lock["plugins"]["curate-toys"] == {
+        "version": "0.1",
+        "api_version": API_VERSION,
+        "provides": {"stages": {"toys": None}},
+    }
+    core = lock["plugins"]["curate-data"]["provides"]
+    assert {kind: set(words) for kind, words in core.items()} == {
+        "formats": {"alpaca"},
+        "stages": {"core"},
+    }
+    assert lock["python"] == ".".join(map(str, sys.version_info[:3]))
+    installed = {name: version(name) for name in ("polars", "numpy", "pydantic", "orjson")}
+    assert installed.items() <= lock["packages"].items()
 
 
 def test_a_recipe_from_a_file_or_with_sources_of_many_files_is_made_again(bench, monkeypatch):

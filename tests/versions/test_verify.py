@@ -310,6 +310,16 @@ def test_an_empty_folder_has_findings_and_no_folder_is_an_error(tmp_path):
         verify(tmp_path / "v2")
 
 
+def test_a_version_without_its_dropped_rows_is_whole_where_the_recipe_leaves_them_out(
+    tmp_path, make_outcome
+):
+    path = publish(replace(make_outcome(), dropped=None), tmp_path).path
+    assert not (path / "dropped.parquet").exists()
+    assert said(path) == []
+    edited(path, "scores.parquet", lambda table: table[1:])
+    assert said(path) != []
+
+
 def test_rows_that_could_not_be_read_have_no_content(tmp_path, make_outcome):
     outcome = make_outcome(["a"], dropped=["b", "c"])
     failed = pl.col("id") == outcome.ledger["id"][2]
@@ -352,6 +362,11 @@ def test_a_pushed_copy_is_verified_where_curate_wrote(version):
         "dropped.parquet was left out of this copy; the rows in it were not compared.",
     )
     assert any(finding.startswith("dropped.parquet: is missing") for finding in said(version))
+
+
+def test_a_pushed_copy_whose_readme_is_the_card_needs_no_marks(version):
+    verified = pushed(version, lambda head, text: f"---\n{yaml.safe_dump(head)}---\n\n{text}\n")
+    assert verified.findings == ()
 
 
 @pytest.mark.parametrize(
