@@ -10,18 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import orjson
 import polars as pl
 import xxhash
 
 from curate.ledger import Positions
-from curate.memo.keys import canonical
 from curate.provenance import UNKNOWN
 from curate.run.arena import Arena
 from curate.run.baselines import SHARED, baselines
 from curate.run.execute import Execution
 from curate.run.foreseeing import foresee
-from curate.run.resolve import Resolved, check_unchanged, package_versions
+from curate.run.locking import lock_of, package_versions
+from curate.run.resolve import Resolved, check_unchanged, files_facts
 from curate.run.tools import Tools
 from curate.sources.load import Loaded, load
 
@@ -42,7 +41,7 @@ class Outcome:
         recipe: The recipe's text, as it was asked.
         lock: What the recipe resolved to.
         identity: What the digest covers besides rows and inputs: the resolved recipe without
-            comments, engine, paths and neutral parameters.
+            comments, engine, paths and neutral parameters, as hashes of its parts.
         shards: Files to spread the kept rows over; never more than there are rows.
     """
 
@@ -96,7 +95,7 @@ def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, A
     for name, source in resolved.checked.recipe.sources.items():
         rows = loaded[name]
         facts[name] = {
-            "files": [{"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in rows.files],
+            "files": files_facts(rows.files),
             "rows": len(rows.rows) + len(rows.unreadable),
             "unreadable": len(rows.unreadable),
             "format": rows.format.name,
@@ -105,6 +104,7 @@ def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, A
             "license": source.license,
             "dataset": source.dataset,
             "revision": source.revision,
+            "commit": next((file.commit for file in rows.files if file.commit), None),
             "facts": dict(rows.facts),
         }
     return facts
@@ -161,15 +161,10 @@ def _outcome(
         scores=arena.frame(scored, published),
         manifest=manifest,
         recipe=resolved.checked.document.text,
-        lock=resolved.lock(),
-        identity=_plain(canonical(resolved.identity)),
+        lock=lock_of(resolved, execution.tools, {n: s["format"] for n, s in sources.items()}),
+        identity=resolved.prints,
         shards=recipe.output.shards,
     )
-
-
-def _plain(data: bytes) -> dict[str, Any]:
-    plain: dict[str, Any] = orjson.loads(data)
-    return plain
 
 
 def _shuffled(arena: Arena, kept: Positions, seed: int) -> Positions:

@@ -5,8 +5,8 @@ Nothing here imports polars or a model: this is all that an up-to-date run needs
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version as installed_version
@@ -16,7 +16,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from curate.contract import (
-    API_VERSION,
     Artifact,
     Auto,
     Condition,
@@ -31,7 +30,7 @@ from curate.contract import (
     marker,
 )
 from curate.errors import CurateError
-from curate.memo.keys import key_of
+from curate.memo.keys import canonical, key_of
 from curate.plugins.registry import Dist, Registry
 from curate.recipe.document import Document, KeyPath
 from curate.recipe.model import Source
@@ -98,7 +97,7 @@ class Resolved:
         recipe = self.checked.recipe
         sources = {}
         for name, source in recipe.sources.items():
-            options = source.model_dump(exclude={"path", "dataset", "on_failure"})
+            options = source.model_dump(exclude={"path", "dataset", "revision", "on_failure"})
             sources[name] = options | {"files": [file.sha256 for file in self.files[name]]}
         return {
             "name": recipe.name,
@@ -128,6 +127,21 @@ class Resolved:
         }
 
     @cached_property
+    def prints(self) -> dict[str, Any]:
+        """The identity by its parts, each as the sha256 of its canonical JSON.
+
+        It says what a version was made by without what `${NAME}` stood for, and where two differ.
+        """
+        whole = self.identity
+        return {
+            "name": whole["name"],
+            "seed": whole["seed"],
+            "sources": {name: _print(source) for name, source in whole["sources"].items()},
+            "pipeline": [{step["id"]: _print(step)} for step in whole["pipeline"]],
+            "output": _print(whole["output"]),
+        }
+
+    @cached_property
     def run_key(self) -> str:
         """The key of the whole run: identity, plugin and stage versions, failure rules."""
         recipe = self.checked.recipe
@@ -143,41 +157,11 @@ class Resolved:
             }
         )
 
-    def lock(self) -> dict[str, Any]:
-        """The content of recipe.lock.yaml."""
-        document = self.checked.document
-        sources = {}
-        for name in self.checked.recipe.sources:
-            files = [
-                {"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in self.files[name]
-            ]
-            sources[name] = {"files": files}
-        plugins = {d.name: d for r in self.steps for d in (r.plugin, *r.services.values())}
-        return {
-            "lock_version": 1,
-            "run_key": self.run_key,
-            "recipe": document.shown(),
-            "sources": sources,
-            "references": self.references_facts(),
-            "models": self.models_facts(),
-            "stages": {
-                r.step.id: {"stage": r.step.stage.name, "version": r.step.stage.version}
-                | ({"auto": dict(r.automatic)} if r.automatic else {})
-                for r in self.steps
-            },
-            "plugins": {
-                d.name: {"version": d.version, "source": d.editable} for d in plugins.values()
-            },
-            "api_version": API_VERSION,
-            "python": ".".join(map(str, sys.version_info[:3])),
-            "packages": package_versions(),
-        }
-
     def references_facts(self) -> dict[str, Any]:
         """Reference tables by `<stage id>.<parameter>`."""
         return {
             f"{r.step.id}.{at}": {
-                "files": [{"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in files],
+                "files": files_facts(files),
                 "options": reference_options(reference),
             }
             for r in self.steps
@@ -191,7 +175,12 @@ class Resolved:
 
 
 def resolve(
-    checked: Checked, registry: Registry, *, beside: Path | None = None, download: bool = True
+    checked: Checked,
+    registry: Registry,
+    *,
+    beside: Path | None = None,
+    download: bool = True,
+    commits: Mapping[str, str] | None = None,
 ) -> Resolved:
     """Find and hash everything that a checked recipe names.
 
@@ -200,6 +189,7 @@ def resolve(
         registry: Where plugins are found.
         beside: Folder of the recipe, for hints.
         download: Whether a model that is not on this machine may be fetched.
+        commits: Model of the Hub > the commit to take, whatever its name stands for by now.
 
     Raises:
         CurateError: Something cannot be found or read.
@@ -209,9 +199,12 @@ def resolve(
         name: as_written(document, ("sources", name), resolve_files(source, beside))
         for name, source in checked.recipe.sources.items()
     }
-    steps = tuple(
-        _resolve_step(step, registry, document, beside, download) for step in checked.steps
-    )
+
+    def model(name: str) -> ModelFiles:
+        commit = (commits or {}).get(name)
+        return resolve_model(name, registry, download=download, commit=commit)
+
+    steps = tuple(_resolve_step(step, registry, document, beside, model) for step in checked.steps)
     return Resolved(checked, files, steps, beside)
 
 
@@ -224,7 +217,7 @@ def as_written(
         value = value[step]
     text = document.shown_at(path)
     if isinstance(value, Mapping):
-        value, text = value.get("path", []), text.get("path", [])
+        value, text = value.get("path") or [], text.get("path") or []
     pairs = (
         zip([text], [value], strict=True)
         if isinstance(value, str)
@@ -244,17 +237,21 @@ def as_written(
 
 
 def _resolve_step(
-    step: Step, registry: Registry, document: Document, beside: Path | None, download: bool
+    step: Step,
+    registry: Registry,
+    document: Document,
+    beside: Path | None,
+    model: Callable[[str], ModelFiles],
 ) -> ResolvedStep:
     params: Params = step.stage.params
     fields = type(params).model_fields
     models = {
-        name: resolve_model(getattr(params, name), registry, download=download)
+        name: model(getattr(params, name))
         for name in fields
         if marker(type(params), name, ModelName) and getattr(params, name) is not None
     }
     served = _served(params)
-    models |= _local_models(params, served, registry, download)
+    models |= _local_models(params, served, registry, model)
     automatic = _automatic(params, models, registry)
     if automatic:
         params = params.model_copy(update=automatic)
@@ -309,14 +306,17 @@ def _served(params: Params) -> dict[str, str]:
 
 
 def _local_models(
-    params: Params, served: Mapping[str, str], registry: Registry, download: bool
+    params: Params,
+    served: Mapping[str, str],
+    registry: Registry,
+    model: Callable[[str], ModelFiles],
 ) -> dict[str, ModelFiles]:
     """The files of models that services need on this machine, by parameter."""
     found = {}
     for name, service in served.items():
         value = getattr(params, name)
         if registry.service(service).is_local(value):
-            found[name] = resolve_model(value.model, registry, download=download)
+            found[name] = model(value.model)
     return found
 
 
@@ -330,6 +330,10 @@ def _automatic(
         if auto is not None and getattr(params, name) == "auto":
             found[name] = registry.service(auto.service).auto(name, params, models)
     return found
+
+
+def _print(part: Any) -> str:
+    return hashlib.sha256(canonical(part)).hexdigest()
 
 
 def check_unchanged(files: Iterable[SourceFile]) -> None:
@@ -371,24 +375,10 @@ def reference_options(reference: Reference | Artifact | Source) -> dict[str, Any
     return reference.model_dump(exclude={"path"})
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the libraries whose results end up in values."""
-    from importlib.metadata import PackageNotFoundError
-
-    found = {}
-    for name in (
-        "curate-data",
-        "polars",
-        "pyarrow",
-        "numpy",
-        "torch",
-        "transformers",
-        "tokenizers",
-        "onnxruntime",
-        "openvino",
-    ):
-        try:
-            found[name] = installed_version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+def files_facts(files: Iterable[SourceFile]) -> list[dict[str, Any]]:
+    """Files as lock and manifest name them; `commit` where one came from the Hub."""
+    return [
+        {"file": f.shown, "sha256": f.sha256, "bytes": f.bytes}
+        | ({"commit": f.commit} if f.commit else {})
+        for f in files
+    ]

@@ -13,6 +13,8 @@ from curate.plugins.registry import Registry
 from curate.run.observe import Observer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
     from curate.run.resolve import ResolvedStep
@@ -25,6 +27,8 @@ class Tools:
     Attributes:
         observers: Told of everything that happens.
         preview: Whether only the first rows of each source are there.
+        paid: Folder of a memo from which alone answers of paid endpoints come, while nothing else
+            of it is used; None: the memo's own, and endpoints are asked.
         made: Services that were made for one stage alone, by its id and their names.
     """
 
@@ -34,6 +38,7 @@ class Tools:
     seed: int
     observers: Sequence[Observer] = ()
     preview: bool = False
+    paid: Path | None = None
     made: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def service(self, resolved: ResolvedStep) -> Callable[[str], Any]:
@@ -47,7 +52,11 @@ class Tools:
             if key not in self.made:
                 given = getattr(resolved.step.stage.params, parameter)
                 self.made[key] = self.registry.service(name).open(
-                    given, resolved.models.get(parameter), self.memo.folder, resolved.step.id
+                    given,
+                    resolved.models.get(parameter),
+                    self.memo.folder,
+                    resolved.step.id,
+                    self.paid,
                 )
             return self.made[key]
 
@@ -71,6 +80,11 @@ class Tools:
             for name in resolved.served
             if (resolved.step.id, name) in self.made
         }
+
+    def paid_answers(self, resolved: ResolvedStep) -> list[str]:
+        """The paid answers that a stage was made of, as a lock names them, sorted."""
+        session = self.made.get((resolved.step.id, LLM))
+        return [] if session is None else sorted(session.paid_answers())
 
     def close(self) -> None:
         """End services that were made for stages, and the engine."""

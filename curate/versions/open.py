@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ from curate.versions.text import one_line
 if TYPE_CHECKING:
     import datasets
     import polars as pl
+
+    from curate.versions.reproduce import Reproduced
+    from curate.versions.verify import Verified
 
 
 class Version:
@@ -89,6 +93,30 @@ class Version:
         scores = self.scores.filter(pl.col("id") == id).drop("id").to_dicts()
         return {**rows[0], "scores": scores[0] if scores else {}}
 
+    def verify(self, sha256: str | None = None) -> Verified:
+        """Whether this is what was published: every file, the books, the digest and the card.
+
+        Args:
+            sha256: The hash of SHA256SUMS that is known from elsewhere; None: not compared.
+        """
+        from curate.versions.verify import verify
+
+        return verify(self.path, sha256)
+
+    def reproduce(self, sets: Sequence[str] = ()) -> Reproduced:
+        """Make this version again from its lock and compare the digests; publishes nothing.
+
+        Args:
+            sets: Overrides that the digest does not see, such as `sources.x.path=...`.
+
+        Raises:
+            LockedError: A plugin, file, model or paid answer is missing or differs.
+            CurateError: The version is damaged, or the run failed.
+        """
+        from curate.versions.reproduce import reproduce
+
+        return reproduce(self.path, sets)
+
     def _read(self, *files: Path) -> pl.DataFrame:
         import polars as pl
 
@@ -118,7 +146,17 @@ class Version:
 
 
 def open_version(name: str | Path, root: str | Path = "curated") -> Version:
-    """Open a version.
+    """Open a version; see `find_version` for its name.
+
+    Raises:
+        UsageError: There is no such dataset or version.
+        CurateError: The version is damaged.
+    """
+    return Version(find_version(name, root))
+
+
+def find_version(name: str | Path, root: str | Path = "curated") -> Path:
+    """The folder of a version, which need not be whole.
 
     Args:
         name: `NAME@vN`, `NAME@preview`, `NAME` (its latest version), or the path of a version's
@@ -127,10 +165,9 @@ def open_version(name: str | Path, root: str | Path = "curated") -> Version:
 
     Raises:
         UsageError: There is no such dataset or version.
-        CurateError: The version is damaged.
     """
     if isinstance(name, Path) or "/" in name:
-        return Version(name)
+        return Path(name)
     dataset, at, version = name.partition("@")
     folder = known_dataset(dataset, Path(root))
     versions = versions_of(folder)
@@ -139,13 +176,13 @@ def open_version(name: str | Path, root: str | Path = "curated") -> Version:
         known = [*versions, PREVIEW] if previewed else versions
         if version not in known:
             raise UsageError(f"'{dataset}' has no version '{version}'.", nearest(version, known))
-        return Version(folder / version)
+        return folder / version
     if not versions:
         raise UsageError(
             f"'{dataset}' has no version yet.",
             f"There is a preview: {dataset}@{PREVIEW}." if previewed else "",
         )
-    return Version(folder / versions[-1])
+    return folder / versions[-1]
 
 
 def known_dataset(name: str, root: Path) -> Path:

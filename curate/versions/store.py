@@ -91,12 +91,13 @@ def _written(outcome: Outcome, folder: Path) -> Iterator[tuple[Path, str, dict[s
         raise _nothing_kept(outcome.manifest)
     with _aside(folder) as partial:
         with ThreadPoolExecutor(1) as beside:
-            digest = beside.submit(_digest, outcome)
+            digest = beside.submit(digest_of, outcome)
             card = _write_tables(outcome, partial)
         yield partial, digest.result(), card
 
 
-def _digest(outcome: Outcome) -> str:
+def digest_of(outcome: Outcome) -> str:
+    """The digest of what a run made."""
     from curate.versions.digest import digest
 
     files = {
@@ -166,7 +167,10 @@ def _write_tables(outcome: Outcome, partial: Path) -> dict[str, Any]:
         for each in written:
             each.result()
     (partial / "recipe.yaml").write_bytes(outcome.recipe.encode())
-    lock = yaml.safe_dump(dict(outcome.lock), sort_keys=False, allow_unicode=True)
+    # in C: a lock may name thousands of answers
+    lock = yaml.dump(
+        dict(outcome.lock), Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True
+    )
     (partial / "recipe.lock.yaml").write_bytes(lock.encode())
     return {"values": train.values, "stored": train.stored}
 
@@ -181,15 +185,18 @@ def _label(
 ) -> None:
     """Write the files that name the version, then the sums over all files; all of it to disk."""
     from curate.versions.card import render
+    from curate.versions.marks import parted, text_sum
 
     for name in ("manifest.json", "README.md", "SHA256SUMS"):
         (partial / name).unlink(missing_ok=True)  # of a number that another process took
     label = {"name": outcome.name, "version": version, "digest": digest, "parent": parent}
     manifest = {**label, **outcome.manifest, **label}
+    readme = render(manifest, outcome.data, **card)
+    manifest["card"] = text_sum(parted(readme)[1])
     (partial / "manifest.json").write_bytes(
         orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     )
-    (partial / "README.md").write_bytes(render(manifest, outcome.data, **card).encode())
+    (partial / "README.md").write_bytes(readme.encode())
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     lines = [f"{_sha256(path)}  {path.relative_to(partial).as_posix()}\n" for path in files]
     sums = partial / "SHA256SUMS"

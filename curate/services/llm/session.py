@@ -50,16 +50,26 @@ class Session(Asker):
         backend: Who answers.
         memo: Folder of the memo, which holds the journal.
         id: The stage's id, for messages.
+        paid: Folder of the memo whose journal alone answers for an endpoint; None: it is asked.
 
     Attributes:
         purse: What was spent.
     """
 
-    def __init__(self, settings: LlmSettings, backend: Backend, memo: Path, id: str) -> None:
+    def __init__(
+        self,
+        settings: LlmSettings,
+        backend: Backend,
+        memo: Path,
+        id: str,
+        paid: Path | None = None,
+    ) -> None:
         super().__init__(settings)
         self._backend = backend
         self._id = id
-        self._journal = Journal(memo, backend.address, settings.model)
+        self._sealed = paid is not None and backend.kind == "endpoint"
+        folder = paid if paid is not None and self._sealed else memo
+        self._journal = Journal(folder, backend.address, settings.model)
         self._slots = threading.BoundedSemaphore(settings.concurrency)
         self._lock = threading.Lock()
         self._flying: dict[str, Future[Answer]] = {}
@@ -102,6 +112,10 @@ class Session(Asker):
             "money": str(self.purse.money) if self._settings.prices else None,
             "used": self._used.account(self._settings.prices),
         }
+
+    def paid_answers(self) -> list[str]:
+        """The answers of an endpoint that results are made of, as a lock names them."""
+        return self._used.prints() if self._backend.kind == "endpoint" else []
 
     def recall(
         self, rows: Iterable[Mapping[str, Any]], ask: Callable[[Mapping[str, Any], Llm], object]
@@ -202,7 +216,13 @@ class Session(Asker):
         return answer
 
     def _claimed(self, key: str, call: Call) -> Answer:
-        """Ask, unless another process is doing so and receives the answer."""
+        """Ask, unless another process is doing so and receives the answer.
+
+        Raises:
+            AnswerError: Nobody is to be asked.
+        """
+        if self._sealed:
+            raise AnswerError("the journal holds no answer, and nobody is asked in a locked run")
         with self._journal.claim(key, self._hurry.wait):
             return self._found(key) or self._sent(key, call)
 

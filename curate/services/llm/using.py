@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from curate.answers import Answer, AnswerError, Call, Llm
 from curate.asking import LlmSettings, Prices
-from curate.memo.answers import Journal, answer_key
+from curate.memo.answers import Journal, answer_key, print_of
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import Cost, took
 from curate.services.llm.questions import Asker
@@ -23,7 +23,7 @@ class Used:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._keys: set[str] = set()
+        self._prints: dict[str, str] = {}
         self._took = Cost()
         self._unmetered = 0
 
@@ -31,16 +31,21 @@ class Used:
         """Count an answer, by what the server said that it took, or the most that it could."""
         most = Cost(1, prompt_bound(call), max_tokens_of(call.body))
         with self._lock:
-            if key not in self._keys:
-                self._keys.add(key)
+            if key not in self._prints:
+                self._prints[key] = print_of(key, answer)
                 self._took += took(most, answer.usage)
                 self._unmetered += answer.usage is None
+
+    def prints(self) -> list[str]:
+        """The answers as a lock names them."""
+        with self._lock:
+            return list(self._prints.values())
 
     def account(self, prices: Prices | None) -> dict[str, Any]:
         """`answers`, their tokens, those `unmetered`, and `money` at the recipe's prices."""
         with self._lock:
             return {
-                "answers": len(self._keys),
+                "answers": len(self._prints),
                 "prompt_tokens": self._took.prompt,
                 "completion_tokens": self._took.completion,
                 "unmetered": self._unmetered,
