@@ -186,7 +186,9 @@ def test_long_texts_are_cut_and_what_is_left_out_is_counted(version, monkeypatch
     full = dict(pl.concat([version.frame(), version.dropped]).select("id", "messages").iter_rows())
     for id, turns, left in zip(rows["id"], rows["turns"], rows["left"], strict=True):
         size = sum(len(turn["content"]) for turn in full[id])
-        assert sum(len(text) for _, text in turns) == min(size, 40)
+        shown = [text for _, text in turns if text is not None]
+        assert sum(len(text.removesuffix("…")) for text in shown) == min(size, 40)
+        assert sum(text.endswith("…") for text in shown) <= 1
         assert left == max(size - 40, 0)
     assert found.shortened == sum(left > 0 for left in rows["left"])
 
@@ -195,7 +197,8 @@ def test_all_texts_together_are_bounded(version, monkeypatch):
     monkeypatch.setattr(rows_module, "TOTAL", 80 * 30)
     found = table(version)
     rows = unpacked(found.packed)["rows"]
-    assert sum(len(text) for turns in rows["turns"] for _, text in turns) <= 80 * 30
+    shown = [text for turns in rows["turns"] for _, text in turns if text is not None]
+    assert sum(len(text.removesuffix("…")) for text in shown) <= 80 * 30
     assert found.characters < 40
 
 

@@ -248,7 +248,8 @@ def test_the_keyboard_suffices(opened):
     page.locator("#search").focus()
     page.keyboard.type("tame question 05")
     expect(page.locator("#count")).to_have_text("10 of 133 rows")
-    for _ in range(40):
+    page.locator("#score").focus()
+    for _ in range(12):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.matches('.open')"):
             break
@@ -302,14 +303,16 @@ def test_hostile_rows_are_text(opened):
     page = opened()
     page.locator("#by-source").select_option(label="ours (13)")
     expect(page.locator("#count")).to_have_text("13 of 133 rows")
-    found = {}
+    found, heads = {}, set()
+    page.mouse.move(400, 400)
     for button in page.locator(".open").all():
-        button.hover()
-        button.click()
+        button.press("Enter")
         parts = page.locator("#details-body pre").all_text_contents()
         found[parts[0].split(":")[0]] = parts
         assert page.locator("#details-body :is(img, script, svg, b, i)").count() == 0
+        heads |= set(page.locator("#details-body h4").all_text_contents())
         page.keyboard.press("Escape")
+    assert f"column <img src=x onerror={ACTS}>⟨U+202E⟩</script>" in heads
     assert set(found) == set(HOSTILE)
     for name in set(HOSTILE) - {"turned", "null", "long", "proto"}:
         assert found[name] == [f"{name}: {HOSTILE[name]}", HOSTILE[name], name + HOSTILE[name]]
@@ -317,19 +320,12 @@ def test_hostile_rows_are_text(opened):
         "safe ⟨U+202E⟩txet denrut⟨U+202C⟩ ⟨U+2066⟩isolated⟨U+2069⟩ ⟨U+200F⟩"
     )
     assert found["null"][1] == "before␀after ␛[31mred␇"
-    assert sum(map(len, found["long"])) <= 20_000
+    assert found["long"][1:] == ["(left out)", "(left out)"]
+    assert len(found["long"][0]) == 20_001
     elements = (
         "[...document.querySelectorAll('img,iframe,object,embed,link,base,script')].map(e => e.id)"
     )
     assert page.evaluate(elements) == ["data", ""]
-
-
-def test_hostile_names_of_columns_are_text(opened):
-    page = opened()
-    page.fill("#search", "script: ")
-    page.locator(".open").first.click()
-    heads = page.locator("#details-body h4").all_inner_texts()
-    assert f"column <img src=x onerror={ACTS}>⟨U+202E⟩</script>" in heads
 
 
 def test_what_is_left_out_of_a_long_row_is_said(opened):
@@ -373,6 +369,8 @@ def test_nothing_can_be_added_that_runs(browser, page_file):
 def test_the_file_itself_holds_no_address_and_one_policy(page_file):
     content = page_file.read_text(encoding="utf-8")
     assert len(re.findall("<script", content)) == 2
-    assert not re.findall(r"(?:src|href)=[\"']?(?!#)", content.split("<script type")[0])
-    assert "default-src 'none'" in content
+    own = content.split("<script type")[0]
+    assert re.findall(r"<[^<>]*(?:src|href)=[\"']", own)
+    assert not re.findall(r"<[^<>]*(?:src|href)=[\"'][^#]", own)
+    assert "default-src &#39;none&#39;; script-src &#39;sha256-" in content
     assert "unsafe" not in content.split("</head>")[0]
