@@ -16,8 +16,9 @@ from typing import Any
 
 from curate.contract import Clause
 from curate.errors import CurateError
-from curate.report.charts import COLOURS, charts, svg
+from curate.report.charts import charts
 from curate.report.clusters import duplicates
+from curate.report.drawing import COLOURS, svg
 from curate.report.headline import headline
 from curate.report.marks import marked, marked_line
 from curate.report.near import near

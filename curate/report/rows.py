@@ -24,7 +24,7 @@ MOST = 20_000
 TEXT = 20_000
 """Characters of a row; halved until all rows together have no more than `TOTAL`."""
 
-TOTAL = 50_000_000
+TOTAL = 32_000_000
 
 _KINDS = ("number", "integer", "boolean", "string")
 _LEDGER = ("id", "source", "file", "line", "fate", "stage", "reason", "detail", "ref")

@@ -7,15 +7,17 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import curate
 from curate.report import rows as rows_module
 from curate.report.agreement import agreements
 from curate.report.charts import charts, pngs
 from curate.report.clusters import duplicates
-from curate.report.cuts import lines
+from curate.report.cuts import Line, lines
 from curate.report.headline import headline
-from curate.report.histograms import of_lengths, of_scores
+from curate.report.histograms import _histogram, of_lengths, of_scores
 from curate.report.marks import marked, marked_line
 from curate.report.near import near
 from curate.report.rows import table
@@ -113,6 +115,31 @@ def test_histograms_count_every_row_on_its_side(version):
     # a cut at 2,000 is far from answers of 200 characters: it does not squeeze them into a corner
     assert [line.stage for line in longer.lines] == ["answered", "best"]
     assert [stage for stage, _ in longer.drawn] == ["best"]
+
+
+@given(
+    values=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60),
+    cuts=st.lists(st.floats(-1e9, 1e9), max_size=3),
+    whole=st.booleans(),
+    data=st.data(),
+)
+def test_no_histogram_loses_a_row_or_mixes_the_sides_of_a_cut(values, cuts, whole, data):
+    column = pl.Series([round(v) for v in values] if whole else values)
+    kept = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))))
+    through = tuple(Line(f"s{at}", "c", cut, "") for at, cut in enumerate(cuts))
+    one = _histogram("c", column, kept, through)
+    assert sum(one.before) == len(values)
+    assert sum(one.after) == kept.sum()
+    assert all(after <= before for after, before in zip(one.after, one.before, strict=True))
+    assert np.all(np.diff(one.edges) > 0)
+    if one.drawn:
+        last = one.drawn[-1][1]
+        # the ends of bins are computed: nearer than this to one, a row may stand on either side
+        blur = 1e-6 * max(map(abs, [*values, last, 1]))
+        if min(abs(value - last) for value in column) > blur:
+            ends = np.array(one.edges[1:])
+            below = sum(np.array(one.before)[ends <= last + blur])
+            assert below == sum(value < last for value in column)
 
 
 def test_bins_of_lengths_hold_all_rows(version):

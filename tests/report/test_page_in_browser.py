@@ -322,6 +322,8 @@ def test_hostile_rows_are_text(opened):
     assert found["null"][1] == "before␀after ␛[31mred␇"
     assert found["long"][1:] == ["(left out)", "(left out)"]
     assert len(found["long"][0]) == 20_001
+    drawn = "[...new Set([...document.querySelectorAll('.chart *')].map(e => e.localName))].sort()"
+    assert page.evaluate(drawn) == ["g", "line", "path", "svg", "text"]
     elements = (
         "[...document.querySelectorAll('img,iframe,object,embed,link,base,script')].map(e => e.id)"
     )

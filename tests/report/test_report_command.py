@@ -83,8 +83,8 @@ def test_a_folder_that_is_not_there_is_named(version, out, tmp_path, capsys):
 
 
 def test_without_the_extra_the_remedy_is_said(version, out, monkeypatch, capsys):
-    for module in ("curate.report.page", "curate.report.charts"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
+    for module in ("page", "charts", "comparisons", "distributions", "drawing"):
+        monkeypatch.delitem(sys.modules, f"curate.report.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "altair", None)
     assert call(["report", "toy", "--out", str(out)]) == 1
     said = capsys.readouterr().err

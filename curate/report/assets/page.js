@@ -235,8 +235,11 @@
     }
     scores.forEach((name, place) => $("score").append(element("option", { value: String(place), textContent: name })));
     $("score").closest("label").hidden = scores.length === 0;
-    const chosen = scores.indexOf($("table").dataset.score);
-    state.score = Math.max(chosen, 0);
+    // the numbers of the last cut; else those that most rows have
+    const filled = scores.map((_, place) => rows.numbers.filter((numbers) => numbers[place] !== null).length);
+    const cut = scores.indexOf($("table").dataset.score);
+    const first = cut >= 0 ? cut : Math.max(filled.indexOf(Math.max(...filled)), 0);
+    state.score = first;
     function pickScore() {
       $("score").value = String(state.score);
       $("score-head").textContent = scores[state.score] || "Score";
@@ -260,7 +263,7 @@
       setTimeout(() => {
         state.words = "";
         state.sort = null;
-        state.score = Math.max(chosen, 0);
+        state.score = first;
         pickScore();
         choose();
       });
