@@ -111,10 +111,11 @@ def _line(version: Version, stage: Mapping[str, Any], column: str) -> Line:
         (float(side.min()), float(side.max()))  # type: ignore[arg-type]  # numbers, and not empty
         for side in (passed, dropped)
     )
+    ties = ", of equal ones the first by id" if fell_high == low or fell_low == high else ""
     if fell_high <= low:
-        return Line(id, column, (fell_high + low) / 2, f"passed from {low:.4g} up")
+        return Line(id, column, (fell_high + low) / 2, f"passed from {low:.4g} up{ties}")
     if high <= fell_low:
-        return Line(id, column, (high + fell_low) / 2, f"passed up to {high:.4g}")
+        return Line(id, column, (high + fell_low) / 2, f"passed up to {high:.4g}{ties}")
     return Line(id, column, None, "rows on both its sides overlap: more than this number decided")
 
 
