@@ -8,8 +8,10 @@ from typing import Any
 
 from curate.report.agreement import agreements
 from curate.report.comparisons import agreement_chart, baseline_charts
-from curate.report.distributions import length_chart, score_chart
-from curate.report.drawing import (
+from curate.report.marks import marked_line
+from curate.report.spread_charts import length_chart, score_chart
+from curate.report.spreads import of_lengths, of_scores
+from curate.report.vega import (
     BAND,
     COLOURS,
     Drawing,
@@ -21,8 +23,6 @@ from curate.report.drawing import (
     painted,
     png,
 )
-from curate.report.histograms import of_lengths, of_scores
-from curate.report.marks import marked_line
 from curate.versions.funnel import Share, funnel, shares
 from curate.versions.open import Version
 

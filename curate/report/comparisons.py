@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from curate.report.agreement import Agreement
-from curate.report.drawing import (
+from curate.report.marks import marked_line
+from curate.report.vega import (
     BAND,
     COLOURS,
     Drawing,
@@ -17,7 +18,6 @@ from curate.report.drawing import (
     finished,
     painted,
 )
-from curate.report.marks import marked_line
 from curate.versions.overlap import overlap
 
 _VALUES = 8

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.recipe.where import parse_where
+from curate.recipe.where import WhereError, parse_where
 from curate.report.facts import numbers, published_rows
 from curate.versions.open import Version
 
@@ -88,7 +88,10 @@ def _inside(version: Version, where: str | None) -> pl.Series | None:
     """Ids of the rows for which a condition holds; None where there is none to compute."""
     if where is None:
         return None
-    condition = parse_where(where)
+    try:
+        condition = parse_where(where)
+    except WhereError:  # the recipe has it from the environment, as `${NAME}`
+        return None
     rows = published_rows(version).join(version.scores.lazy(), on="id", how="left")
     if not set(condition.columns) <= set(rows.collect_schema()):
         return None

@@ -18,11 +18,11 @@ from curate.contract import Clause
 from curate.errors import CurateError
 from curate.report.charts import charts
 from curate.report.clusters import duplicates
-from curate.report.drawing import COLOURS, svg
 from curate.report.headline import headline
 from curate.report.marks import marked, marked_line
 from curate.report.near import near
 from curate.report.rows import table
+from curate.report.vega import COLOURS, svg
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.policy import certificates

@@ -17,10 +17,11 @@ from curate.report.charts import charts, pngs
 from curate.report.clusters import duplicates
 from curate.report.cuts import Line, lines
 from curate.report.headline import headline
-from curate.report.histograms import _histogram, of_lengths, of_scores
 from curate.report.marks import marked, marked_line
 from curate.report.near import near
 from curate.report.rows import table
+from curate.report.spreads import _histogram, of_lengths, of_scores
+from curate.versions.open import Version
 
 RECIPE = """
 name: sizes
@@ -93,6 +94,18 @@ def test_cut_stands_between_the_last_passed_and_the_first_dropped(version):
     # people's answers are shorter than the cut, and kept: they are outside its `where:`
     people = [r for r in by_hand(version) if r["source"] == "people" and r["fate"] == "kept"]
     assert min(r["answer_characters"] for r in people) < cut.at
+
+
+def test_a_condition_from_the_environment_is_not_guessed(version):
+    changed = json.loads(json.dumps(version.manifest))
+    best = next(stage for stage in changed["stages"] if stage["id"] == "best")
+    best["where"] = "${CHOSEN}"
+    other = Version(version.path)
+    other.manifest = changed
+    cut = lines(other)[-1]
+    # people's rows can not be told from those that the filter judged
+    assert (cut.stage, cut.at) == ("best", None)
+    assert near(other) is None or near(other).line.stage != "best"
 
 
 def test_conditions_are_cuts_of_their_own(version):

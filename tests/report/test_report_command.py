@@ -83,7 +83,7 @@ def test_a_folder_that_is_not_there_is_named(version, out, tmp_path, capsys):
 
 
 def test_without_the_extra_the_remedy_is_said(version, out, monkeypatch, capsys):
-    for module in ("page", "charts", "comparisons", "distributions", "drawing"):
+    for module in ("page", "charts", "comparisons", "spread_charts", "vega"):
         monkeypatch.delitem(sys.modules, f"curate.report.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "altair", None)
     assert call(["report", "toy", "--out", str(out)]) == 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from curate.contract import counted
-from curate.report.drawing import COLOURS, Drawing, alt, data, finished, painted
-from curate.report.histograms import Histogram
+from curate.report.spreads import Histogram
+from curate.report.vega import COLOURS, Drawing, alt, data, finished, painted
 
 _HEIGHT = 190
 _FEW = 4
