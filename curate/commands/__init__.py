@@ -29,6 +29,7 @@ COMMANDS = {
     "versions": "List the versions of a dataset.",
     "verify": "Check that a version is what was published.",
     "show": "Show what a version holds and how it came about.",
+    "report": "Write a version as a page for a browser.",
     "plugins": "List plugins and explain their stages.",
 }
 """Core's commands: each the object `command` of the module of its name, beside its one line."""
