@@ -23,6 +23,7 @@ from curate.run.execute import Execution
 from curate.run.foreseeing import foresee
 from curate.run.resolve import Resolved, check_unchanged, package_versions
 from curate.run.tools import Tools
+from curate.sources.hub import repositories
 from curate.sources.load import Loaded, load
 
 
@@ -105,6 +106,7 @@ def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, A
             "license": source.license,
             "dataset": source.dataset,
             "revision": source.revision,
+            "hub": repositories(rows.files),
             "facts": dict(rows.facts),
         }
     return facts
@@ -146,6 +148,7 @@ def _outcome(
         ],
         "shares": _shares(arena, kept),
         "licenses": _licenses(arena, kept),
+        "language": recipe.output.language,
         "baselines": baselines(arena, execution.judged, kept, recipe.seed),
         "environment": {
             "python": ".".join(map(str, sys.version_info[:3])),
