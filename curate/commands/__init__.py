@@ -27,6 +27,7 @@ COMMANDS = {
     "init": "Write a recipe for files of yours.",
     "schema": "Print the JSON Schema of recipes.",
     "versions": "List the versions of a dataset.",
+    "verify": "Check that a version is what was published.",
     "show": "Show what a version holds and how it came about.",
     "plugins": "List plugins and explain their stages.",
 }

@@ -10,12 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import orjson
 import polars as pl
 import xxhash
 
 from curate.ledger import Positions
-from curate.memo.keys import canonical
 from curate.provenance import UNKNOWN
 from curate.run.arena import Arena
 from curate.run.baselines import SHARED, baselines
@@ -43,7 +41,7 @@ class Outcome:
         recipe: The recipe's text, as it was asked.
         lock: What the recipe resolved to.
         identity: What the digest covers besides rows and inputs: the resolved recipe without
-            comments, engine, paths and neutral parameters.
+            comments, engine, paths and neutral parameters, as hashes of its parts.
         shards: Files to spread the kept rows over; never more than there are rows.
     """
 
@@ -165,14 +163,9 @@ def _outcome(
         manifest=manifest,
         recipe=resolved.checked.document.text,
         lock=resolved.lock(),
-        identity=_plain(canonical(resolved.identity)),
+        identity=resolved.prints,
         shards=recipe.output.shards,
     )
-
-
-def _plain(data: bytes) -> dict[str, Any]:
-    plain: dict[str, Any] = orjson.loads(data)
-    return plain
 
 
 def _shuffled(arena: Arena, kept: Positions, seed: int) -> Positions:

@@ -5,6 +5,7 @@ Nothing here imports polars or a model: this is all that an up-to-date run needs
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from curate.contract import (
     marker,
 )
 from curate.errors import CurateError
-from curate.memo.keys import key_of
+from curate.memo.keys import canonical, key_of
 from curate.plugins.registry import Dist, Registry
 from curate.recipe.document import Document, KeyPath
 from curate.recipe.model import Source
@@ -128,6 +129,21 @@ class Resolved:
         }
 
     @cached_property
+    def prints(self) -> dict[str, Any]:
+        """The identity by its parts, each as the sha256 of its canonical JSON.
+
+        It says what a version was made by without what `${NAME}` stood for, and where two differ.
+        """
+        whole = self.identity
+        return {
+            "name": whole["name"],
+            "seed": whole["seed"],
+            "sources": {name: _print(source) for name, source in whole["sources"].items()},
+            "pipeline": [{step["id"]: _print(step)} for step in whole["pipeline"]],
+            "output": _print(whole["output"]),
+        }
+
+    @cached_property
     def run_key(self) -> str:
         """The key of the whole run: identity, plugin and stage versions, failure rules."""
         recipe = self.checked.recipe
@@ -154,9 +170,10 @@ class Resolved:
             sources[name] = {"files": files}
         plugins = {d.name: d for r in self.steps for d in (r.plugin, *r.services.values())}
         return {
-            "lock_version": 1,
+            "lock_version": 2,
             "run_key": self.run_key,
             "recipe": document.shown(),
+            "identity": self.prints,
             "sources": sources,
             "references": self.references_facts(),
             "models": self.models_facts(),
@@ -330,6 +347,10 @@ def _automatic(
         if auto is not None and getattr(params, name) == "auto":
             found[name] = registry.service(auto.service).auto(name, params, models)
     return found
+
+
+def _print(part: Any) -> str:
+    return hashlib.sha256(canonical(part)).hexdigest()
 
 
 def check_unchanged(files: Iterable[SourceFile]) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import datasets
     import polars as pl
 
+    from curate.versions.verify import Verified
+
 
 class Version:
     """One version of a dataset, as it lies on disk.
@@ -89,6 +91,16 @@ class Version:
         scores = self.scores.filter(pl.col("id") == id).drop("id").to_dicts()
         return {**rows[0], "scores": scores[0] if scores else {}}
 
+    def verify(self, sha256: str | None = None) -> Verified:
+        """Whether this is what was published: every file, the books, the digest and the card.
+
+        Args:
+            sha256: The hash of SHA256SUMS that is known from elsewhere; None: not compared.
+        """
+        from curate.versions.verify import verify
+
+        return verify(self.path, sha256)
+
     def _read(self, *files: Path) -> pl.DataFrame:
         import polars as pl
 
@@ -118,7 +130,17 @@ class Version:
 
 
 def open_version(name: str | Path, root: str | Path = "curated") -> Version:
-    """Open a version.
+    """Open a version; see `find_version` for its name.
+
+    Raises:
+        UsageError: There is no such dataset or version.
+        CurateError: The version is damaged.
+    """
+    return Version(find_version(name, root))
+
+
+def find_version(name: str | Path, root: str | Path = "curated") -> Path:
+    """The folder of a version, which need not be whole.
 
     Args:
         name: `NAME@vN`, `NAME@preview`, `NAME` (its latest version), or the path of a version's
@@ -127,10 +149,9 @@ def open_version(name: str | Path, root: str | Path = "curated") -> Version:
 
     Raises:
         UsageError: There is no such dataset or version.
-        CurateError: The version is damaged.
     """
     if isinstance(name, Path) or "/" in name:
-        return Version(name)
+        return Path(name)
     dataset, at, version = name.partition("@")
     folder = known_dataset(dataset, Path(root))
     versions = versions_of(folder)
@@ -139,13 +160,13 @@ def open_version(name: str | Path, root: str | Path = "curated") -> Version:
         known = [*versions, PREVIEW] if previewed else versions
         if version not in known:
             raise UsageError(f"'{dataset}' has no version '{version}'.", nearest(version, known))
-        return Version(folder / version)
+        return folder / version
     if not versions:
         raise UsageError(
             f"'{dataset}' has no version yet.",
             f"There is a preview: {dataset}@{PREVIEW}." if previewed else "",
         )
-    return Version(folder / versions[-1])
+    return folder / versions[-1]
 
 
 def known_dataset(name: str, root: Path) -> Path:

@@ -181,15 +181,18 @@ def _label(
 ) -> None:
     """Write the files that name the version, then the sums over all files; all of it to disk."""
     from curate.versions.card import render
+    from curate.versions.marks import parted, text_sum
 
     for name in ("manifest.json", "README.md", "SHA256SUMS"):
         (partial / name).unlink(missing_ok=True)  # of a number that another process took
     label = {"name": outcome.name, "version": version, "digest": digest, "parent": parent}
     manifest = {**label, **outcome.manifest, **label}
+    readme = render(manifest, outcome.data, **card)
+    manifest["card"] = text_sum(parted(readme)[1])
     (partial / "manifest.json").write_bytes(
         orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     )
-    (partial / "README.md").write_bytes(render(manifest, outcome.data, **card).encode())
+    (partial / "README.md").write_bytes(readme.encode())
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     lines = [f"{_sha256(path)}  {path.relative_to(partial).as_posix()}\n" for path in files]
     sums = partial / "SHA256SUMS"

@@ -111,7 +111,8 @@ def build(
                 "facts": {"empty_response": 0},
             }
         },
-        "references": {}, "models": {}, "stages": [stage], "columns": [],
+        "references": {}, "models": {}, "stages": [stage],
+        "columns": [{"name": "length", "kind": "number", "stage": "short", "published": True}],
         "shares": {
             "source": {"before": {"mine": len(rows)}, "after": {"mine": kept}},
             "origin": {"before": origin, "after": {"human": kept}},
@@ -121,6 +122,17 @@ def build(
         "environment": {"python": "3.11.0", "platform": "Linux", "packages": {}},
         **(manifest or {}),
     }  # fmt: skip
+    identity = {"name": name, "seed": 0, "pipeline": [{"short": "cd" * 32}]}
+    lock = {
+        "lock_version": 2,
+        "run_key": facts["run_key"],
+        "recipe": {"name": name},
+        "identity": identity,
+        "sources": {"mine": {"files": facts["sources"]["mine"]["files"]}},
+        "references": {},
+        "models": {},
+        "stages": {"short": {"stage": "core.where", "version": 1}},
+    }
     scores = pl.DataFrame({"id": frame["id"], "length": [float(len(r["output"])) for r in rows]})
     return Outcome(
         name=name,
@@ -130,12 +142,12 @@ def build(
         scores=scores,
         manifest=facts,
         recipe=f"name: {name}\n",
-        lock={"name": name, "files": ["data/mine.jsonl"]},
-        identity={"pipeline": [{"filter": "core.where"}]},
+        lock=lock,
+        identity=identity,
         shards=shards,
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_outcome() -> Callable[..., Outcome]:
     return build

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from curate.errors import CurateError
+from curate.versions.marks import parted, text_sum
 from curate.versions.open import Version
 from curate.versions.runs import find_run, versions_of
 from curate.versions.store import publish, publish_preview
@@ -54,6 +55,7 @@ def test_a_version_holds_what_the_run_handed_over(root, make_outcome):
         "version": "v1",
         "digest": published.digest,
         "parent": None,
+        "card": text_sum(parted((published.path / "README.md").read_text())[1]),
     }
     assert (published.path / "recipe.yaml").read_text() == outcome.recipe
     assert yaml.safe_load((published.path / "recipe.lock.yaml").read_text()) == outcome.lock
