@@ -121,10 +121,10 @@ def _numbers(version: Version, column: str) -> pl.DataFrame:
     """`id` and the column, which is a score or came with the sources."""
     if column in version.scores.columns:
         return version.scores.select("id", column)
-    return _rows(version).select("id", column).collect()
+    return published_rows(version).select("id", column).collect()
 
 
-def _rows(version: Version) -> pl.LazyFrame:
+def published_rows(version: Version) -> pl.LazyFrame:
     """All published rows, kept and dropped."""
     files = sorted((version.path / "data").iterdir())
     dropped = version.path / "dropped.parquet"
@@ -135,7 +135,12 @@ def _rows(version: Version) -> pl.LazyFrame:
 
 def _lines(version: Version, ids: Iterable[str]) -> dict[str, str]:
     wanted = pl.Series(list(ids), dtype=pl.String).implode()
-    found = _rows(version).filter(pl.col("id").is_in(wanted)).select("id", "messages").collect()
+    found = (
+        published_rows(version)
+        .filter(pl.col("id").is_in(wanted))
+        .select("id", "messages")
+        .collect()
+    )
     return {id: _line(messages) for id, messages in found.iter_rows()}
 
 

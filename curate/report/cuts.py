@@ -1,0 +1,124 @@
+"""Where filters cut: the line between what passed and what did not. Heavy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from curate.recipe.where import parse_where
+from curate.versions.open import Version
+
+_COMPARED = re.compile(
+    r"\s*([a-z][a-z0-9_]*)\s*(<=|>=|<|>)\s*(-?[0-9]+(?:\.[0-9]+)?)\s*\Z", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A cut as a line through the numbers of a column.
+
+    Attributes:
+        stage: Id of the filter.
+        column: The numbers that it cut by.
+        at: Where the line stands; None where it has no one place.
+        words: What it means, such as `kept from 0.11 up`.
+    """
+
+    stage: str
+    column: str
+    at: float | None
+    words: str
+
+
+def lines(version: Version) -> list[Line]:
+    """The cuts through published score columns, in the order of the stages.
+
+    A filter cuts by the column of its parameter `by`, by the column `<id>_value` that it gives, or
+    by a comparison with a number in its parameter `keep`.
+    """
+    known = set(version.scores.columns)
+    found = []
+    for stage in version.manifest["stages"]:
+        if stage["verb"] != "filter" or not stage["dropped"]:
+            continue
+        column = column_of(stage, known)
+        if column is not None:
+            found.append(_line(version, stage, column))
+        found += [line for line in _compared(stage) if line.column in known]
+    return found
+
+
+def column_of(stage: Mapping[str, Any], known: set[str]) -> str | None:
+    """The score column that a filter chose by; None where it did not choose by one."""
+    by, value = stage["params"].get("by"), f"{stage['id']}_value"
+    return next((name for name in (by, value) if isinstance(name, str) and name in known), None)
+
+
+def judged(version: Version, stage: Mapping[str, Any], column: str) -> pl.DataFrame:
+    """Rows that a filter judged by a number: columns `id`, `column`, `kept` (bool).
+
+    These are the kept rows inside its `where:`, and those that it dropped. Rows that passed it and
+    fell later are left out. Where the columns of the `where:` are not published, all kept rows are
+    in.
+    """
+    dropped = (pl.col("fate") == "dropped") & (pl.col("stage") == stage["id"])
+    rows = (
+        version.ledger.filter(dropped | (pl.col("fate") == "kept"))
+        .select("id", kept=pl.col("fate") == "kept")
+        .join(version.scores.select("id", column), on="id")
+        .filter(pl.col(column).is_not_null())
+    )
+    inside = _inside(version, stage.get("where"))
+    if inside is not None:
+        rows = rows.filter(~pl.col("kept") | pl.col("id").is_in(inside.implode()))
+    return rows.select("id", column, "kept")
+
+
+def _inside(version: Version, where: str | None) -> pl.Series | None:
+    """Ids of the kept rows for which a condition holds; None where there is none to compute."""
+    if where is None:
+        return None
+    condition = parse_where(where)
+    rows = version.frame().join(version.scores, on="id", how="left")
+    if not set(condition.columns) <= set(rows.columns):
+        return None
+    return rows.filter(condition.expr().fill_null(value=False))["id"]
+
+
+def _line(version: Version, stage: Mapping[str, Any], column: str) -> Line:
+    id, params = stage["id"], stage["params"]
+    threshold = params.get("threshold")
+    if column == f"{id}_value" and isinstance(threshold, int | float):
+        return Line(id, column, float(threshold), f"threshold {threshold:g}")
+    if params.get("per"):
+        return Line(id, column, None, f"a cut of its own for each {params['per']}")
+    rows = judged(version, stage, column).with_columns(pl.col(column).cast(pl.Float64))
+    kept, dropped = (rows.filter(pl.col("kept") == side)[column] for side in (True, False))
+    if not len(kept) or not len(dropped):
+        return Line(id, column, None, "no rows on one of its sides")
+    (low, high), (fell_low, fell_high) = (
+        (float(side.min()), float(side.max()))  # type: ignore[arg-type]  # numbers, and not empty
+        for side in (kept, dropped)
+    )
+    if fell_high <= low:
+        return Line(id, column, (fell_high + low) / 2, f"kept from {low:.4g} up")
+    if high <= fell_low:
+        return Line(id, column, (high + fell_low) / 2, f"kept up to {high:.4g}")
+    return Line(id, column, None, "rows kept and dropped overlap: more than this number decided")
+
+
+def _compared(stage: Mapping[str, Any]) -> list[Line]:
+    """The comparisons with a number of which a condition is made."""
+    keep = stage["params"].get("keep")
+    if not isinstance(keep, str) or re.search(r"\b(or|not)\b", keep, re.IGNORECASE):
+        return []
+    parts = re.split(r"\band\b", keep, flags=re.IGNORECASE)
+    found = [match for match in map(_COMPARED.match, parts) if match]
+    return [
+        Line(stage["id"], column, float(number), f"kept where {sign} {number}")
+        for column, sign, number in (match.groups() for match in found)
+    ]

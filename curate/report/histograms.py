@@ -1,0 +1,158 @@
+"""How numbers spread over all rows and over the kept ones. Heavy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.examples.texts import texts_of
+from curate.report.cuts import Line, lines
+from curate.report.facts import published_rows
+from curate.versions.open import Version
+
+BINS = 40
+_TAIL = 0.005
+"""Share of the rows at either end that may lie far out without widening the picture."""
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Rows by a number.
+
+    Attributes:
+        column: Its name.
+        edges: Ends of the bins, one more than bins.
+        before: Rows that have the number, by bin.
+        after: Kept rows, by bin; never more than `before`.
+        beyond: Rows outside the edges, which are counted in the bins at the ends.
+        low: The smallest number.
+        high: The largest.
+        without: Rows that have no number: dropped before, or not asked.
+        geometric: Whether bins grow by a factor.
+        lines: The cuts through it.
+    """
+
+    column: str
+    edges: tuple[float, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    beyond: int
+    low: float
+    high: float
+    without: int
+    geometric: bool = False
+    lines: tuple[Line, ...] = ()
+
+
+def of_scores(version: Version) -> list[Histogram]:
+    """A histogram for each published score column of numbers; those that a filter cut by first."""
+    cuts = lines(version)
+    columns = [
+        column["name"]
+        for column in version.manifest["columns"]
+        if column["published"] and column["kind"] in ("number", "integer")
+    ]
+    cut = [name for name in columns if any(line.column == name for line in cuts)]
+    kept = version.ledger.filter(fate="kept")["id"].implode()
+    is_kept = version.scores["id"].is_in(kept).to_numpy()
+    found = []
+    for name in [*reversed(cut), *(name for name in columns if name not in cut)]:
+        through = tuple(line for line in cuts if line.column == name)
+        one = _histogram(name, version.scores[name], is_kept, through)
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def of_lengths(version: Version) -> Histogram | None:
+    """Characters of instruction and response together, in bins that grow by a factor.
+
+    None where there are no rows. Without published dropped rows it is of the kept rows alone.
+    """
+    rows = published_rows(version).select("id", "messages").collect()
+    kept = version.ledger.filter(fate="kept")["id"].implode()
+    lengths = texts_of(rows["messages"])[2].str.len_chars()
+    is_kept = rows["id"].is_in(kept).to_numpy()
+    return _histogram("characters", lengths, is_kept, (), geometric=True)
+
+
+def _histogram(
+    name: str,
+    column: pl.Series,
+    kept: NDArray[np.bool_],
+    cuts: tuple[Line, ...],
+    *,
+    geometric: bool = False,
+) -> Histogram | None:
+    """None where no row has a finite number."""
+    numbers = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    there = np.isfinite(numbers)
+    if not there.any():
+        return None
+    values, kept = numbers[there], kept[there]
+    if geometric:
+        edges = _growing(values)
+    else:
+        edges = _even(values, [line.at for line in cuts if line.at is not None])
+        if column.dtype.is_integer():
+            edges = _whole(edges, cuts[0].at if cuts and cuts[0].at is not None else edges[0])
+    # the last bin is closed at both ends
+    inside = np.clip(values, edges[0], edges[-1])
+    before, after = (
+        tuple(np.histogram(part, edges)[0].tolist()) for part in (inside, inside[kept])
+    )
+    return Histogram(
+        column=name,
+        edges=tuple(edges.tolist()),
+        before=before,
+        after=after,
+        beyond=int((inside != values).sum()),
+        low=float(values.min()),
+        high=float(values.max()),
+        without=int((~there).sum()),
+        geometric=geometric,
+        lines=cuts,
+    )
+
+
+def _even(values: NDArray[np.float64], cuts: list[float]) -> NDArray[np.float64]:
+    """Bins of equal width, from about the smallest to the largest; far tails are left outside."""
+    low, high = float(values.min()), float(values.max())
+    inner = np.quantile(values, [_TAIL, 1 - _TAIL])
+    reach = float(inner[1] - inner[0])
+    if reach > 0:
+        low, high = max(low, inner[0] - reach / 4), min(high, inner[1] + reach / 4)
+    low, high = float(min([low, *cuts])), float(max([high, *cuts]))
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    width = (high - low) / BINS
+    if not cuts:
+        return np.linspace(low, high, BINS + 1)
+    # a cut is an end of bins, so that none of them holds rows of both its sides
+    first = math.ceil((cuts[0] - low) / width - _ROUNDING)
+    last = math.ceil((high - cuts[0]) / width - _ROUNDING)
+    return np.asarray(cuts[0] + width * np.arange(-first, last + 1), dtype=np.float64)
+
+
+def _whole(edges: NDArray[np.float64], through: float) -> NDArray[np.float64]:
+    """Bins for whole numbers: each holds the same count of them, its ends between two."""
+    first, last = math.floor(edges[0]), math.ceil(edges[-1])
+    width = max(math.ceil((last - first + 1) / BINS), 1)
+    start = math.ceil(through) - 0.5
+    below = math.ceil((start - first + 0.5) / width)
+    above = max(math.ceil((last + 0.5 - start) / width), 1)
+    return np.asarray(start + width * np.arange(-below, above + 1), dtype=np.float64)
+
+
+def _growing(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bins a quarter wider one after the other, over all but the ends."""
+    low, high = np.quantile(values, [_TAIL / 5, 1 - _TAIL / 5])
+    first = np.floor(np.log(max(low, 1)) / np.log(1.25))
+    last = max(np.ceil(np.log(max(high, 1) + 1) / np.log(1.25)), first + 1)
+    return np.asarray(1.25 ** np.arange(first, last + 1), dtype=np.float64)
