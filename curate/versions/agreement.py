@@ -21,7 +21,7 @@ from curate.errors import CurateError
 from curate.ledger import DROPPED, FAILED, FATES, KEPT, MERGED, UNREADABLE
 from curate.versions.card import render
 from curate.versions.digest import digest
-from curate.versions.marks import marked, parted, text_sum
+from curate.versions.marks import OPENS, marked, parted, text_sum
 from curate.versions.verify import CARD, Finding
 from curate.versions.verify import DROPPED as DROPPED_FILE
 
@@ -326,7 +326,7 @@ class Agreement:
     def _card(self, data: pl.DataFrame) -> None:
         """The card against manifest and data."""
         head, text = parted((self.folder / CARD).read_text("utf-8"))
-        if self.pushed:
+        if self.pushed and OPENS in text.split("\n"):
             text = marked(text)
         split = head["dataset_info"]["splits"][0]
         stored = sum(path.stat().st_size for path in (self.folder / "data").glob("train-*"))
