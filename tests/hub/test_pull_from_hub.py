@@ -82,10 +82,10 @@ def test_a_downloaded_repository_verifies_as_it_is(pushed, folder):
         path = folder / "snapshot" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    verified = verify(
-        folder / "snapshot", ignore=(".gitattributes", "charts/funnel.png"), pushed=True
-    )
-    assert verified.findings == ()
+    assert verify(folder / "snapshot", pushed=True).findings == ()
+    (folder / "snapshot/data/train-00001-of-00002.parquet").write_bytes(b"x")
+    found = {finding.file for finding in verify(folder / "snapshot", pushed=True).findings}
+    assert "data/train-00001-of-00002.parquet" in found
 
 
 def test_a_version_of_old_is_at_its_tag(pushed, make, typed, folder):

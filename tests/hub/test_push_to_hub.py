@@ -36,10 +36,9 @@ def of_version(files):
 
 
 @pytest.fixture(autouse=True)
-def quick_charts(monkeypatch, request):
-    """One small picture in place of all charts, but where a test wants them."""
-    if "charts" not in request.keywords:
-        monkeypatch.setattr("curate.report.charts.pngs", lambda version: {"funnel.png": b"PNG"})
+def quick_charts(monkeypatch):
+    """One small picture in place of all charts; other processes draw them."""
+    monkeypatch.setattr("curate.report.charts.pngs", lambda version: {"funnel.png": b"PNG"})
 
 
 def test_a_version_is_one_commit_and_one_tag(hub, make, typed, folder):
@@ -310,7 +309,12 @@ def test_a_token_is_neither_shown_nor_written(hub, make, folder):
     files = [file for place in places for file in place.rglob("*") if file.is_file()]
     assert any(file.name == "SHA256SUMS" for file in files)
     assert not [file for file in files if WRITER.encode() in file.read_bytes()]
-    assert not any(WRITER.encode() in each for each in hub.repositories[REPO].files.values())
+    there = hub.repositories[REPO].files
+    assert not any(WRITER.encode() in content for content in there.values())
+    pictures = {file: content for file, content in there.items() if file.startswith(CHARTS)}
+    assert "charts/funnel.png" in pictures
+    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
+    assert all(f"]({file})" in there["README.md"].decode() for file in pictures)
 
 
 def test_offline_and_misspelt_names_are_said_before_any_work(make, typed, folder):

@@ -27,7 +27,7 @@ _REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _LINE = re.compile(r"[0-9a-f]{64} [ *](?P<file>([\w-][\w.-]*/)*[\w-][\w.-]*)", re.ASCII)
 _QUERY = re.compile(r"\?[^\s'\"]+")
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN."
-_AGAIN = "Check the network and type the command again: nothing is sent twice."
+_AGAIN = "Check the network and type the command again; what has arrived is not sent again."
 
 
 def connect(repo: str, *, writes: bool = False) -> HfApi:
@@ -132,9 +132,17 @@ def _said(error: BaseException) -> str:
     return said.replace(token, "...") if token else said
 
 
+def look(api: HfApi, repo: str, revision: str | None) -> tuple[str, frozenset[str]]:
+    """The commit that a revision (None: `main`) stands for, and the files that it has."""
+    with explained(repo):
+        info = api.dataset_info(repo, revision=revision)
+    assert info.sha is not None, "the Hub names the commit of what it describes"
+    return info.sha, frozenset(file.rfilename for file in info.siblings or ())
+
+
 def content(api: HfApi, repo: str, commit: str, path: str) -> bytes:
     """The content of one file, left in no cache."""
-    with tempfile.TemporaryDirectory() as folder:
+    with explained(repo), tempfile.TemporaryDirectory() as folder:
         found = api.hf_hub_download(repo, path, repo_type=KIND, revision=commit, local_dir=folder)
         return Path(found).read_bytes()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError
-from curate.versions.hub.client import KIND, connect, content, explained, listed
+from curate.versions.hub.client import KIND, connect, content, explained, listed, look
 from curate.versions.hub.readme import charts_in, original
 from curate.versions.runs import read_manifest
 from curate.versions.store import aside, renamed, settle
@@ -70,37 +70,34 @@ def pull(repo: str, out: Path, *, revision: str | None = None, sha256: str | Non
         CurateError: It cannot be fetched, is not what was pushed, or another version is there.
     """
     api = connect(repo)
-    with explained(repo):
-        info = api.dataset_info(repo, revision=revision)
-        assert info.sha is not None, "the Hub names the commit of what it describes"
-        files = {file.rfilename for file in info.siblings or ()}
-        if not files >= {SUMS, _MANIFEST, CARD}:
-            raise _is_no_version(repo, revision)
-        sums = content(api, repo, info.sha, SUMS)
-        found = hashlib.sha256(sums).hexdigest()
-        if sha256 is not None and found != sha256.strip().lower():
-            raise CurateError(
-                f"The {SUMS} of {repo} has the sha256 {found}, not {one_line(sha256)}; nothing was "
-                "fetched.",
-                "This is another version than the one that you know, or it was changed.",
-            )
-        manifest = _label(content(api, repo, info.sha, _MANIFEST), repo, revision)
-        name, version, digest = manifest["name"], manifest["version"], manifest["digest"]
-        wanted = [file for file in listed(sums) if file in files]
-        readme = content(api, repo, info.sha, CARD).decode("utf-8", "replace")
-        beside = {".gitattributes", SUMS, *charts_in(readme, repo)}
-        target = out / name / version
-        new = not _is_here(target, digest, repo)
-        if new:
-            _fetch(api, repo, info.sha, wanted, target, found)
+    commit, files = look(api, repo, revision)
+    if not files >= {SUMS, _MANIFEST, CARD}:
+        raise _is_no_version(repo, revision)
+    listing = content(api, repo, commit, SUMS)
+    sums = hashlib.sha256(listing).hexdigest()
+    if sha256 is not None and sums != sha256.strip().lower():
+        raise CurateError(
+            f"The {SUMS} of {repo} has the sha256 {sums}, not {one_line(sha256)}; nothing was "
+            "fetched.",
+            "This is another version than the one that you know, or it was changed.",
+        )
+    manifest = _label(content(api, repo, commit, _MANIFEST), repo, revision)
+    name, version, digest = manifest["name"], manifest["version"], manifest["digest"]
+    wanted = [file for file in listed(listing) if file in files]
+    readme = content(api, repo, commit, CARD).decode("utf-8", "replace")
+    beside = {".gitattributes", SUMS, *charts_in(readme, repo)}
+    target = out / name / version
+    new = not _is_here(target, digest, repo)
+    if new:
+        _fetch(api, repo, commit, wanted, target, sums)
     return Pulled(
         repo,
-        info.sha,
+        commit,
         target,
         name,
         version,
         digest,
-        found,
+        sums,
         new,
         (target / DROPPED).exists(),
         tuple(sorted(files - beside - {*wanted})),
@@ -148,8 +145,9 @@ def _fetch(
 ) -> None:
     """Fetch the files aside, verify them, and rename them into their place."""
     with aside(target.parent) as partial:
-        for file in [*files, SUMS]:
-            api.hf_hub_download(repo, file, repo_type=KIND, revision=commit, local_dir=partial)
+        with explained(repo):
+            for file in [*files, SUMS]:
+                api.hf_hub_download(repo, file, repo_type=KIND, revision=commit, local_dir=partial)
         shutil.rmtree(partial / ".cache", ignore_errors=True)  # the client's notes on downloads
         verified = verify(partial, sums, pushed=True)
         if not verified.ok:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError, UsageError
-from curate.versions.hub.client import KIND, connect, content, explained, listed
+from curate.versions.hub.client import KIND, connect, content, explained, listed, look
 from curate.versions.hub.readme import charts_in, merged
 from curate.versions.open import Version
 from curate.versions.runs import PREVIEW
@@ -101,31 +101,28 @@ def push(
     api = connect(repo, writes=True)
     with explained(repo):
         _repository(api, repo, private)
-        tags = {
-            each.name: each.target_commit for each in api.list_repo_refs(repo, repo_type=KIND).tags
-        }
-        if tag in tags:
-            there = _look(api, repo, tag)
-            _check_tag(there, version, repo, dropped)
-        else:
-            there = _look(api, repo, None)
-            if not _is_whole(there, version, dropped):
-                made = _commit(
-                    api, repo, there, version, dropped, message, charts(version) if charts else {}
-                )
-                there = _look(api, repo, made)
-            said = f"{version.name} {tag}, digest sha256:{digest}"
+        refs = api.list_repo_refs(repo, repo_type=KIND)
+    tagged = any(each.name == tag for each in refs.tags)
+    there = _look(api, repo, tag if tagged else None)
+    if tagged:
+        _check_tag(there, version, repo, dropped)
+    else:
+        if not _is_whole(there, version, dropped):
+            pictures = charts(version) if charts else {}
+            there = _look(api, repo, _commit(api, repo, there, version, dropped, message, pictures))
+        said = f"{version.name} {tag}, digest sha256:{digest}"
+        with explained(repo):
             api.create_tag(repo, tag=tag, tag_message=said, revision=there.commit, repo_type=KIND)
-        sums = hashlib.sha256(content(api, repo, there.commit, SUMS)).hexdigest()
+    sums = content(api, repo, there.commit, SUMS)
     return Pushed(
         repo,
         f"{api.endpoint}/datasets/{repo}/tree/{tag}",
         tag,
         digest,
-        sums,
+        hashlib.sha256(sums).hexdigest(),
         there.commit,
-        tag not in tags,
-        len(there.files & {*_listed(version.path), SUMS}),
+        not tagged,
+        len(there.files & {*listed(sums), SUMS}),
         DROPPED in there.files,
         sum(fnmatch(file, f"{_CHARTS}/*.png") for file in there.files),
     )
@@ -172,17 +169,13 @@ def _repository(api: HfApi, repo: str, private: bool) -> None:
 
 
 def _look(api: HfApi, repo: str, revision: str | None) -> _There:
-    info = api.dataset_info(repo, revision=revision)
-    assert info.sha is not None, "the Hub names the commit of what it describes"
-    files = frozenset(file.rfilename for file in info.siblings or ())
-    manifest = {}
+    commit, files = look(api, repo, revision)
+    manifest = None
     if MANIFEST in files:
-        try:
-            read = json.loads(content(api, repo, info.sha, MANIFEST))
-        except ValueError:
-            read = None  # somebody else's file of that name
-        manifest = read if isinstance(read, dict) and "digest" in read else {}
-    return _There(info.sha, files, manifest)
+        with suppress(ValueError):  # somebody else's file of that name
+            manifest = json.loads(content(api, repo, commit, MANIFEST))
+    ours = manifest if isinstance(manifest, dict) and "digest" in manifest else {}
+    return _There(commit, files, ours)
 
 
 def _check_tag(there: _There, version: Version, repo: str, dropped: bool) -> None:
@@ -207,10 +200,6 @@ def _is_whole(there: _There, version: Version, dropped: bool) -> bool:
     return same and dropped == (DROPPED in there.files)
 
 
-def _listed(folder: Path) -> list[str]:
-    return listed((folder / SUMS).read_bytes())
-
-
 def _commit(
     api: HfApi,
     repo: str,
@@ -224,7 +213,8 @@ def _commit(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     left_out = {CARD} if dropped else {CARD, DROPPED}
-    files = [file for file in _listed(version.path) if file not in left_out]
+    named = listed((version.path / SUMS).read_bytes())
+    files = [file for file in named if file not in left_out]
     sent: dict[str, str | bytes] = {file: str(version.path / file) for file in [*files, SUMS]}
     pictures = {f"{_CHARTS}/{name}": charts[name] for name in sorted(charts)}
     theirs = content(api, repo, there.commit, CARD).decode() if CARD in there.files else ""
@@ -234,17 +224,18 @@ def _commit(
     _check_strangers(repo, version, there, {*sent, *pictures}, old)
     sent |= pictures
     sent[CARD] = readme.encode()
-    made = api.create_commit(
-        repo,
-        [
-            *(CommitOperationAdd(file, content) for file, content in sent.items()),
-            *(CommitOperationDelete(file) for file in sorted(old - sent.keys())),
-        ],
-        commit_message=message or f"{version.name} {version.version}",
-        commit_description=f"digest sha256:{version.digest}",
-        repo_type=KIND,
-        parent_commit=there.commit,
-    )
+    with explained(repo):
+        made = api.create_commit(
+            repo,
+            [
+                *(CommitOperationAdd(file, content) for file, content in sent.items()),
+                *(CommitOperationDelete(file) for file in sorted(old - sent.keys())),
+            ],
+            commit_message=message or f"{version.name} {version.version}",
+            commit_description=f"digest sha256:{version.digest}",
+            repo_type=KIND,
+            parent_commit=there.commit,
+        )
     return made.oid
 
 
