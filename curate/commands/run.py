@@ -1,16 +1,23 @@
-"""`curate run`: a recipe in, a version out."""
+"""`curate run`: a recipe in, a version out; with `--locked` a version again."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from curate.commands.options import out_option, sets_option
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from curate.run.observe import Observer
+
 
 @click.command(name="run")
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", metavar="RECIPE|NAME@VERSION")
 @sets_option
 @out_option
 @click.option("--engine", default="local", show_default=True, help="Where the work is done.")
@@ -27,32 +34,36 @@ from curate.commands.options import out_option, sets_option
     metavar="N",
     help="Take the first N rows of each source and publish a preview.",
 )
+@click.option(
+    "--locked",
+    is_flag=True,
+    help="Make the version NAME@VERSION again from its lock, compare, and publish nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    recipe: Path,
+    recipe: str,
     sets: tuple[str, ...],
     out: Path,
     engine: str,
     workers: int,
     limit: int | None,
+    locked: bool,
     as_json: bool,
-) -> None:
-    """Run RECIPE and publish a version of the curated dataset."""
-    import sys
-    from contextlib import ExitStack
+) -> int:
+    """Run RECIPE and publish a version of the curated dataset.
+
+    With --locked: make NAME@VERSION again from its own recipe and lock. It stops before any work
+    where a plugin, file, model or paid answer is missing or differs; otherwise everything is
+    computed anew and the digests are compared.
+    """
+    if locked:
+        return _again(recipe, sets, out, engine, workers, limit, as_json)
 
     from curate.versions.make import run_recipe
 
-    with ExitStack() as stack:
-        observers = []
-        if sys.stderr.isatty():
-            from rich.console import Console
-
-            from curate.run.progress import TerminalProgress
-
-            observers.append(stack.enter_context(TerminalProgress(Console(stderr=True))))
+    with _watching() as observers:
         result = run_recipe(
-            recipe,
+            _existing(recipe),
             sets,
             out=out,
             engine=engine,
@@ -83,3 +94,81 @@ def command(
         render(version, Console())
         if not result.new:
             click.echo(f"The rows are those of {result.path}; no new version was made.")
+    return 0
+
+
+@contextmanager
+def _watching() -> Iterator[list[Observer]]:
+    """What shows the progress of a run, where somebody sees it."""
+    import sys
+
+    if not sys.stderr.isatty():
+        yield []
+        return
+    from rich.console import Console
+
+    from curate.run.progress import TerminalProgress
+
+    with TerminalProgress(Console(stderr=True)) as progress:
+        yield [progress]
+
+
+def _existing(recipe: str) -> Path:
+    """The path of a recipe; a version in its place is a mistake that is worth a word of its own."""
+    from curate.errors import UsageError
+
+    path = Path(recipe)
+    if "@" in path.name and not path.exists():
+        raise UsageError(
+            f"There is no recipe '{recipe}'.",
+            f"To make a version again: curate run {recipe} --locked",
+        )
+    return path
+
+
+def _again(
+    name: str,
+    sets: tuple[str, ...],
+    out: Path,
+    engine: str,
+    workers: int,
+    limit: int | None,
+    as_json: bool,
+) -> int:
+    """Make a version again; returns the exit code."""
+    from curate.errors import UsageError
+    from curate.versions.open import find_version
+
+    if Path(name).suffix in (".yaml", ".yml") or Path(name).is_file():
+        raise UsageError(
+            f"--locked takes a version, and '{name}' is a recipe.",
+            "Write NAME@VERSION, such as nait-alpaca@v1; `curate versions NAME` lists them.",
+        )
+    if limit is not None:
+        raise UsageError("--limit: a locked run takes the rows that the version was made of.")
+
+    from curate.versions.reproduce import reproduce
+
+    path = find_version(name, out)
+    with _watching() as observers:
+        made = reproduce(path, sets, engine=engine, workers=workers, observers=observers)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps({"same": made.same, **asdict(made), "path": str(made.path)}))
+    elif made.same:
+        click.echo(f"{made.name} was made again with the same digest: {made.digest}")
+        for warning in made.warnings:
+            click.echo(f"though {warning}")
+    else:
+        click.echo(f"{made.name} was made again, and the digest is another.")
+        click.echo(f"published  {made.expected}")
+        click.echo(f"now        {made.digest}")
+        for line in made.differences:
+            click.echo(f"- {line}")
+        if made.warnings:
+            click.echo("The same digest is promised with the same machine, settings and libraries:")
+            for warning in made.warnings:
+                click.echo(f"- {warning}")
+    return 0 if made.same else 1

@@ -51,6 +51,12 @@ def answer_key(address: str, call: Call) -> str:
     return hashlib.sha256(canonical(parts)).hexdigest()
 
 
+def print_of(key: str, answer: Answer) -> str:
+    """An answer in a lock: 16 hex characters of its key, and 8 of a hash of what was answered."""
+    said = hashlib.sha256(canonical([answer.text, answer.finish])).hexdigest()
+    return key[:16] + said[:8]
+
+
 def line_of(key: str, call: Call, answer: Answer) -> bytes:
     """A line of the journal, which `replay` reads too."""
     usage = answer.usage
@@ -119,10 +125,30 @@ class Journal:
                     log.seek(start)
                     return answer_of(orjson.loads(log.read(length)))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise CurateError(
-                    f"The journal of answers in {self._folder} cannot be read: {error}",
-                    "Has something else written there, or emptied it?",
-                ) from error
+                raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> CurateError:
+        return CurateError(
+            f"The journal of answers in {self._folder} cannot be read: {error}",
+            "Has something else written there, or emptied it?",
+        )
+
+    def prints(self) -> dict[str, str]:
+        """All answers as a lock names them (see `print_of`), by the part that is of the key.
+
+        Raises:
+            CurateError: A log cannot be read.
+        """
+        if not self._folder.is_dir():
+            return {}
+        with self._lock:
+            try:
+                self._catch_up()
+            except OSError as error:
+                raise self._unreadable(error) from error
+            keys = list(self._places)
+        found = {key: self.find(key) for key in keys}
+        return {key[:16]: print_of(key, answer) for key, answer in found.items() if answer}
 
     def add(self, key: str, call: Call, answer: Answer) -> None:
         """Write an answer down; it is on disk when this returns.

@@ -26,12 +26,16 @@ class Document:
     Attributes:
         file: Name of the file as given; `<recipe>` for a mapping from Python.
         text: What was read, or the mapping as YAML; sets are not in it.
+        sets: The sets, each `address=value` as written.
         data: Plain data with environment variables and sets applied.
     """
 
-    def __init__(self, file: str, text: str, root: Node, *, placed: bool) -> None:
+    def __init__(
+        self, file: str, text: str, root: Node, *, placed: bool, sets: Sequence[str] = ()
+    ) -> None:
         self.file = file
         self.text = text
+        self.sets = tuple(item.rstrip("\n") for item in sets)
         self.data: Any = root.data()
         self._root = root
         self._placed = placed
@@ -128,14 +132,14 @@ def read_document(
             root = None
     if not placed:  # nobody has seen the text that these places are in
         problems = [replace(problem, place=None) for problem in problems]
+    if isinstance(sets, Mapping):
+        sets = [f"{address}={dump(value)}" for address, value in sets.items()]
     if root is None:
         root = Node(None, Spot(Origin.of(file, text), 1, 1), broken=True)
     else:
-        if isinstance(sets, Mapping):
-            sets = [f"{address}={dump(value)}" for address, value in sets.items()]
         for item in sets:
             apply(item, root, known, os.environ, problems)
-    return Document(file, text, root, placed=placed), problems
+    return Document(file, text, root, placed=placed, sets=sets), problems
 
 
 def _read(path: Path) -> str:

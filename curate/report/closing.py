@@ -18,6 +18,7 @@ from curate.versions.overlap import overlap
 from curate.versions.policy import Certificate, certificates
 from curate.versions.runs import PREVIEW
 from curate.versions.text import one_line
+from curate.versions.verify import sums_of
 
 _BAR = 12
 _VALUES = 8
@@ -30,6 +31,7 @@ def render(version: Version, console: Console) -> None:
     show(version, console)
     console.print()
     _print(console, Text.assemble(("version  ", "dim"), (str(version.path), "bold green")))
+    _print(console, Text.assemble(("sums     ", "dim"), sums_of(version.path)))
     if version.version == PREVIEW:
         _print(console, Text("next     run it without --limit to publish a version", style="dim"))
         return

@@ -167,6 +167,7 @@ def _by_content(
     todo = distinct.filter(~pl.col("id").is_in(list(known)))
     memo = {"distinct": len(distinct), "hits": len(known), "computed": 0}
     facts.memo = memo
+    tools.remembered(resolved, distinct.filter(pl.col("id").is_in(list(known))))
     times: dict[str, int] = dict(contents.value_counts().iter_rows())
     first = dict(zip(distinct["id"], rows.filter(contents.is_first_distinct())["id"], strict=True))
     for part in _chunks(stage, todo):

@@ -19,7 +19,8 @@ from curate.run.arena import Arena
 from curate.run.baselines import SHARED, baselines
 from curate.run.execute import Execution
 from curate.run.foreseeing import foresee
-from curate.run.resolve import Resolved, check_unchanged, package_versions
+from curate.run.locking import lock_of
+from curate.run.resolve import Resolved, check_unchanged, files_facts, package_versions
 from curate.run.tools import Tools
 from curate.sources.hub import repositories
 from curate.sources.load import Loaded, load
@@ -95,7 +96,7 @@ def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, A
     for name, source in resolved.checked.recipe.sources.items():
         rows = loaded[name]
         facts[name] = {
-            "files": [{"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in rows.files],
+            "files": files_facts(rows.files),
             "rows": len(rows.rows) + len(rows.unreadable),
             "unreadable": len(rows.unreadable),
             "format": rows.format.name,
@@ -105,6 +106,7 @@ def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, A
             "dataset": source.dataset,
             "revision": source.revision,
             "hub": repositories(rows.files),
+            "commit": next((file.commit for file in rows.files if file.commit), None),
             "facts": dict(rows.facts),
         }
     return facts
@@ -162,7 +164,7 @@ def _outcome(
         scores=arena.frame(scored, published),
         manifest=manifest,
         recipe=resolved.checked.document.text,
-        lock=resolved.lock(),
+        lock=lock_of(resolved, execution.tools, {n: s["format"] for n, s in sources.items()}),
         identity=resolved.prints,
         shards=recipe.output.shards,
     )

@@ -6,8 +6,7 @@ Nothing here imports polars or a model: this is all that an up-to-date run needs
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version as installed_version
@@ -17,7 +16,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from curate.contract import (
-    API_VERSION,
     Artifact,
     Auto,
     Condition,
@@ -99,7 +97,7 @@ class Resolved:
         recipe = self.checked.recipe
         sources = {}
         for name, source in recipe.sources.items():
-            options = source.model_dump(exclude={"path", "dataset", "on_failure"})
+            options = source.model_dump(exclude={"path", "dataset", "revision", "on_failure"})
             sources[name] = options | {"files": [file.sha256 for file in self.files[name]]}
         return {
             "name": recipe.name,
@@ -159,42 +157,11 @@ class Resolved:
             }
         )
 
-    def lock(self) -> dict[str, Any]:
-        """The content of recipe.lock.yaml."""
-        document = self.checked.document
-        sources = {}
-        for name in self.checked.recipe.sources:
-            files = [
-                {"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in self.files[name]
-            ]
-            sources[name] = {"files": files}
-        plugins = {d.name: d for r in self.steps for d in (r.plugin, *r.services.values())}
-        return {
-            "lock_version": 2,
-            "run_key": self.run_key,
-            "recipe": document.shown(),
-            "identity": self.prints,
-            "sources": sources,
-            "references": self.references_facts(),
-            "models": self.models_facts(),
-            "stages": {
-                r.step.id: {"stage": r.step.stage.name, "version": r.step.stage.version}
-                | ({"auto": dict(r.automatic)} if r.automatic else {})
-                for r in self.steps
-            },
-            "plugins": {
-                d.name: {"version": d.version, "source": d.editable} for d in plugins.values()
-            },
-            "api_version": API_VERSION,
-            "python": ".".join(map(str, sys.version_info[:3])),
-            "packages": package_versions(),
-        }
-
     def references_facts(self) -> dict[str, Any]:
         """Reference tables by `<stage id>.<parameter>`."""
         return {
             f"{r.step.id}.{at}": {
-                "files": [{"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in files],
+                "files": files_facts(files),
                 "options": reference_options(reference),
             }
             for r in self.steps
@@ -208,7 +175,12 @@ class Resolved:
 
 
 def resolve(
-    checked: Checked, registry: Registry, *, beside: Path | None = None, download: bool = True
+    checked: Checked,
+    registry: Registry,
+    *,
+    beside: Path | None = None,
+    download: bool = True,
+    commits: Mapping[str, str] | None = None,
 ) -> Resolved:
     """Find and hash everything that a checked recipe names.
 
@@ -217,6 +189,7 @@ def resolve(
         registry: Where plugins are found.
         beside: Folder of the recipe, for hints.
         download: Whether a model that is not on this machine may be fetched.
+        commits: Model of the Hub > the commit to take, whatever its name stands for by now.
 
     Raises:
         CurateError: Something cannot be found or read.
@@ -226,9 +199,12 @@ def resolve(
         name: as_written(document, ("sources", name), resolve_files(source, beside))
         for name, source in checked.recipe.sources.items()
     }
-    steps = tuple(
-        _resolve_step(step, registry, document, beside, download) for step in checked.steps
-    )
+
+    def model(name: str) -> ModelFiles:
+        commit = (commits or {}).get(name)
+        return resolve_model(name, registry, download=download, commit=commit)
+
+    steps = tuple(_resolve_step(step, registry, document, beside, model) for step in checked.steps)
     return Resolved(checked, files, steps, beside)
 
 
@@ -261,17 +237,21 @@ def as_written(
 
 
 def _resolve_step(
-    step: Step, registry: Registry, document: Document, beside: Path | None, download: bool
+    step: Step,
+    registry: Registry,
+    document: Document,
+    beside: Path | None,
+    model: Callable[[str], ModelFiles],
 ) -> ResolvedStep:
     params: Params = step.stage.params
     fields = type(params).model_fields
     models = {
-        name: resolve_model(getattr(params, name), registry, download=download)
+        name: model(getattr(params, name))
         for name in fields
         if marker(type(params), name, ModelName) and getattr(params, name) is not None
     }
     served = _served(params)
-    models |= _local_models(params, served, registry, download)
+    models |= _local_models(params, served, registry, model)
     automatic = _automatic(params, models, registry)
     if automatic:
         params = params.model_copy(update=automatic)
@@ -326,14 +306,17 @@ def _served(params: Params) -> dict[str, str]:
 
 
 def _local_models(
-    params: Params, served: Mapping[str, str], registry: Registry, download: bool
+    params: Params,
+    served: Mapping[str, str],
+    registry: Registry,
+    model: Callable[[str], ModelFiles],
 ) -> dict[str, ModelFiles]:
     """The files of models that services need on this machine, by parameter."""
     found = {}
     for name, service in served.items():
         value = getattr(params, name)
         if registry.service(service).is_local(value):
-            found[name] = resolve_model(value.model, registry, download=download)
+            found[name] = model(value.model)
     return found
 
 
@@ -390,6 +373,15 @@ def _without_references(value: Any) -> Any:
 def reference_options(reference: Reference | Artifact | Source) -> dict[str, Any]:
     """What about a reference table changes its rows, its path apart."""
     return reference.model_dump(exclude={"path"})
+
+
+def files_facts(files: Iterable[SourceFile]) -> list[dict[str, Any]]:
+    """Files as lock and manifest name them; `commit` where one came from the Hub."""
+    return [
+        {"file": f.shown, "sha256": f.sha256, "bytes": f.bytes}
+        | ({"commit": f.commit} if f.commit else {})
+        for f in files
+    ]
 
 
 def package_versions() -> dict[str, str]:

@@ -134,9 +134,11 @@ class _Scoring:
         columns = columns_of(self.resolved, self.fitted, self.tools)
         found = {output: column.lookup(distinct["id"]) for output, column in columns.items()}
         missing = _missing(distinct["id"], found)
-        todo = int(missing.select(pl.any_horizontal(pl.all())).to_series().sum())
+        lacking = missing.select(pl.any_horizontal(pl.all())).to_series()
+        todo = int(lacking.sum())
         memo = {"distinct": len(distinct), "hits": len(distinct) - todo, "computed": 0}
         self.facts.memo = memo
+        self.tools.remembered(self.resolved, distinct.filter(~lacking))
         self.facts.remembered = {output: len(known) for output, known in found.items()}
         occurrences = cache(lambda: _occurrences(contents, self.asked))  # only failures need them
 

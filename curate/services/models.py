@@ -24,7 +24,9 @@ _SUFFIXES = (".jinja", ".json", ".txt", ".model", ".safetensors")
 _FORMS = "Write an alias such as builtin:minilm, a folder, or owner/name[@revision] on the Hub."
 
 
-def resolve(name: str, registry: Registry, *, download: bool) -> ModelFiles:
+def resolve(
+    name: str, registry: Registry, *, download: bool, commit: str | None = None
+) -> ModelFiles:
     """Find a model's files on this machine.
 
     Args:
@@ -32,22 +34,29 @@ def resolve(name: str, registry: Registry, *, download: bool) -> ModelFiles:
             that exists comes before a repository of the same name.
         registry: Knows the aliases.
         download: Whether files that are not here may be fetched from the Hub.
+        commit: Of a repository on the Hub, to be taken whatever the revision is by now.
 
     Raises:
         CurateError: There is no such model here, or it holds no safetensors.
     """
     alias, folder, hub = _ALIAS.fullmatch(name), Path(name).expanduser(), _HUB.fullmatch(name)
-    commit = None
+    found = None
     if alias:
         path = registry.model_alias(alias[1], alias[2])
     elif folder.is_dir():
         path = folder
     elif hub and not _is_path(name):
-        path, commit = _from_hub(hub[1], hub[2], download=download)
+        path, found = _from_hub(hub[1], commit or hub[2], download=download)
     else:
         raise CurateError(_missing(name), _FORMS)
     path = path.resolve()
-    return ModelFiles(name, path, commit, _digest(name, path))
+    return ModelFiles(name, path, found, _digest(name, path))
+
+
+def alias_of(name: str) -> str | None:
+    """The word before the colon of `alias:word`; None of any other name."""
+    found = _ALIAS.fullmatch(name)
+    return found[1] if found else None
 
 
 def find_problem(name: str, registry: Registry) -> str | None:

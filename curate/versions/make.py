@@ -13,6 +13,7 @@ from curate.run.check import check
 from curate.run.resolve import resolve
 from curate.sources.hashes import home, make_folder
 from curate.versions.runs import find_run
+from curate.versions.verify import sums_of
 
 if TYPE_CHECKING:
     from curate.run.observe import Observer
@@ -28,6 +29,8 @@ class RunResult:
         digest: Its digest.
         new: Whether this run made it.
         up_to_date: Whether nothing had to be done: the run key was known.
+        sums: Hex sha256 of its SHA256SUMS, which stands for all its files; `curate verify --sha256`
+            compares it.
     """
 
     path: Path
@@ -35,6 +38,7 @@ class RunResult:
     digest: str
     new: bool
     up_to_date: bool
+    sums: str
 
 
 def run_recipe(
@@ -72,7 +76,8 @@ def run_recipe(
     if limit is None:
         known = find_run(out, name, resolved.run_key)
         if known is not None:
-            return RunResult(out / name / known.version, known.version, known.digest, False, True)
+            path = out / name / known.version
+            return RunResult(path, known.version, known.digest, False, True, sums_of(path))
 
     from curate.memo.store import Memo
     from curate.run.outcome import execute
@@ -87,7 +92,14 @@ def run_recipe(
         tools.tell("run_started", {"name": name, "seed": seed, "stages": stages})
         outcome = execute(resolved, tools, limit)
     published = (publish if limit is None else publish_preview)(outcome, out)
-    result = RunResult(published.path, published.version, published.digest, published.new, False)
+    result = RunResult(
+        published.path,
+        published.version,
+        published.digest,
+        published.new,
+        False,
+        sums_of(published.path),
+    )
     tools.tell(
         "run_finished",
         {

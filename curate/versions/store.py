@@ -91,12 +91,13 @@ def _written(outcome: Outcome, folder: Path) -> Iterator[tuple[Path, str, dict[s
         raise _nothing_kept(outcome.manifest)
     with aside(folder) as partial:
         with ThreadPoolExecutor(1) as beside:
-            digest = beside.submit(_digest, outcome)
+            digest = beside.submit(digest_of, outcome)
             card = _write_tables(outcome, partial)
         yield partial, digest.result(), card
 
 
-def _digest(outcome: Outcome) -> str:
+def digest_of(outcome: Outcome) -> str:
+    """The digest of what a run made."""
     from curate.versions.digest import digest
 
     files = {
@@ -166,7 +167,10 @@ def _write_tables(outcome: Outcome, partial: Path) -> dict[str, Any]:
         for each in written:
             each.result()
     (partial / "recipe.yaml").write_bytes(outcome.recipe.encode())
-    lock = yaml.safe_dump(dict(outcome.lock), sort_keys=False, allow_unicode=True)
+    # in C: a lock may name thousands of answers
+    lock = yaml.dump(
+        dict(outcome.lock), Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True
+    )
     (partial / "recipe.lock.yaml").write_bytes(lock.encode())
     return {"values": train.values, "stored": train.stored}
 

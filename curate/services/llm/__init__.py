@@ -62,7 +62,14 @@ class LlmService:
             plain["model"] = files.digest
         return plain | {"address": self._backend(settings, files).address}
 
-    def open(self, settings: LlmSettings, files: ModelFiles | None, memo: Path, id: str) -> Session:
+    def open(
+        self,
+        settings: LlmSettings,
+        files: ModelFiles | None,
+        memo: Path,
+        id: str,
+        paid: Path | None = None,
+    ) -> Session:
         """Begin asking for one stage of one run.
 
         Args:
@@ -70,10 +77,28 @@ class LlmService:
             files: Of a model on this machine.
             memo: Folder of the memo, which holds the journal.
             id: The stage's id, for messages.
+            paid: Folder of the memo from whose journal alone endpoints are to be answered: nobody
+                is asked. None: endpoints are asked.
         """
         from curate.services.llm.session import Session
 
-        return Session(settings, self._backend(settings, files), memo, id)
+        return Session(settings, self._backend(settings, files), memo, id, paid)
+
+    def answered(
+        self,
+        settings: LlmSettings,
+        files: ModelFiles | None,
+        memo: Path,
+        rows: Iterable[Mapping[str, Any]],
+        ask: Callable[[Mapping[str, Any], Llm], object],
+    ) -> Mapping[str, str]:
+        """The paid answers that values of rows were made of; see `estimating`."""
+        from curate.services.llm.estimating import answered
+
+        backend = self._backend(settings, files)
+        if backend.kind != "endpoint":
+            return {}
+        return answered(settings, backend.address, memo, rows, ask)
 
     def estimate(
         self,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from curate.answers import Answer, AnswerError, Call, Llm
 from curate.asking import LlmSettings
-from curate.memo.answers import Journal, answer_key
+from curate.memo.answers import Journal, answer_key, print_of
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import Cost
 from curate.services.llm.questions import Asker
@@ -27,6 +27,7 @@ class Planner(Asker):
 
     Attributes:
         journal: Answers that are there.
+        found: These answers as a lock names them, by key.
         most: What requests that lack an answer take at most, each sent once.
         reasks: Further requests at most, where answers do not have the form asked for.
         last: What the last request of a row took, set aside for those that depend on its answer.
@@ -39,6 +40,7 @@ class Planner(Asker):
         self._address = address
         self._journal = Journal(memo, address, settings.model)
         self._missed: set[str] = set()
+        self.found: dict[str, str] = {}
         self.journal = 0
         self.most = Cost()
         self.reasks = 0
@@ -62,6 +64,7 @@ class Planner(Asker):
         answer = self._journal.find(key)
         if answer is not None:
             self.journal += 1
+            self.found[key] = print_of(key, answer)
             return answer
         self.last = Cost(1, prompt_bound(call), max_tokens_of(call.body))
         if key not in self._missed:
@@ -117,3 +120,18 @@ def estimate(
         "completion_tokens": most.completion,
         "money": str(most.money(settings.prices)) if settings.prices else None,
     }
+
+
+def answered(
+    settings: LlmSettings,
+    address: str,
+    memo: Path,
+    rows: Iterable[Mapping[str, Any]],
+    ask: Callable[[Mapping[str, Any], Llm], object],
+) -> dict[str, str]:
+    """The answers in the journal that the work of rows is made of, as a lock names them, by key."""
+    planner = Planner(settings, address, memo)
+    for row in rows:
+        with suppress(AnswerError):  # a row that failed was made of answers too
+            ask(row, planner)
+    return planner.found

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from curate.answers import Answer, AnswerError, Backend, Call, RefusedError, UnreceivedError
 from curate.asking import LlmSettings
 from curate.errors import CurateError
-from curate.memo.answers import Journal, answer_key
+from curate.memo.answers import Journal, answer_key, print_of
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took
 from curate.services.llm.pace import PATIENCE, Pace
@@ -37,16 +37,28 @@ class Session(Asker):
         backend: Who answers.
         memo: Folder of the memo, which holds the journal.
         id: The stage's id, for messages.
+        paid: Folder of the memo whose journal alone answers for an endpoint; None: it is asked.
 
     Attributes:
+        answers: Answers of an endpoint that were used, as a lock names them, by key.
         purse: What was spent.
     """
 
-    def __init__(self, settings: LlmSettings, backend: Backend, memo: Path, id: str) -> None:
+    def __init__(
+        self,
+        settings: LlmSettings,
+        backend: Backend,
+        memo: Path,
+        id: str,
+        paid: Path | None = None,
+    ) -> None:
         super().__init__(settings)
         self._backend = backend
         self._id = id
-        self._journal = Journal(memo, backend.address, settings.model)
+        self._sealed = paid is not None and backend.kind == "endpoint"
+        folder = paid if paid is not None and self._sealed else memo
+        self._journal = Journal(folder, backend.address, settings.model)
+        self.answers: dict[str, str] = {}
         self._slots = threading.BoundedSemaphore(settings.concurrency)
         self._lock = threading.Lock()
         self._flying: dict[str, Future[Answer]] = {}
@@ -155,6 +167,9 @@ class Session(Asker):
             return answer
         try:
             answer = self._found(key) or self._claimed(key, call)
+            if self._backend.kind == "endpoint":
+                with self._lock:
+                    self.answers[key] = print_of(key, answer)
         except BaseException as error:
             mine.set_exception(error)
             raise
@@ -172,7 +187,13 @@ class Session(Asker):
         return answer
 
     def _claimed(self, key: str, call: Call) -> Answer:
-        """Ask, unless another process is doing so and receives the answer."""
+        """Ask, unless another process is doing so and receives the answer.
+
+        Raises:
+            AnswerError: Nobody is to be asked.
+        """
+        if self._sealed:
+            raise AnswerError("the journal holds no answer, and nobody is asked in a locked run")
         with self._journal.claim(key, self._hurry.wait):
             return self._found(key) or self._sent(key, call)
 
