@@ -31,6 +31,7 @@ COMMANDS = {
     "push": "Push a version to the Hugging Face Hub.",
     "pull": "Pull a version from the Hugging Face Hub.",
     "show": "Show what a version holds and how it came about.",
+    "report": "Write a version as a page for a browser.",
     "plugins": "List plugins and explain their stages.",
 }
 """Core's commands: each the object `command` of the module of its name, beside its one line."""

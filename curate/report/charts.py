@@ -149,7 +149,8 @@ def _spec(chart: alt.LayerChart | alt.FacetChart, height: int) -> dict[str, Any]
         height=height,
         background="transparent",
         autosize=alt.AutoSizeParams(type="fit", contains="padding"),
-        padding=2,
+        # beside the measured width of labels there is room for wider fonts
+        padding={"left": 12, "right": 4, "top": 2, "bottom": 2},
     ).configure(
         font="sans-serif",
         view={"stroke": None},
@@ -292,6 +293,8 @@ def _scores(one: Histogram) -> Drawing:
             f"{kept:,} are kept."]  # fmt: skip
     for line in one.lines:
         says.append(f"Cut of {line.stage}: {line.words}.")
+        if line.where:
+            says.append(f"Rows outside its `where: {line.where}` pass untouched.")
     if one.beyond:
         says.append(f"{one.beyond:,} rows lie beyond the ends and are counted in the last bars.")
     if one.without:
@@ -469,7 +472,7 @@ def _agreement(one: Agreement) -> Drawing:
         f"{title} ({one.stage})" if alike else title,
         f"Spearman's rank correlation of the scores of {one.stage} ({one.kind}) over {one.rows:,} "
         "rows: 1 where two put the rows in the same order, 0 where neither tells of the other."
-        + (" Rows that align with one capability align with those it correlates with."
+        + (" A high value: who selects by the one takes many rows that the other would take."
            if alike else ""),
         _spec(drawn + words, max(36 * len(names) + 30, 120)),
         ("score", *map(marked_line, one.columns)),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from curate.recipe.where import parse_where
+from curate.report.facts import numbers, published_rows
 from curate.versions.open import Version
 
 _COMPARED = re.compile(
@@ -26,34 +27,37 @@ class Line:
         column: The numbers that it cut by.
         at: Where the line stands; None where it has no one place.
         words: What it means, such as `kept from 0.11 up`.
+        where: The condition on rows outside which it decides nothing; None: all rows.
     """
 
     stage: str
     column: str
     at: float | None
     words: str
+    where: str | None = None
 
 
 def lines(version: Version) -> list[Line]:
-    """The cuts through published score columns, in the order of the stages.
+    """The cuts through published numbers, in the order of the stages.
 
     A filter cuts by the column of its parameter `by`, by the column `<id>_value` that it gives, or
     by a comparison with a number in its parameter `keep`.
     """
-    known = set(version.scores.columns)
+    known = {*version.scores.columns, *published_rows(version).collect_schema()}
     found = []
     for stage in version.manifest["stages"]:
         if stage["verb"] != "filter" or not stage["dropped"]:
             continue
         column = column_of(stage, known)
+        through = [line for line in _compared(stage) if line.column in known]
         if column is not None:
-            found.append(_line(version, stage, column))
-        found += [line for line in _compared(stage) if line.column in known]
+            through.append(_line(version, stage, column))
+        found += [replace(line, where=stage.get("where")) for line in through]
     return found
 
 
 def column_of(stage: Mapping[str, Any], known: set[str]) -> str | None:
-    """The score column that a filter chose by; None where it did not choose by one."""
+    """The published column that a filter chose by; None where it did not choose by one."""
     by, value = stage["params"].get("by"), f"{stage['id']}_value"
     return next((name for name in (by, value) if isinstance(name, str) and name in known), None)
 
@@ -69,7 +73,7 @@ def judged(version: Version, stage: Mapping[str, Any], column: str) -> pl.DataFr
     rows = (
         version.ledger.filter(dropped | (pl.col("fate") == "kept"))
         .select("id", kept=pl.col("fate") == "kept")
-        .join(version.scores.select("id", column), on="id")
+        .join(numbers(version, column), on="id")
         .filter(pl.col(column).is_not_null())
     )
     inside = _inside(version, stage.get("where"))

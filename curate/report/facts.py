@@ -82,10 +82,10 @@ def _least(column: pl.Series) -> float:
 
 def _judged(version: Version, stage: str, column: str) -> pl.DataFrame:
     """Kept rows and those that the stage dropped, with the number; columns id, fate, `column`."""
-    numbers = _numbers(version, column).filter(pl.col(column).is_not_null())
+    known = numbers(version, column).filter(pl.col(column).is_not_null())
     here = (pl.col("fate") == "dropped") & (pl.col("stage") == stage)
     ledger = version.ledger.filter(here | (pl.col("fate") == "kept"))
-    return ledger.select("id", "fate").join(numbers, on="id")
+    return ledger.select("id", "fate").join(known, on="id")
 
 
 def _cut(
@@ -117,7 +117,7 @@ def _cut(
     return Cut(stage, column, chosen, *sides)
 
 
-def _numbers(version: Version, column: str) -> pl.DataFrame:
+def numbers(version: Version, column: str) -> pl.DataFrame:
     """`id` and the column, which is a score or came with the sources."""
     if column in version.scores.columns:
         return version.scores.select("id", column)

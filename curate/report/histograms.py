@@ -51,18 +51,20 @@ class Histogram:
 
 
 def of_scores(version: Version) -> list[Histogram]:
-    """A histogram for each published score column of numbers; those that a filter cut by first."""
+    """A histogram for each published score column of numbers; those of the last cuts first."""
     cuts = lines(version)
     columns = [
         column["name"]
         for column in version.manifest["columns"]
         if column["published"] and column["kind"] in ("number", "integer")
     ]
-    cut = [name for name in columns if any(line.column == name for line in cuts)]
+    cut = [
+        name for name in dict.fromkeys(line.column for line in reversed(cuts)) if name in columns
+    ]
     kept = version.ledger.filter(fate="kept")["id"].implode()
     is_kept = version.scores["id"].is_in(kept).to_numpy()
     found = []
-    for name in [*reversed(cut), *(name for name in columns if name not in cut)]:
+    for name in [*cut, *(name for name in columns if name not in cut)]:
         through = tuple(line for line in cuts if line.column == name)
         one = _histogram(name, version.scores[name], is_kept, through)
         if one is not None:
