@@ -54,7 +54,7 @@ def test_a_version_is_one_commit_and_one_tag(hub, make, typed, folder):
     for file in VERSION - {"README.md"}:
         assert there.files[file] == (version / file).read_bytes()
     assert f"tales@v1 is at {REPO}." in out
-    assert "files    8, without dropped.parquet; 1 charts" in out
+    assert "files    7, without dropped.parquet; 1 charts" in out
     assert there.main in out
 
 

@@ -46,7 +46,7 @@ class Pushed:
         sums: Hex sha256 of the SHA256SUMS that is there.
         commit: What the tag stands for.
         new: Whether this push made the tag.
-        files: Files of the version that are there.
+        files: Files that its SHA256SUMS names and that are there.
         dropped: Whether `dropped.parquet` is among them.
         charts: Pictures beside them.
     """
@@ -122,7 +122,7 @@ def push(
         hashlib.sha256(sums).hexdigest(),
         there.commit,
         not tagged,
-        len(there.files & {*listed(sums), SUMS}),
+        len(there.files & {*listed(sums)}),
         DROPPED in there.files,
         sum(fnmatch(file, f"{_CHARTS}/*.png") for file in there.files),
     )
