@@ -75,7 +75,7 @@ def test_a_readme_of_people_does_not_hide_the_card(hub, make, typed, folder):
     assert (folder / "there/tales/v1/README.md").read_bytes() == own
 
 
-def test_a_downloaded_repository_verifies_as_it_is(pushed, folder):
+def test_a_downloaded_repository_verifies_and_loads_as_it_is(pushed, folder, monkeypatch):
     there, _ = pushed
     there.files["README.md"] += b"\nThanks to all.\n"
     for file, content in there.files.items():
@@ -83,6 +83,12 @@ def test_a_downloaded_repository_verifies_as_it_is(pushed, folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     assert verify(folder / "snapshot", pushed=True).findings == ()
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "cache")
+    loaded = datasets.load_dataset(str(folder / "snapshot"))
+    assert {name: len(split) for name, split in loaded.items()} == {"train": 3}, (
+        "no chart, no score"
+    )
     (folder / "snapshot/data/train-00001-of-00002.parquet").write_bytes(b"x")
     found = {finding.file for finding in verify(folder / "snapshot", pushed=True).findings}
     assert "data/train-00001-of-00002.parquet" in found

@@ -181,6 +181,27 @@ def test_a_tag_is_never_moved(hub, make, typed, folder):
     assert hub.repositories[REPO].tags == before
 
 
+def test_a_readme_that_is_no_text_is_not_touched(hub, make, typed):
+    there = hub.repository(REPO, {"README.md": b"\xff\xfe"})
+    make(*TEXTS)
+    assert "README.md of me/tales is not UTF-8" in typed("push", "tales", REPO)[2]
+    assert len(there.commits) == 1
+
+
+def test_what_a_repository_leaves_out_is_said(hub, make, typed):
+    there = hub.repository(REPO, {".gitignore": b"data/*\n"})
+    make(*TEXTS)
+    for _ in range(2):
+        code, _, err = typed("push", "tales", REPO)
+        assert code == 1
+        assert "did not take data/train-00000-of-00001.parquet" in err
+        assert ".gitignore" in err
+    assert there.tags == {}
+    del there.files[".gitignore"]
+    assert typed("push", "tales", REPO)[0] == 0
+    assert there.tags == {"v1": there.main}
+
+
 @pytest.mark.parametrize("how", ["after", 500])
 def test_a_commit_that_landed_without_its_tag_gets_it(hub, make, typed, how):
     make(*TEXTS)

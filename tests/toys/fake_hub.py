@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
@@ -229,6 +230,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_preupload(self, body, repo, revision):
         repository, commit = self.commit_of(repo, revision)
         known = repository.commits[commit]
+        ignored = known.get(".gitignore", b"").decode().split()
         files = []
         for path in (file["path"] for file in json.loads(body)["files"]):
             content = known.get(path)
@@ -237,7 +239,8 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 oid = hashlib.sha256(content).hexdigest() if is_large(path) else blob_id(content)
             mode = "lfs" if is_large(path) else "regular"
-            files.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+            leave = any(fnmatch(path, pattern) for pattern in ignored)
+            files.append({"path": path, "uploadMode": mode, "shouldIgnore": leave, "oid": oid})
         return {"files": files}
 
     def do_batch(self, body, repo):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -107,9 +107,12 @@ def push(
     if tagged:
         _check_tag(there, version, repo, dropped)
     else:
-        if not _is_whole(there, version, dropped):
+        files = _chosen(version, dropped)
+        if not _is_whole(api, repo, there, version, files):
             pictures = charts(version) if charts else {}
-            there = _look(api, repo, _commit(api, repo, there, version, dropped, message, pictures))
+            made = _commit(api, repo, there, version, files, message, pictures)
+            there = _look(api, repo, made)
+            _check_whole(there, repo, files)
         said = f"{version.name} {tag}, digest sha256:{digest}"
         with explained(repo):
             api.create_tag(repo, tag=tag, tag_message=said, revision=there.commit, repo_type=KIND)
@@ -194,10 +197,28 @@ def _check_tag(there: _There, version: Version, repo: str, dropped: bool) -> Non
         )
 
 
-def _is_whole(there: _There, version: Version, dropped: bool) -> bool:
-    """Whether a commit is this version, as a push that lost its tag left it."""
-    same = all(there.manifest.get(k) == version.manifest[k] for k in ("name", "version", "digest"))
-    return same and dropped == (DROPPED in there.files)
+def _chosen(version: Version, dropped: bool) -> set[str]:
+    """The files of a version that are to be in a repository."""
+    files = {SUMS, *listed((version.path / SUMS).read_bytes())}
+    return files if dropped else files - {DROPPED}
+
+
+def _is_whole(
+    api: HfApi, repo: str, there: _There, version: Version, files: Collection[str]
+) -> bool:
+    """Whether `main` is this version already, as a push that did not come to its tag left it."""
+    if not there.files.issuperset(files) or (DROPPED in there.files) != (DROPPED in files):
+        return False
+    return content(api, repo, there.commit, SUMS) == (version.path / SUMS).read_bytes()
+
+
+def _check_whole(there: _There, repo: str, files: Collection[str]) -> None:
+    missing = sorted({*files} - there.files)
+    if missing:
+        raise CurateError(
+            f"{repo} did not take {', '.join(missing)}, so that no version was tagged.",
+            "Its .gitignore leaves them out; mend it there and push again.",
+        )
 
 
 def _commit(
@@ -205,19 +226,18 @@ def _commit(
     repo: str,
     there: _There,
     version: Version,
-    dropped: bool,
+    files: Collection[str],
     message: str | None,
     charts: Mapping[str, bytes],
 ) -> str:
     """One commit that makes `main` this version and leaves what people added; returns its id."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    left_out = {CARD} if dropped else {CARD, DROPPED}
-    named = listed((version.path / SUMS).read_bytes())
-    files = [file for file in named if file not in left_out]
-    sent: dict[str, str | bytes] = {file: str(version.path / file) for file in [*files, SUMS]}
+    sent: dict[str, str | bytes] = {
+        file: str(version.path / file) for file in sorted(files) if file != CARD
+    }
     pictures = {f"{_CHARTS}/{name}": charts[name] for name in sorted(charts)}
-    theirs = content(api, repo, there.commit, CARD).decode() if CARD in there.files else ""
+    theirs = _readme(api, repo, there)
     card = (version.path / CARD).read_text()
     readme = merged(theirs, card, repo, version.version, [*pictures])
     old = _old(api, repo, there, theirs)
@@ -237,6 +257,15 @@ def _commit(
             parent_commit=there.commit,
         )
     return made.oid
+
+
+def _readme(api: HfApi, repo: str, there: _There) -> str:
+    if CARD not in there.files:
+        return ""
+    try:
+        return content(api, repo, there.commit, CARD).decode()
+    except UnicodeDecodeError as error:
+        raise CurateError(f"{CARD} of {repo} is not UTF-8: {error}", "Mend it there.") from error
 
 
 def _old(api: HfApi, repo: str, there: _There, readme: str) -> set[str]:
