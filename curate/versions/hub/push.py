@@ -236,7 +236,7 @@ def _commit(
     sent: dict[str, str | bytes] = {
         file: str(version.path / file) for file in sorted(files) if file != CARD
     }
-    pictures = {f"{_CHARTS}/{name}": charts[name] for name in sorted(charts)}
+    pictures = {f"{_CHARTS}/{name}": picture for name, picture in charts.items()}
     theirs = _readme(api, repo, there)
     card = (version.path / CARD).read_text()
     readme = merged(theirs, card, repo, version.version, [*pictures])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
@@ -50,7 +51,7 @@ def merged(theirs: str, card: str, repo: str, tag: str, charts: Collection[str])
         card: Of the version.
         repo: `owner/name`.
         tag: Of the version.
-        charts: Paths of pictures in the repository.
+        charts: Paths of pictures in the repository, in the order to show them in.
 
     Raises:
         CurateError: The README's metadata or marks are not in order.
@@ -149,7 +150,7 @@ def _on_the_hub(repo: str, tag: str, fields: Collection[str], charts: Collection
         "from datasets import load_dataset\n\n"
         f'dataset = load_dataset("{repo}", split="train", revision="{tag}")'
     )
-    pictures = [f"![{chart.split('/')[-1].rsplit('.')[0]}]({chart})" for chart in charts]
+    pictures = [f"![{PurePosixPath(chart).stem}]({chart})" for chart in charts]
     return _joined(
         f"<!-- curate hub: {' '.join(fields)} -->",
         "## On the Hub",
