@@ -1,5 +1,6 @@
 """Pushing to a fake of the Hub: one commit and one tag, whatever goes wrong on the way."""
 
+import hashlib
 import json
 import os
 import signal
@@ -142,7 +143,10 @@ def test_the_same_version_again_is_a_no_op(hub, make, typed):
     assert code == 0
     assert f"tales@v1 was at {REPO} already." in out
     assert (len(hub.large), hub.asked("upload"), hub.asked("commit")) == sent
-    assert json.loads(typed("push", "tales", REPO, "--json")[1])["new"] is False
+    again = json.loads(typed("push", "tales", REPO, "--json")[1])
+    there = hub.repositories[REPO]
+    assert (again["new"], again["dropped"], again["commit"]) == (False, False, there.main)
+    assert again["sums"] == hashlib.sha256(there.files["SHA256SUMS"]).hexdigest()
 
 
 def test_a_later_version_takes_the_place_of_the_files_of_the_last(hub, make, typed, folder):

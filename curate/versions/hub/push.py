@@ -8,16 +8,24 @@ tag is there is left as it is.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from curate.errors import CurateError, UsageError
-from curate.versions.hub.client import KIND, connect, content, explained, listed, look
-from curate.versions.hub.readme import charts_in, merged
+from curate.versions.hub.client import KIND, connect, content, explained, listed
+from curate.versions.hub.readme import merged
+from curate.versions.hub.there import (
+    There,
+    check_strangers,
+    check_tag,
+    check_whole,
+    files_before,
+    is_whole,
+    look_at,
+    readme_of,
+)
 from curate.versions.open import Version
 from curate.versions.runs import PREVIEW
 from curate.versions.verify import CARD, DROPPED, SUMS, verify
@@ -25,13 +33,7 @@ from curate.versions.verify import CARD, DROPPED, SUMS, verify
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-MANIFEST = "manifest.json"
 _CHARTS = "charts"
-_LOADED = "data/train-*.parquet"
-"""What the card tells the Hub to load: there must be no other version's file among them."""
-
-_OF_THE_HUB = (".gitattributes", CARD)
-"""Files that may be in a repository before a version is."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,6 @@ class Pushed:
     files: int
     dropped: bool
     charts: int
-
-
-@dataclass(frozen=True)
-class _There:
-    """A commit of a repository: its files, and the manifest among them, if any."""
-
-    commit: str
-    files: frozenset[str]
-    manifest: Mapping[str, Any]
 
 
 def push(
@@ -103,16 +96,16 @@ def push(
         _repository(api, repo, private)
         refs = api.list_repo_refs(repo, repo_type=KIND)
     tagged = any(each.name == tag for each in refs.tags)
-    there = _look(api, repo, tag if tagged else None)
+    there = look_at(api, repo, tag if tagged else None)
     if tagged:
-        _check_tag(there, version, repo, dropped)
+        check_tag(there, version, repo, dropped)
     else:
         files = _chosen(version, dropped)
-        if not _is_whole(api, repo, there, version, files):
+        if not is_whole(api, repo, there, version, files):
             pictures = charts(version) if charts else {}
             made = _commit(api, repo, there, version, files, message, pictures)
-            there = _look(api, repo, made)
-            _check_whole(there, repo, files)
+            there = look_at(api, repo, made)
+            check_whole(there, repo, files)
         said = f"{version.name} {tag}, digest sha256:{digest}"
         with explained(repo):
             api.create_tag(repo, tag=tag, tag_message=said, revision=there.commit, repo_type=KIND)
@@ -171,60 +164,16 @@ def _repository(api: HfApi, repo: str, private: bool) -> None:
         )
 
 
-def _look(api: HfApi, repo: str, revision: str | None) -> _There:
-    commit, files = look(api, repo, revision)
-    manifest = None
-    if MANIFEST in files:
-        with suppress(ValueError):  # somebody else's file of that name
-            manifest = json.loads(content(api, repo, commit, MANIFEST))
-    ours = manifest if isinstance(manifest, dict) and "digest" in manifest else {}
-    return _There(commit, files, ours)
-
-
-def _check_tag(there: _There, version: Version, repo: str, dropped: bool) -> None:
-    found = there.manifest.get("digest")
-    if found != version.digest:
-        what = f"the digest {found}" if found else "no version of curate's"
-        raise CurateError(
-            f"{repo} has a tag {version.version} already, with {what}; a tag is never moved.\n"
-            f"  {version.name}@{version.version} has the digest {version.digest}.",
-            "Push to another repository.",
-        )
-    if dropped and DROPPED not in there.files:
-        raise CurateError(
-            f"{version.version} is at {repo} already, without {DROPPED}; a tag is never moved.",
-            "Push to another repository, or delete the tag there first.",
-        )
-
-
 def _chosen(version: Version, dropped: bool) -> set[str]:
     """The files of a version that are to be in a repository."""
     files = {SUMS, *listed((version.path / SUMS).read_bytes())}
     return files if dropped else files - {DROPPED}
 
 
-def _is_whole(
-    api: HfApi, repo: str, there: _There, version: Version, files: Collection[str]
-) -> bool:
-    """Whether `main` is this version already, as a push that did not come to its tag left it."""
-    if not there.files.issuperset(files) or (DROPPED in there.files) != (DROPPED in files):
-        return False
-    return content(api, repo, there.commit, SUMS) == (version.path / SUMS).read_bytes()
-
-
-def _check_whole(there: _There, repo: str, files: Collection[str]) -> None:
-    missing = sorted({*files} - there.files)
-    if missing:
-        raise CurateError(
-            f"{repo} did not take {', '.join(missing)}, so that no version was tagged.",
-            "Its .gitignore leaves them out; mend it there and push again.",
-        )
-
-
 def _commit(
     api: HfApi,
     repo: str,
-    there: _There,
+    there: There,
     version: Version,
     files: Collection[str],
     message: str | None,
@@ -237,11 +186,11 @@ def _commit(
         file: str(version.path / file) for file in sorted(files) if file != CARD
     }
     pictures = {f"{_CHARTS}/{name}": picture for name, picture in charts.items()}
-    theirs = _readme(api, repo, there)
+    theirs = readme_of(api, repo, there)
     card = (version.path / CARD).read_text()
     readme = merged(theirs, card, repo, version.version, [*pictures])
-    old = _old(api, repo, there, theirs)
-    _check_strangers(repo, version, there, {*sent, *pictures}, old)
+    old = files_before(api, repo, there, theirs)
+    check_strangers(repo, version, there, {*sent, *pictures}, old)
     sent |= pictures
     sent[CARD] = readme.encode()
     with explained(repo):
@@ -257,44 +206,3 @@ def _commit(
             parent_commit=there.commit,
         )
     return made.oid
-
-
-def _readme(api: HfApi, repo: str, there: _There) -> str:
-    if CARD not in there.files:
-        return ""
-    try:
-        return content(api, repo, there.commit, CARD).decode()
-    except UnicodeDecodeError as error:
-        raise CurateError(f"{CARD} of {repo} is not UTF-8: {error}", "Mend it there.") from error
-
-
-def _old(api: HfApi, repo: str, there: _There, readme: str) -> set[str]:
-    """The files of the version that is there now."""
-    if not there.manifest or SUMS not in there.files:
-        return set()
-    named = {*listed(content(api, repo, there.commit, SUMS)), SUMS, *charts_in(readme, repo)}
-    return (named & there.files) - {CARD}
-
-
-def _check_strangers(
-    repo: str, version: Version, there: _There, sent: set[str], old: set[str]
-) -> None:
-    """Raise CurateError where the repository holds other data that would be lost or mixed in."""
-    name = there.manifest.get("name")
-    if name not in (None, version.name):
-        raise CurateError(
-            f"{repo} holds another data set, {name}, which {version.name} would replace.",
-            "Push to a repository of its own.",
-        )
-    strange = sorted(
-        file
-        for file in there.files - old - {*_OF_THE_HUB}
-        if file in sent or fnmatch(file, _LOADED)
-    )
-    if strange:
-        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-        raise CurateError(
-            f"{repo} holds files that no push of curate's wrote, and that would be overwritten or "
-            f"mixed with the data: {', '.join(strange[:3])}{more}.",
-            "Push to a repository of its own, or delete them there.",
-        )
