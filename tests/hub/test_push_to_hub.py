@@ -251,12 +251,22 @@ def test_a_push_that_is_killed_is_finished_by_the_next(hub, make, typed):
     assert len(sent) == len(set(sent)), "nothing is sent twice"
 
 
-def test_another_push_in_between_is_noticed(hub, make, typed):
+def test_what_happens_in_between_is_noticed(hub, make, typed, monkeypatch):
     make(*TEXTS)
-    hub.faults.append(("commit", 412))
+    there = hub.repository(REPO)
+
+    def meanwhile(version):
+        there.commit({**there.files, "README.md": b"# Written just now"}, "A person's")
+        return {}
+
+    monkeypatch.setattr("curate.report.charts.pngs", meanwhile)
     code, _, err = typed("push", "tales", REPO)
     assert code == 1
     assert f"{REPO} has changed while this was sent" in err
+    assert (there.messages[-1], there.tags) == ("A person's", {})
+    monkeypatch.setattr("curate.report.charts.pngs", lambda version: {})
+    assert typed("push", "tales", REPO)[0] == 0
+    assert "# Written just now" in there.files["README.md"].decode()
 
 
 def test_private_is_private_or_nothing(hub, make, typed):
