@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from curate.asking import LLM
 from curate.contract import API_VERSION, InputFile, marker
 from curate.plugins.registry import Registry
-from curate.run.resolve import Resolved, files_facts, package_versions
+from curate.run.resolve import Resolved, files_facts
 from curate.run.tools import Tools
 from curate.services.models import alias_of
 from curate.sources.hashes import file_sha256
@@ -117,6 +117,27 @@ def environment(plugins: Iterable[str]) -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": dict(sorted(packages.items())),
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the libraries whose results end up in values."""
+    found = {}
+    for name in (
+        "curate-data",
+        "polars",
+        "pyarrow",
+        "numpy",
+        "torch",
+        "transformers",
+        "tokenizers",
+        "onnxruntime",
+        "openvino",
+    ):
+        try:
+            found[name] = installed_version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def _files(resolved: Resolved) -> dict[str, Any]:

@@ -217,7 +217,7 @@ def as_written(
         value = value[step]
     text = document.shown_at(path)
     if isinstance(value, Mapping):
-        value, text = value.get("path", []), text.get("path", [])
+        value, text = value.get("path") or [], text.get("path") or []
     pairs = (
         zip([text], [value], strict=True)
         if isinstance(value, str)
@@ -382,26 +382,3 @@ def files_facts(files: Iterable[SourceFile]) -> list[dict[str, Any]]:
         | ({"commit": f.commit} if f.commit else {})
         for f in files
     ]
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the libraries whose results end up in values."""
-    from importlib.metadata import PackageNotFoundError
-
-    found = {}
-    for name in (
-        "curate-data",
-        "polars",
-        "pyarrow",
-        "numpy",
-        "torch",
-        "transformers",
-        "tokenizers",
-        "onnxruntime",
-        "openvino",
-    ):
-        try:
-            found[name] = installed_version(name)
-        except PackageNotFoundError:
-            continue
-    return found

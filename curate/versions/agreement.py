@@ -19,16 +19,19 @@ import yaml
 
 from curate.errors import CurateError
 from curate.ledger import DROPPED, FAILED, FATES, KEPT, MERGED, UNREADABLE
+from curate.recipe.document import read_document
+from curate.recipe.load import KEYS
 from curate.versions.card import render
 from curate.versions.digest import digest
-from curate.versions.marks import OPENS, marked, parted, text_sum
-from curate.versions.verify import CARD, Finding
+from curate.versions.marks import CLOSES, OPENS, marked, parted, text_sum
+from curate.versions.verify import CARD, GONE, Finding
 from curate.versions.verify import DROPPED as DROPPED_FILE
 
-MANIFEST, LEDGER, SCORES, LOCK = (
+MANIFEST, LEDGER, SCORES, RECIPE, LOCK = (
     "manifest.json",
     "ledger.parquet",
     "scores.parquet",
+    "recipe.yaml",
     "recipe.lock.yaml",
 )
 _SHARD = re.compile(r"train-(\d{5})-of-(\d{5})\.parquet")
@@ -108,7 +111,7 @@ class Agreement:
         try:
             yield
         except FileNotFoundError:
-            self._find(file, "is missing")
+            self._find(file, GONE)
         except _NO_FORM as error:
             said = str(error).partition("\n")[0]
             self._find(file, f"cannot be compared: {type(error).__name__}: {said}")
@@ -307,6 +310,9 @@ class Agreement:
             self._same(LOCK, f"the files of source '{name}' are", there, files, says)
         self._same(LOCK, "its models are", lock["models"], manifest["models"], says)
         self._same(LOCK, "its references are", lock["references"], manifest["references"], says)
+        document, _ = read_document(self.folder / RECIPE, lock["sets"], KEYS)
+        if document.shown() != lock["recipe"]:
+            self._find(LOCK, f"its recipe is not {RECIPE} with its sets")
         for stage in manifest["stages"]:
             there = lock["stages"][stage["id"]]
             expected = (stage["stage"], stage["version"])
@@ -326,7 +332,7 @@ class Agreement:
     def _card(self, data: pl.DataFrame) -> None:
         """The card against manifest and data."""
         head, text = parted((self.folder / CARD).read_text("utf-8"))
-        if self.pushed and OPENS in text.split("\n"):
+        if self.pushed and {OPENS, CLOSES}.intersection(text.split("\n")):
             text = marked(text)
         split = head["dataset_info"]["splits"][0]
         stored = sum(path.stat().st_size for path in (self.folder / "data").glob("train-*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import datasets
     import polars as pl
 
+    from curate.versions.reproduce import Reproduced
     from curate.versions.verify import Verified
 
 
@@ -100,6 +102,20 @@ class Version:
         from curate.versions.verify import verify
 
         return verify(self.path, sha256)
+
+    def reproduce(self, sets: Sequence[str] = ()) -> Reproduced:
+        """Make this version again from its lock and compare the digests; publishes nothing.
+
+        Args:
+            sets: Overrides that the digest does not see, such as `sources.x.path=...`.
+
+        Raises:
+            LockedError: A plugin, file, model or paid answer is missing or differs.
+            CurateError: The version is damaged, or the run failed.
+        """
+        from curate.versions.reproduce import reproduce
+
+        return reproduce(self.path, sets)
 
     def _read(self, *files: Path) -> pl.DataFrame:
         import polars as pl

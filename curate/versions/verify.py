@@ -21,6 +21,7 @@ from curate.versions.text import one_line
 SUMS = "SHA256SUMS"
 CARD = "README.md"
 DROPPED = "dropped.parquet"
+GONE = "is missing"
 _BESIDE = (".gitattributes", "charts/", ".cache/huggingface/")
 """In a copy of a repository: what the Hub, `push` and the Hub's client put beside a version."""
 
@@ -99,12 +100,14 @@ def verify(
         fine = _files(folder, ignore, pushed, findings, notes)
     else:
         fine = 0
-        findings.append(Finding(SUMS, "is missing: nothing says what the files were"))
+        findings.append(Finding(SUMS, f"{GONE}: nothing says what the files were"))
 
     from curate.versions.agreement import Agreement
 
     agreement = Agreement(folder, pushed=pushed)
     agreement.check()
+    gone = {finding.file for finding in findings if finding.problem.startswith(GONE)}
+    content = [f for f in agreement.findings if f.problem != GONE or f.file not in gone]
     name = f"{agreement.named('name')}@{agreement.named('version')}"
     return Verified(
         folder,
@@ -113,7 +116,7 @@ def verify(
         agreement.named("digest"),
         fine,
         agreement.books,
-        (*findings, *agreement.findings),
+        (*findings, *content),
         (*notes, *agreement.notes),
     )
 
@@ -146,7 +149,7 @@ def _files(
         if path is None and pushed and name == DROPPED:
             notes.append(f"{DROPPED} was left out of this copy; the rows in it were not compared.")
         elif path is None:
-            findings.append(Finding(name, f"is missing; {SUMS} names it"))
+            findings.append(Finding(name, f"{GONE}; {SUMS} names it"))
         elif path.is_symlink() or not path.is_file():
             findings.append(Finding(name, "is a link or no plain file, expected a file"))
         elif (found := _sha256(path)) == expected:

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.versions.make import run_recipe
+from curate.versions.reproduce import reproduce
 from curate.versions.store import NothingKeptError
+from curate.versions.verify import verify
 
 words = st.text(alphabet="abc é\U0001f600", min_size=1, max_size=6)
 row = st.fixed_dictionaries(
@@ -121,7 +123,20 @@ def test_every_row_is_accounted_for(a, b, pipeline):
         shutil.rmtree(folder)
 
 
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(table, table, pipelines())
+def test_every_version_can_be_made_again(a, b, pipeline):
+    folder = Path(tempfile.mkdtemp())
+    try:
+        assert reproduce(version_of(folder, a, b, pipeline)).same
+    except NothingKeptError:
+        pass
+    finally:
+        shutil.rmtree(folder)
+
+
 def check_version(path, a, b):
+    assert verify(path).findings == ()
     manifest = json.loads((path / "manifest.json").read_text())
     ledger = pl.read_parquet(path / "ledger.parquet")
     data = pl.read_parquet(path / "data" / "*.parquet")

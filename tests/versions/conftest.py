@@ -126,6 +126,7 @@ def build(
     lock = {
         "lock_version": 2,
         "run_key": facts["run_key"],
+        "sets": [],
         "recipe": {"name": name},
         "identity": identity,
         "sources": {"mine": {"files": facts["sources"]["mine"]["files"]}},
