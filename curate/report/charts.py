@@ -293,6 +293,8 @@ def _scores(one: Histogram) -> Drawing:
             f"{kept:,} are kept."]  # fmt: skip
     for line in one.lines:
         says.append(f"Cut of {line.stage}: {line.words}.")
+        if line.at is not None and (line.stage, line.at) not in one.drawn:
+            says.append("It stands beyond the picture.")
         if line.where:
             says.append(f"Rows outside its `where: {line.where}` pass untouched.")
     if one.beyond:
@@ -318,17 +320,13 @@ def _lengths(one: Histogram, *, whole: bool) -> Drawing:
 
 def _binned(one: Histogram) -> tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]:
     """Head and rows of a histogram's figures; with a column `cut` where one goes through it."""
-    at = {line.at: line.stage for line in one.lines if line.at is not None}
     rows = []
-    for low, high, all_rows, kept in zip(
-        one.edges, one.edges[1:], one.before, one.after, strict=False
-    ):
-        stages = ", ".join(
-            stage for place, stage in at.items() if low <= place < high or place == high == one.high
-        )
-        row = (f"{low:.4g}", f"{high:.4g}", all_rows, kept)
-        rows.append((*row, stages) if at else row)
-    head = ("from", "to", "all", "kept", *(("cut",) if at else ()))
+    bins = zip(one.edges, one.edges[1:], one.before, one.after, strict=False)
+    for low, high, before, after in bins:
+        stages = ", ".join(stage for stage, at in one.drawn if low <= at < high)
+        row = (f"{low:.4g}", f"{high:.4g}", before, after)
+        rows.append((*row, stages) if one.drawn else row)
+    head = ("from", "to", "all", "kept", *(("cut",) if one.drawn else ()))
     return head, tuple(rows)
 
 
@@ -348,12 +346,11 @@ def _bars(one: Histogram) -> alt.LayerChart | alt.FacetChart:
     if one.geometric:
         values = [v for p in range(8) for v in (10**p, 2 * 10**p, 5 * 10**p)]
         axis = alt.Axis(grid=False, title=None, values=values, format="~s", labelOverlap=True)
-    cuts = [line for line in one.lines if line.at is not None]
     most = max(one.before)
     few = list(range(most + 1)) if most <= _FEW else alt.Undefined
     rows_axis = alt.Axis(title="rows", tickCount=4, values=few, format="~s")
     # above the bars there is room for the words of each cut
-    rows_scale = alt.Scale(domain=[0, most * (1 + _ROOM * len(cuts))], nice=False)
+    rows_scale = alt.Scale(domain=[0, most * (1 + _ROOM * len(one.drawn))], nice=False)
     x = alt.X("low:Q", scale=alt.Scale(type=kind, domain=ends, nice=False), axis=axis)
     drawn = alt.Chart(_data(bars)).mark_bar(binSpacing=0, orient="vertical").encode(
         x=x,
@@ -362,14 +359,13 @@ def _bars(one: Histogram) -> alt.LayerChart | alt.FacetChart:
         y2="none:Q",
         color=_painted(("rest", "kept")),
     )  # fmt: skip
-    if not cuts:
+    if not one.drawn:
         return alt.layer(drawn)
     middle = (one.edges[0] + one.edges[-1]) / 2
     marks = []
-    for number, line in enumerate(cuts):
-        assert line.at is not None
-        where = _data([{"low": line.at, "text": f"cut of {line.stage}"}])
-        left = line.at > middle
+    for number, (stage, at) in enumerate(one.drawn):
+        where = _data([{"low": at, "text": f"cut of {stage}"}])
+        left = at > middle
         words = alt.Chart(where).mark_text(
             align="right" if left else "left", dx=-4 if left else 4, baseline="top",
             color=COLOURS["cut"], fontWeight="bold",

@@ -26,7 +26,7 @@ class Line:
         stage: Id of the filter.
         column: The numbers that it cut by.
         at: Where the line stands; None where it has no one place.
-        words: What it means, such as `kept from 0.11 up`.
+        words: What it means, such as `passed from 0.11 up`.
         where: The condition on rows outside which it decides nothing; None: all rows.
     """
 
@@ -63,34 +63,37 @@ def column_of(stage: Mapping[str, Any], known: set[str]) -> str | None:
 
 
 def judged(version: Version, stage: Mapping[str, Any], column: str) -> pl.DataFrame:
-    """Rows that a filter judged by a number: columns `id`, `column`, `kept` (bool).
+    """Rows that a filter judged by a number: columns `id`, `column`, `fate` and `passed` (bool).
 
-    These are the kept rows inside its `where:`, and those that it dropped. Rows that passed it and
-    fell later are left out. Where the columns of the `where:` are not published, all kept rows are
-    in.
+    These are the rows that it dropped, and those inside its `where:` that are kept or fell at a
+    stage after it. Where the columns of the `where:` are not published, rows outside it are in.
     """
+    order = [each["id"] for each in version.manifest["stages"]]
+    later = order[order.index(stage["id"]) + 1 :]
     dropped = (pl.col("fate") == "dropped") & (pl.col("stage") == stage["id"])
+    passed = (pl.col("fate") == "kept") | pl.col("stage").is_in(later)
     rows = (
-        version.ledger.filter(dropped | (pl.col("fate") == "kept"))
-        .select("id", kept=pl.col("fate") == "kept")
+        version.ledger.filter(dropped | passed)
+        .select("id", "fate", passed=~dropped.fill_null(value=False))
         .join(numbers(version, column), on="id")
         .filter(pl.col(column).is_not_null())
     )
     inside = _inside(version, stage.get("where"))
     if inside is not None:
-        rows = rows.filter(~pl.col("kept") | pl.col("id").is_in(inside.implode()))
-    return rows.select("id", column, "kept")
+        rows = rows.filter(~pl.col("passed") | pl.col("id").is_in(inside.implode()))
+    return rows.select("id", column, "fate", "passed")
 
 
 def _inside(version: Version, where: str | None) -> pl.Series | None:
-    """Ids of the kept rows for which a condition holds; None where there is none to compute."""
+    """Ids of the rows for which a condition holds; None where there is none to compute."""
     if where is None:
         return None
     condition = parse_where(where)
-    rows = version.frame().join(version.scores, on="id", how="left")
-    if not set(condition.columns) <= set(rows.columns):
+    rows = published_rows(version).join(version.scores.lazy(), on="id", how="left")
+    if not set(condition.columns) <= set(rows.collect_schema()):
         return None
-    return rows.filter(condition.expr().fill_null(value=False))["id"]
+    read = rows.select(list(dict.fromkeys(["id", *condition.columns]))).collect()
+    return read.filter(condition.expr().fill_null(value=False))["id"]
 
 
 def _line(version: Version, stage: Mapping[str, Any], column: str) -> Line:
@@ -101,18 +104,18 @@ def _line(version: Version, stage: Mapping[str, Any], column: str) -> Line:
     if params.get("per"):
         return Line(id, column, None, f"a cut of its own for each {params['per']}")
     rows = judged(version, stage, column).with_columns(pl.col(column).cast(pl.Float64))
-    kept, dropped = (rows.filter(pl.col("kept") == side)[column] for side in (True, False))
-    if not len(kept) or not len(dropped):
+    passed, dropped = (rows.filter(pl.col("passed") == side)[column] for side in (True, False))
+    if not len(passed) or not len(dropped):
         return Line(id, column, None, "no rows on one of its sides")
     (low, high), (fell_low, fell_high) = (
         (float(side.min()), float(side.max()))  # type: ignore[arg-type]  # numbers, and not empty
-        for side in (kept, dropped)
+        for side in (passed, dropped)
     )
     if fell_high <= low:
-        return Line(id, column, (fell_high + low) / 2, f"kept from {low:.4g} up")
+        return Line(id, column, (fell_high + low) / 2, f"passed from {low:.4g} up")
     if high <= fell_low:
-        return Line(id, column, (high + fell_low) / 2, f"kept up to {high:.4g}")
-    return Line(id, column, None, "rows kept and dropped overlap: more than this number decided")
+        return Line(id, column, (high + fell_low) / 2, f"passed up to {high:.4g}")
+    return Line(id, column, None, "rows on both its sides overlap: more than this number decided")
 
 
 def _compared(stage: Mapping[str, Any]) -> list[Line]:
@@ -123,6 +126,6 @@ def _compared(stage: Mapping[str, Any]) -> list[Line]:
     parts = re.split(r"\band\b", keep, flags=re.IGNORECASE)
     found = [match for match in map(_COMPARED.match, parts) if match]
     return [
-        Line(stage["id"], column, float(number), f"kept where {sign} {number}")
+        Line(stage["id"], column, float(number), f"passed where {sign} {number}")
         for column, sign, number in (match.groups() for match in found)
     ]

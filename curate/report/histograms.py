@@ -49,6 +49,16 @@ class Histogram:
     geometric: bool = False
     lines: tuple[Line, ...] = ()
 
+    @property
+    def drawn(self) -> tuple[tuple[str, float], ...]:
+        """The cuts between the edges: stage, and where it cut."""
+        first, last = self.edges[0], self.edges[-1]
+        return tuple(
+            (line.stage, line.at)
+            for line in self.lines
+            if line.at is not None and first <= line.at <= last
+        )
+
 
 def of_scores(version: Version) -> list[Histogram]:
     """A histogram for each published score column of numbers; those of the last cuts first."""
@@ -58,9 +68,8 @@ def of_scores(version: Version) -> list[Histogram]:
         for column in version.manifest["columns"]
         if column["published"] and column["kind"] in ("number", "integer")
     ]
-    cut = [
-        name for name in dict.fromkeys(line.column for line in reversed(cuts)) if name in columns
-    ]
+    by = dict.fromkeys(line.column for line in reversed(cuts))
+    cut = [name for name in by if name in columns]
     kept = version.ledger.filter(fate="kept")["id"].implode()
     is_kept = version.scores["id"].is_in(kept).to_numpy()
     found = []
@@ -101,9 +110,8 @@ def _histogram(
     if geometric:
         edges = _growing(values)
     else:
-        edges = _even(values, [line.at for line in cuts if line.at is not None])
-        if column.dtype.is_integer():
-            edges = _whole(edges, cuts[0].at if cuts and cuts[0].at is not None else edges[0])
+        ends = _ends(values, [line.at for line in reversed(cuts) if line.at is not None])
+        edges = _whole(*ends) if column.dtype.is_integer() else _even(*ends)
     # the last bin is closed at both ends
     inside = np.clip(values, edges[0], edges[-1])
     before, after = (
@@ -123,28 +131,36 @@ def _histogram(
     )
 
 
-def _even(values: NDArray[np.float64], cuts: list[float]) -> NDArray[np.float64]:
-    """Bins of equal width, from about the smallest to the largest; far tails are left outside."""
+def _ends(values: NDArray[np.float64], cuts: list[float]) -> tuple[float, float, float]:
+    """Where a picture begins and ends, and an end of its bins.
+
+    Far tails are left outside, and so are cuts that stand farther from the rows than these reach.
+    The end of bins is the first cut, so that no bin holds rows of both its sides.
+    """
     low, high = float(values.min()), float(values.max())
     inner = np.quantile(values, [_TAIL, 1 - _TAIL])
     reach = float(inner[1] - inner[0])
     if reach > 0:
         low, high = max(low, inner[0] - reach / 4), min(high, inner[1] + reach / 4)
-    low, high = float(min([low, *cuts])), float(max([high, *cuts]))
+    span = high - low
+    near = [cut for cut in cuts if low - span <= cut <= high + span]
+    low, high = float(min([low, *near])), float(max([high, *near]))
     if low == high:
         low, high = low - 0.5, high + 0.5
+    return low, high, near[0] if near else low
+
+
+def _even(low: float, high: float, through: float) -> NDArray[np.float64]:
+    """Bins of equal width, one of whose ends is given."""
     width = (high - low) / BINS
-    if not cuts:
-        return np.linspace(low, high, BINS + 1)
-    # a cut is an end of bins, so that none of them holds rows of both its sides
-    first = math.ceil((cuts[0] - low) / width - _ROUNDING)
-    last = math.ceil((high - cuts[0]) / width - _ROUNDING)
-    return np.asarray(cuts[0] + width * np.arange(-first, last + 1), dtype=np.float64)
+    below = math.ceil((through - low) / width - _ROUNDING)
+    above = math.ceil((high - through) / width - _ROUNDING)
+    return np.asarray(through + width * np.arange(-below, above + 1), dtype=np.float64)
 
 
-def _whole(edges: NDArray[np.float64], through: float) -> NDArray[np.float64]:
+def _whole(low: float, high: float, through: float) -> NDArray[np.float64]:
     """Bins for whole numbers: each holds the same count of them, its ends between two."""
-    first, last = math.floor(edges[0]), math.ceil(edges[-1])
+    first, last = math.floor(low), math.ceil(high)
     width = max(math.ceil((last - first + 1) / BINS), 1)
     start = math.ceil(through) - 0.5
     below = math.ceil((start - first + 0.5) / width)

@@ -46,7 +46,7 @@ def near(version: Version, count: int = COUNT) -> Near | None:
             continue
         rows = judged(version, stages[line.stage], line.column)
         sides = [
-            rows.filter(pl.col("kept") == kept)
+            rows.filter(pl.col("fate") == "kept" if kept else ~pl.col("passed"))
             .sort((pl.col(line.column) - line.at).abs(), "id")
             .head(count)
             for kept in (True, False)

@@ -40,7 +40,8 @@ class Table:
             that are equally long: the ledger's columns, `parents`, what is said of each row,
             `numbers` (a list for each row, as long as `scores`), `turns` (pairs of role and text;
             null where the row is not published or could not be read), `more` (pairs of column and
-            text) and `left` (characters that are left out). All texts are safe to show.
+            text; null for a text that is left out) and `left` (characters that are left out). All
+            texts are safe to show.
         shown: Rows in it.
         total: Rows of the version's ledger.
         drawn: How many of them were drawn by the seed; None where all are there.
@@ -147,15 +148,17 @@ def _json(value: Any) -> str:
     return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()
 
 
-def _shortened(texts: _Texts | None, room: int) -> _Texts | None:
-    """The texts without what goes beyond so many characters."""
+def _shortened(texts: _Texts | None, room: int) -> list[tuple[str, str | None]] | None:
+    """The texts without what goes beyond so many characters; None in place of one left out."""
     if texts is None:
         return None
-    shown = []
+    shown: list[tuple[str, str | None]] = []
     for name, text in texts:
-        part = text[: max(room, 0)]
-        room -= len(part)
-        shown.append((name, part))
+        if len(text) <= room:
+            shown.append((name, text))
+        else:
+            shown.append((name, f"{text[:room]}…" if room > 0 else None))
+        room -= len(text)
     return shown
 
 

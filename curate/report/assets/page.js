@@ -45,7 +45,7 @@
         const turns = rows.turns[row];
         const said = turns ? turns.filter(([role]) => role !== "system").slice(0, 2) : null;
         lines[row] = said
-          ? said.map(([, text]) => text.slice(0, 240).replace(/\s+/g, " ").trim()).join(" → ")
+          ? said.map(([, text]) => (text || "").slice(0, 240).replace(/\s+/g, " ").trim()).join(" → ")
           : rows.detail[row] || "(text not published)";
       }
       return lines[row];
@@ -198,7 +198,7 @@
     }
 
     function block(name, text) {
-      return element("div", { className: "text" }, element("h4", { textContent: name }), element("pre", { dir: "auto", textContent: text || "(empty)" }));
+      return element("div", { className: "text" }, element("h4", { textContent: name }), element("pre", { dir: "auto", textContent: text === null ? "(left out)" : text || "(empty)" }));
     }
 
     function show(row, from) {
