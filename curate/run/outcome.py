@@ -106,7 +106,6 @@ def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, A
             "dataset": source.dataset,
             "revision": source.revision,
             "hub": repositories(rows.files),
-            "commit": next((file.commit for file in rows.files if file.commit), None),
             "facts": dict(rows.facts),
         }
     return facts
