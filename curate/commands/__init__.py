@@ -28,6 +28,8 @@ COMMANDS = {
     "schema": "Print the JSON Schema of recipes.",
     "versions": "List the versions of a dataset.",
     "verify": "Check that a version is what was published.",
+    "push": "Push a version to the Hugging Face Hub.",
+    "pull": "Pull a version from the Hugging Face Hub.",
     "show": "Show what a version holds and how it came about.",
     "report": "Write a version as a page for a browser.",
     "plugins": "List plugins and explain their stages.",

@@ -16,9 +16,15 @@ from curate.commands.options import out_option
     metavar="HASH",
     help="The hash of SHA256SUMS, as the run that published the version printed it.",
 )
+@click.option(
+    "--pushed",
+    is_flag=True,
+    help="It was pulled or downloaded from the Hub: dropped.parquet may have been left out, and "
+    "README.md may hold more than the card.",
+)
 @out_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def command(name: str, sha256: str | None, out: Path, as_json: bool) -> int:
+def command(name: str, sha256: str | None, pushed: bool, out: Path, as_json: bool) -> int:
     """Verify a version: every file, the books, the digest and the card.
 
     Everything that is wrong is said, a line each, and the exit code is 1. NAME alone is its latest
@@ -27,7 +33,7 @@ def command(name: str, sha256: str | None, out: Path, as_json: bool) -> int:
     from curate.versions.open import find_version
     from curate.versions.verify import verify
 
-    verified = verify(find_version(name, out), sha256)
+    verified = verify(find_version(name, out), sha256, pushed=pushed)
     if as_json:
         import json
         from dataclasses import asdict

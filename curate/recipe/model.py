@@ -59,6 +59,7 @@ def _check_set_aside(value: object) -> object:
 
 
 _RECIPE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+_LANGUAGE = r"[a-z]{2,3}"
 _TABLE_NAME = r"[a-z0-9_]+"
 _STAGE_ID = r"[a-z][a-z0-9_]*"
 _STAGE_NAME = r"[a-z][a-z0-9_-]*\.[a-z][a-z0-9_-]*"
@@ -180,6 +181,13 @@ class Output(_Part):
     shuffle: bool = Field(False, description="Order rows by a seeded hash.")
     dropped: bool = Field(True, description="Write rows not kept to dropped.parquet.")
     vectors: bool = Field(False, description="Write vector columns to scores.parquet too.")
+    language: list[
+        Annotated[str, AfterValidator(_named(_LANGUAGE, "a language is en, zh, yue"))]
+    ] = Field(default_factory=list, description="Languages of the texts, for the card: en, zh, ...")
+
+    def identity(self) -> dict[str, Any]:
+        """What the digest covers; what the card alone says, only where it is said."""
+        return self.model_dump(exclude=None if self.language else {"language"})
 
 
 class Recipe(_Part):

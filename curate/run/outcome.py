@@ -22,6 +22,7 @@ from curate.run.foreseeing import foresee
 from curate.run.locking import lock_of, package_versions
 from curate.run.resolve import Resolved, check_unchanged, files_facts
 from curate.run.tools import Tools
+from curate.sources.hub import repositories
 from curate.sources.load import Loaded, load
 
 
@@ -104,7 +105,7 @@ def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, A
             "license": source.license,
             "dataset": source.dataset,
             "revision": source.revision,
-            "commit": next((file.commit for file in rows.files if file.commit), None),
+            "hub": repositories(rows.files),
             "facts": dict(rows.facts),
         }
     return facts
@@ -146,6 +147,7 @@ def _outcome(
         ],
         "shares": _shares(arena, kept),
         "licenses": _licenses(arena, kept),
+        "language": recipe.output.language,
         "baselines": baselines(arena, execution.judged, kept, recipe.seed),
         "environment": {
             "python": ".".join(map(str, sys.version_info[:3])),

@@ -104,7 +104,7 @@ class Resolved:
             "seed": recipe.seed,
             "sources": sources,
             "pipeline": [self._step_identity(resolved) for resolved in self.steps],
-            "output": recipe.output.model_dump(),
+            "output": recipe.output.identity(),
         }
 
     @staticmethod

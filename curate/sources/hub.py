@@ -9,14 +9,18 @@ import glob
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from curate.errors import CurateError
 
+if TYPE_CHECKING:
+    from curate.sources.files import SourceFile
+
 _URL = re.compile(r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?/(?P<file>.+)")
+_REPO = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
 class NamedDataset(Protocol):
@@ -36,6 +40,22 @@ class NamedDataset(Protocol):
     def revision(self) -> str | None:
         """A branch, tag or commit of a repository on the Hub."""
         ...
+
+
+def repositories(files: Iterable[SourceFile]) -> dict[str, str | None]:
+    """The data sets on the Hub that files came from, each with the commit; none for other files.
+
+    A name that the recipe takes from the environment is not among them.
+    """
+    found = {}
+    for file in files:
+        if not file.remote:
+            continue
+        url = _URL.fullmatch(file.shown)
+        name = url["repo"] if url else file.shown.partition("@")[0]
+        if _REPO.fullmatch(name):
+            found[name] = file.commit
+    return found
 
 
 def hub_files(url: str) -> list[tuple[str, Path, str]]:

@@ -332,7 +332,7 @@ class Agreement:
     def _card(self, data: pl.DataFrame) -> None:
         """The card against manifest and data."""
         head, text = parted((self.folder / CARD).read_text("utf-8"))
-        if self.pushed and (OPENS in text or CLOSES in text):
+        if self.pushed and {OPENS, CLOSES}.intersection(text.split("\n")):
             text = marked(text)
         split = head["dataset_info"]["splits"][0]
         stored = sum(path.stat().st_size for path in (self.folder / "data").glob("train-*"))

@@ -87,10 +87,19 @@ def _metadata(
     stored: int,
 ) -> dict[str, Any]:
     synthetic = bool(data["origin"].is_in(["synthetic", "mixed"]).any())
+    language = manifest.get("language")
+    hub = sorted(
+        {name for source in manifest["sources"].values() for name in source.get("hub", ())}
+    )
     split = {"name": "train", "num_bytes": values, "num_examples": len(data)}
     return {
         "pretty_name": manifest["name"],
+        **({"language": language} if language else {}),
         **_license(licenses),
+        # The Hub knows machines, experts, crowds and texts that were found. Of these only what a
+        # model wrote is known of a row: who a person was is not, so nothing is said of the others.
+        **({"annotations_creators": ["machine-generated"]} if synthetic else {}),
+        **({"source_datasets": hub} if hub else {}),
         "task_categories": ["text-generation"],
         "size_categories": [next((s for n, s in _SIZES if len(data) < n), "n>1T")],
         "tags": ["curate", *(["synthetic"] if synthetic else [])],
@@ -179,8 +188,8 @@ def _sources(manifest: Mapping[str, Any]) -> str:
         files = [file["file"] for file in source["files"]]
         shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         said = [source[key] or "unknown" for key in ("origin", "generator", "license")]
-        revision = source.get("commit") or source.get("revision") or ""
-        rows.append((name, shown, revision, source["rows"], source["unreadable"], *said))
+        revision = ", ".join(c for c in source.get("hub", {}).values() if c) or source["revision"]
+        rows.append((name, shown, revision or "", source["rows"], source["unreadable"], *said))
     head = ("source", "files", "revision", "rows", "unreadable", "origin", "generator", "license")
     return "## Sources\n\n" + _table(head, rows)
 
@@ -285,11 +294,14 @@ def _loading(manifest: Mapping[str, Any]) -> str:
 
 
 def _reproducing(manifest: Mapping[str, Any]) -> str:
-    limit = f" --limit {manifest['limit']}" if manifest.get("limit") else ""
+    named = f"{manifest['name']}@{manifest['version']}"
+    limit = manifest.get("limit")
+    again = f"curate run recipe.yaml --limit {limit}" if limit else f"curate run {named} --locked"
     return (
-        "## Reproducing\n\n" + fenced(f"curate run recipe.yaml{limit}", "sh") + "\n\n"
-        "`recipe.yaml` is what was asked, `recipe.lock.yaml` what it resolved to. The same recipe "
-        "over the same inputs gives the same digest:\n\n"
+        "## Reproducing\n\n" + fenced(f"curate verify {named}\n{again}", "sh") + "\n\n"
+        "The first command compares every file with what this version claims; the second makes the "
+        "rows again. `recipe.yaml` is what was asked, `recipe.lock.yaml` what it resolved to. The "
+        "same recipe over the same inputs gives the same digest:\n\n"
         f"`sha256:{manifest['digest']}`"
     )
 
@@ -299,6 +311,8 @@ def _limits(manifest: Mapping[str, Any]) -> str:
     unknown = sum(s.after for s in shares(manifest, "origin") if s.value == "unknown")
     if unknown:
         known.append(f"The origin of {unknown:,} kept rows is unknown.")
+    if not manifest.get("language"):
+        known.append("The recipe does not say in which languages the texts are.")
     known.append("Origins, generators and licences are as the recipe and the sources state them.")
     if manifest["books"]["created"]:
         known.append("Those of created rows follow from what their stage and their parents say.")

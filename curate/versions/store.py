@@ -69,9 +69,9 @@ def publish_preview(outcome: Outcome, root: Path) -> Published:
     """
     folder = root / outcome.name
     preview = folder / PREVIEW
-    with _written(outcome, folder) as (partial, digest, card), _aside(folder) as bin_:
+    with _written(outcome, folder) as (partial, digest, card), aside(folder) as bin_:
         _label(outcome, partial, digest, PREVIEW, None, card)
-        while not _rename(partial, preview):
+        while not renamed(partial, preview):
             try:
                 preview.rename(bin_ / secrets.token_hex(4))
             except FileNotFoundError:
@@ -89,7 +89,7 @@ def _written(outcome: Outcome, folder: Path) -> Iterator[tuple[Path, str, dict[s
     """
     if outcome.data.is_empty():
         raise _nothing_kept(outcome.manifest)
-    with _aside(folder) as partial:
+    with aside(folder) as partial:
         with ThreadPoolExecutor(1) as beside:
             digest = beside.submit(digest_of, outcome)
             card = _write_tables(outcome, partial)
@@ -147,7 +147,7 @@ def _number(
         parent = taken[-1] if taken else None
         version = f"v{int(parent[1:]) + 1}" if parent else "v1"
         _label(outcome, partial, digest, version, parent, card)
-        if _rename(partial, folder / version):
+        if renamed(partial, folder / version):
             _sync(folder)
             return Published(folder / version, version, digest, new=True)
 
@@ -199,18 +199,22 @@ def _label(
     (partial / "README.md").write_bytes(readme.encode())
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     lines = [f"{_sha256(path)}  {path.relative_to(partial).as_posix()}\n" for path in files]
-    sums = partial / "SHA256SUMS"
-    sums.write_bytes("".join(lines).encode())
-    for path in (*files, sums):
-        _sync(path)
-        path.chmod(0o444)
-    _sync(partial / "data")
-    _sync(partial)
+    (partial / "SHA256SUMS").write_bytes("".join(lines).encode())
+    settle(partial)
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def settle(partial: Path) -> None:
+    """Bring a whole version to the disk, its files never to be written again."""
+    for path in sorted(partial.rglob("*")):
+        if path.is_file():
+            path.chmod(0o444)
+        _sync(path)
+    _sync(partial)
 
 
 def _sync(path: Path) -> None:
@@ -221,7 +225,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _rename(partial: Path, target: Path) -> bool:
+def renamed(partial: Path, target: Path) -> bool:
     """Rename; False if the target is there already (a rename never replaces a full folder)."""
     try:
         partial.rename(target)
@@ -233,7 +237,7 @@ def _rename(partial: Path, target: Path) -> bool:
 
 
 @contextmanager
-def _aside(folder: Path) -> Iterator[Path]:
+def aside(folder: Path) -> Iterator[Path]:
     """A folder to write in beside the versions, gone afterwards unless it was renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"{_ASIDE}*"):

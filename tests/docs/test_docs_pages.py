@@ -3,7 +3,7 @@
 A page starts in a folder with the project's recipes/ and data/. A line `$ command` is run by bash
 with `curate` on its path; the lines below it, to the next command, are what it must print, standard
 error included. `...` stands for any text within a line, alone on a line for any lines. A block
-that begins with `# file: NAME` says what is to lie in that file.
+that begins with `# file: NAME` says what is to lie in that file. The page of the Hub has a fake one.
 """
 
 import os
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fake_hub import WRITER, serving
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -39,6 +40,22 @@ def folder(tmp_path):
     return tmp_path / "at"
 
 
+@pytest.fixture
+def hub(page):
+    """Settings by which commands take a fake Hub for the Hub, on the page that is about it."""
+    if page != "hub.md":
+        yield {}
+        return
+    with serving() as server:
+        yield {
+            "HF_ENDPOINT": server.url,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_TOKEN": WRITER,
+            "NO_PROXY": "127.0.0.1",
+        }
+
+
 def matches(printed, expected):
     """Whether lines are as a page shows them; returns the first line that is not, or None."""
     pattern = ""
@@ -51,9 +68,14 @@ def matches(printed, expected):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page(page, folder, shared_home):
+def test_page(page, folder, shared_home, hub):
     path = f"{folder.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "CURATE_HOME": str(shared_home), "COLUMNS": "100"}
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "CURATE_HOME": str(shared_home),
+        "COLUMNS": "100",
+    } | hub
     text = (ROOT / "docs" / page).read_text()
     for language, block in BLOCK.findall(text):
         named = re.match(r"# file: (\S+)\n", block)

@@ -43,7 +43,9 @@ def test_a_good_recipe_has_defaults() -> None:
         "shuffle": False,
         "dropped": True,
         "vectors": False,
+        "language": [],
     }
+    assert "language" not in recipe.output.identity()
     spec = recipe.pipeline[0]
     assert (spec.verb, spec.stage, spec.stage_id) == ("filter", "core.top", "core_top")
     assert spec.missing == "error"
@@ -65,6 +67,11 @@ def test_a_good_recipe_has_defaults() -> None:
         ({"sed": 3}, "sed: unknown key 'sed'"),
         ({"output": {"shards": 0}}, "output.shards: must be at least 1, got 0"),
         ({"output": {"shuffle": "yes"}}, "output.shuffle: expected true or false, got 'yes'"),
+        (
+            {"output": {"language": ["English"]}},
+            "output.language.0: 'English' is no name: a language is en, zh, yue",
+        ),
+        ({"output": {"language": "en"}}, "output.language: expected a list, got 'en'"),
         ({"output": []}, "output: expected a mapping, got a list"),
         ({"requires": ["a b"]}, "requires.0: 'a b' is no requirement; write curate-nait>=0.1"),
     ],

@@ -386,7 +386,7 @@ def test_names_on_the_hub_stand_for_the_commits_of_then(bench, monkeypatch):
     for result in (by_url, by_name):
         (file,) = lock_of(result)["sources"]["pool"]["files"]
         assert file["commit"] == "c1" * 20
-        assert bench.manifest(result)["sources"]["pool"]["commit"] == "c1" * 20
+        assert bench.manifest(result)["sources"]["pool"]["hub"] == {"o/n": "c1" * 20}
         assert reproduce(result.path).same
     later = bench.run(COUNT, source={"path": "hf://datasets/o/n/pool.jsonl"})
     assert later.digest != by_url.digest

@@ -54,6 +54,14 @@ def test_shuffle_orders_by_seed(bench):
     assert len({frozenset(each) for each in ids}) == 1
 
 
+def test_stated_languages_make_another_version(bench):
+    plain = bench.run(COUNT)
+    stated = bench.run(COUNT, output={"language": ["en", "yue"]})
+    assert stated.digest != plain.digest
+    assert "language:\n- en\n- yue\n" in (stated.path / "README.md").read_text()
+    assert "language:" not in (plain.path / "README.md").read_text()
+
+
 def test_dropped_can_be_left_out_and_vectors_asked_for(bench):
     result = bench.run({"filter": "toys.odd"}, output={"dropped": False})
     assert not (result.path / "dropped.parquet").exists()

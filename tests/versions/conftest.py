@@ -107,6 +107,7 @@ def build(
                 "files": [{"file": "data/mine.jsonl", "sha256": "ab" * 32, "bytes": 10}],
                 "rows": len(rows), "unreadable": 0, "format": "alpaca", "origin": "human",
                 "generator": None, "license": "cc-by-4.0", "dataset": None, "revision": None,
+                "hub": {},
                 "facts": {"empty_response": 0},
             }
         },

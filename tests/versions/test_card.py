@@ -163,6 +163,41 @@ def test_limits_are_named(make_outcome):
         assert words in limits
     assert "| short | score 0.5 | 1e-09 | yes |" in body
     assert "curate run recipe.yaml --limit 100" in body
+    assert "--locked" not in body
+
+
+def test_languages_are_only_those_that_the_recipe_states(make_outcome):
+    head, body = card(make_outcome())
+    assert "language" not in head
+    assert "does not say in which languages" in body
+    head, body = card(make_outcome(), language=["en", "zh"])
+    assert head["language"] == ["en", "zh"]
+    assert "in which languages" not in body
+
+
+def test_data_sets_of_the_hub_are_named_with_their_commits(make_outcome):
+    outcome = make_outcome()
+    assert "source_datasets" not in card(outcome)[0]
+    mine = outcome.manifest["sources"]["mine"]
+    sources = {
+        "one": mine | {"hub": {"tatsu-lab/alpaca": "ab" * 20}},
+        "two": mine | {"hub": {"a/b": "cd" * 20, "tatsu-lab/alpaca": None}},
+    }
+    head, body = card(outcome, sources=sources)
+    assert head["source_datasets"] == ["a/b", "tatsu-lab/alpaca"]
+    assert f"| one | data/mine.jsonl | {'ab' * 20} |" in body
+    assert f"| two | data/mine.jsonl | {'cd' * 20} |" in body
+
+
+@pytest.mark.parametrize("origin", ["human", "unknown", "synthetic", "mixed"])
+def test_annotations_are_only_said_to_be_by_machines_where_they_are(make_outcome, origin):
+    said = card(make_outcome(origin=origin))[0].get("annotations_creators")
+    assert said == (["machine-generated"] if origin in ("synthetic", "mixed") else None)
+
+
+def test_how_to_check_and_make_it_again(make_outcome):
+    _, body = card(make_outcome())
+    assert "curate verify toy@v2\ncurate run toy@v2 --locked" in body
 
 
 def test_text_is_made_safe():

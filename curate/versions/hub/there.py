@@ -1,0 +1,122 @@
+"""What a repository holds before and after a push, and what must not happen to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import CurateError
+from curate.versions.hub.client import content, listed, look
+from curate.versions.hub.readme import charts_in
+from curate.versions.open import Version
+from curate.versions.verify import CARD, DROPPED, SUMS
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_MANIFEST = "manifest.json"
+_LOADED = "data/train-*.parquet"
+"""What the card tells the Hub to load: there must be no other version's file among them."""
+
+_OF_THE_HUB = (".gitattributes", CARD)
+"""Files that may be in a repository before a version is."""
+
+
+@dataclass(frozen=True)
+class There:
+    """A commit of a repository: its files, and the manifest among them, if any."""
+
+    commit: str
+    files: frozenset[str]
+    manifest: Mapping[str, Any]
+
+
+def look_at(api: HfApi, repo: str, revision: str | None) -> There:
+    """What a revision (None: `main`) of a repository holds."""
+    commit, files = look(api, repo, revision)
+    manifest = None
+    if _MANIFEST in files:
+        with suppress(ValueError):  # somebody else's file of that name
+            manifest = json.loads(content(api, repo, commit, _MANIFEST))
+    ours = manifest if isinstance(manifest, dict) and "digest" in manifest else {}
+    return There(commit, files, ours)
+
+
+def check_tag(there: There, version: Version, repo: str, dropped: bool) -> None:
+    """Raise CurateError where the tag is not of this version, or lacks what is asked for."""
+    found = there.manifest.get("digest")
+    if found != version.digest:
+        what = f"the digest {found}" if found else "no version of curate's"
+        raise CurateError(
+            f"{repo} has a tag {version.version} already, with {what}; a tag is never moved.\n"
+            f"  {version.name}@{version.version} has the digest {version.digest}.",
+            "Push to another repository.",
+        )
+    if dropped and DROPPED not in there.files:
+        raise CurateError(
+            f"{version.version} is at {repo} already, without {DROPPED}; a tag is never moved.",
+            "Push to another repository, or delete the tag there first.",
+        )
+
+
+def is_whole(api: HfApi, repo: str, there: There, version: Version, files: Collection[str]) -> bool:
+    """Whether `main` is this version already, as a push that did not come to its tag left it."""
+    if not there.files.issuperset(files) or (DROPPED in there.files) != (DROPPED in files):
+        return False
+    return content(api, repo, there.commit, SUMS) == (version.path / SUMS).read_bytes()
+
+
+def check_whole(there: There, repo: str, files: Collection[str]) -> None:
+    """Raise CurateError where a commit lacks files that were sent with it."""
+    missing = sorted({*files} - there.files)
+    if missing:
+        raise CurateError(
+            f"{repo} did not take {', '.join(missing)}, so that no version was tagged.",
+            "Its .gitignore leaves them out; mend it there and push again.",
+        )
+
+
+def readme_of(api: HfApi, repo: str, there: There) -> str:
+    """The README of a repository; empty where there is none."""
+    if CARD not in there.files:
+        return ""
+    try:
+        return content(api, repo, there.commit, CARD).decode()
+    except UnicodeDecodeError as error:
+        raise CurateError(f"{CARD} of {repo} is not UTF-8: {error}", "Mend it there.") from error
+
+
+def files_before(api: HfApi, repo: str, there: There, readme: str) -> set[str]:
+    """The files of the version that is there now."""
+    if not there.manifest or SUMS not in there.files:
+        return set()
+    named = {*listed(content(api, repo, there.commit, SUMS)), SUMS, *charts_in(readme, repo)}
+    return (named & there.files) - {CARD}
+
+
+def check_strangers(
+    repo: str, version: Version, there: There, sent: set[str], old: set[str]
+) -> None:
+    """Raise CurateError where the repository holds other data that would be lost or mixed in."""
+    name = there.manifest.get("name")
+    if name not in (None, version.name):
+        raise CurateError(
+            f"{repo} holds another data set, {name}, which {version.name} would replace.",
+            "Push to a repository of its own.",
+        )
+    strange = sorted(
+        file
+        for file in there.files - old - {*_OF_THE_HUB}
+        if file in sent or fnmatch(file, _LOADED)
+    )
+    if strange:
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        raise CurateError(
+            f"{repo} holds files that no push of curate's wrote, and that would be overwritten or "
+            f"mixed with the data: {', '.join(strange[:3])}{more}.",
+            "Push to a repository of its own, or delete them there.",
+        )

@@ -1,0 +1,384 @@
+"""Pushing to a fake of the Hub: one commit and one tag, whatever goes wrong on the way."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_hub import READER, WRITER
+
+from curate.versions.marks import marked, parted
+
+# the client uploads by a call that its HTTP library has deprecated
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+REPO = "me/tales"
+TEXTS = ("Once upon a time", "a", "The end of it", "There was a fox")
+VERSION = {
+    "README.md",
+    "SHA256SUMS",
+    "data/train-00000-of-00001.parquet",
+    "ledger.parquet",
+    "manifest.json",
+    "recipe.lock.yaml",
+    "recipe.yaml",
+    "scores.parquet",
+}
+CHARTS = "charts/"
+
+
+def of_version(files):
+    return {file for file in files if not file.startswith((CHARTS, ".gitattributes"))}
+
+
+@pytest.fixture(autouse=True)
+def quick_charts(monkeypatch):
+    """One small picture in place of all charts; other processes draw them."""
+    monkeypatch.setattr("curate.report.charts.pngs", lambda version: {"funnel.png": b"PNG"})
+
+
+def test_a_version_is_one_commit_and_one_tag(hub, make, typed, folder):
+    make(*TEXTS)
+    code, out, _ = typed("push", "tales", REPO)
+    assert code == 0
+    there = hub.repositories[REPO]
+    assert there.messages == ["initial commit", "tales v1"]
+    assert there.tags == {"v1": there.main}
+    assert not there.private
+    assert of_version(there.files) == VERSION, "no rows that were not kept"
+    version = folder / "curated/tales/v1"
+    for file in VERSION - {"README.md"}:
+        assert there.files[file] == (version / file).read_bytes()
+    assert f"tales@v1 is at {REPO}." in out
+    assert "files    7, without dropped.parquet; 1 charts" in out
+    assert there.main in out
+
+
+def test_the_card_and_what_is_true_of_the_repository_stand_in_its_readme(hub, make, typed, folder):
+    make(*TEXTS)
+    typed("push", "tales", REPO)
+    readme = hub.repositories[REPO].files["README.md"].decode()
+    card = (folder / "curated/tales/v1/README.md").read_text()
+    assert parted(readme)[0] == parted(card)[0]
+    assert marked(readme) == parted(card)[1]
+    beside = readme.split("<!-- end of curate card -->")[1]
+    assert 'load_dataset("me/tales", split="train", revision="v1")' in beside
+    assert "curate pull me/tales --revision v1" in beside
+    assert "![funnel](charts/funnel.png)" in beside
+    assert hub.repositories[REPO].files["charts/funnel.png"] == b"PNG"
+
+
+def test_what_a_person_wrote_stays(hub, make, typed):
+    theirs = (
+        "---\nlanguage: sw\nlicense: mit\ntags: [folklore, curate]\nextra: {a: 1}\n---\n"
+        "# My tales\n\nRead *these* aloud.\n"
+    )
+    hub.repository(REPO, {"README.md": theirs.encode(), "photo.jpg": b"x"})
+    make(*TEXTS)
+    assert typed("push", "tales@v1", REPO)[0] == 0
+    there = hub.repositories[REPO]
+    head, text = parted(there.files["README.md"].decode())
+    assert head["license"] == "cc-by-4.0", "what the card says of the data is the card's to say"
+    assert (head["language"], head["extra"]) == ("sw", {"a": 1})
+    assert head["tags"] == ["curate", "folklore"]
+    assert text.startswith("# My tales\n\nRead *these* aloud.\n\n<!-- curate card -->\n")
+    assert there.files["photo.jpg"] == b"x"
+    edited = there.files["README.md"].decode().replace("\n", "\r\n") + "\r\nThanks to all.\r\n"
+    there.files["README.md"] = edited.encode()
+    make(*TEXTS, "And a hen besides")
+    assert typed("push", "tales", REPO)[0] == 0
+    head, text = parted(there.files["README.md"].decode())
+    assert text.startswith(
+        "# My tales\n\nRead *these* aloud.\n\n<!-- curate card -->\n# tales v2\n"
+    )
+    assert text.endswith("\n<!-- end of curate hub -->\n\nThanks to all.")
+    assert text.count("<!-- curate") == 2
+    assert head["tags"] == ["curate", "folklore"]
+    assert head["dataset_info"]["description"].startswith("curate v2")
+
+
+def test_a_field_that_an_earlier_card_wrote_goes_with_it(hub, make, typed):
+    make(*TEXTS)
+    typed("push", "tales", REPO)
+    there = hub.repositories[REPO]
+    head, text = parted(there.files["README.md"].decode())
+    text = text.replace("<!-- curate hub: ", "<!-- curate hub: annotations_creators ")
+    head |= {"annotations_creators": ["machine-generated"], "tags": ["curate", "synthetic"]}
+    there.files["README.md"] = f"---\n{yaml.safe_dump(head)}---\n{text}\n".encode()
+    make(*TEXTS, "And a hen besides")
+    assert typed("push", "tales", REPO)[0] == 0
+    head, _ = parted(there.files["README.md"].decode())
+    assert "annotations_creators" not in head
+    assert head["tags"] == ["curate"]
+
+
+@pytest.mark.parametrize(
+    ("readme", "said"),
+    [
+        ("---\na: [\n---\n", "its metadata cannot be read"),
+        ("<!-- curate card -->\n", "does not hold the marks of one card"),
+        ("<!-- end of curate card -->\n<!-- curate card -->\n", "the marks of one card"),
+        ("<!-- curate hub: a -->\n", "does not hold the marks of one card"),
+    ],
+)
+def test_a_readme_that_cannot_be_understood_is_not_touched(hub, make, typed, readme, said):
+    there = hub.repository(REPO, {"README.md": readme.encode()})
+    make(*TEXTS)
+    code, _, err = typed("push", "tales", REPO)
+    assert code == 1
+    assert said in err
+    assert len(there.commits) == 1
+
+
+def test_the_same_version_again_is_a_no_op(hub, make, typed):
+    make(*TEXTS)
+    typed("push", "tales", REPO)
+    sent = len(hub.large), hub.asked("upload"), hub.asked("commit")
+    code, out, _ = typed("push", "tales", REPO)
+    assert code == 0
+    assert f"tales@v1 was at {REPO} already." in out
+    assert (len(hub.large), hub.asked("upload"), hub.asked("commit")) == sent
+    again = json.loads(typed("push", "tales", REPO, "--json")[1])
+    there = hub.repositories[REPO]
+    assert (again["new"], again["dropped"], again["commit"]) == (False, False, there.main)
+    assert again["sums"] == hashlib.sha256(there.files["SHA256SUMS"]).hexdigest()
+
+
+def test_a_later_version_takes_the_place_of_the_files_of_the_last(hub, make, typed, folder):
+    make(*TEXTS)
+    recipe = folder / "two.yaml"
+    shards = json.loads((folder / "recipe.yaml").read_text()) | {"output": {"shards": 2}}
+    recipe.write_text(json.dumps(shards))
+    typed("run", recipe)
+    assert typed("push", "tales@v2", REPO, "--dropped")[0] == 0
+    there = hub.repositories[REPO]
+    first = there.main
+    there.files["notes/mine.txt"] = b"kept"
+    typed("run", "recipe.yaml", "--set", "long.with.keep=length_words >= 4")
+    assert typed("push", "tales@v3", REPO, "--message", "Longer ones")[0] == 0
+    assert of_version(there.files) == VERSION | {"notes/mine.txt"}
+    assert there.tags == {"v2": first, "v3": there.main}
+    assert "dropped.parquet" in there.commits[first]
+    assert there.messages[1:] == ["tales v2", "Longer ones"]
+
+
+def test_a_tag_is_never_moved(hub, make, typed, folder):
+    make(*TEXTS)
+    typed("push", "tales", REPO)
+    before = dict(hub.repositories[REPO].tags)
+    make("Quite another tale", "and one more")
+    (folder / "curated/tales/v1").rename(folder / "old")
+    (folder / "curated/tales/v2").rename(folder / "newer")
+    typed("run", "recipe.yaml")
+    code, _, err = typed("push", "tales@v1", REPO)
+    assert code == 1
+    assert f"{REPO} has a tag v1 already, with the digest" in err
+    assert "never moved" in err
+    code, _, err = typed("push", folder / "old", REPO, "--dropped")
+    assert code == 1
+    assert "already, without dropped.parquet" in err
+    assert hub.repositories[REPO].tags == before
+
+
+def test_a_readme_that_is_no_text_is_not_touched(hub, make, typed):
+    there = hub.repository(REPO, {"README.md": b"\xff\xfe"})
+    make(*TEXTS)
+    assert "README.md of me/tales is not UTF-8" in typed("push", "tales", REPO)[2]
+    assert len(there.commits) == 1
+
+
+def test_what_a_repository_leaves_out_is_said(hub, make, typed):
+    there = hub.repository(REPO, {".gitignore": b"data/*\n"})
+    make(*TEXTS)
+    for _ in range(2):
+        code, _, err = typed("push", "tales", REPO)
+        assert code == 1
+        assert "did not take data/train-00000-of-00001.parquet" in err
+        assert ".gitignore" in err
+    assert there.tags == {}
+    del there.files[".gitignore"]
+    assert typed("push", "tales", REPO)[0] == 0
+    assert there.tags == {"v1": there.main}
+
+
+@pytest.mark.parametrize("how", ["after", 500])
+def test_a_commit_that_landed_without_its_tag_gets_it(hub, make, typed, how):
+    make(*TEXTS)
+    hub.faults.append(("commit", "after") if how == "after" else ("tag", how))
+    code, _, err = typed("push", "tales", REPO)
+    assert code == 1
+    assert "type the command again" in err
+    there = hub.repositories[REPO]
+    assert (len(there.commits), there.tags) == (2, {})
+    assert typed("push", "tales", REPO)[0] == 0
+    assert len(there.commits) == 2, "no second commit"
+    assert there.tags == {"v1": there.main}
+
+
+def test_large_files_that_arrived_are_not_sent_again(hub, make, typed):
+    make(*TEXTS)
+    hub.faults.append(("commit", "before"))
+    assert typed("push", "tales", REPO)[0] == 1
+    there = hub.repositories[REPO]
+    assert (len(there.commits), there.tags) == (1, {})
+    sent = hub.asked("upload")
+    assert sent == 4
+    assert typed("push", "tales", REPO)[0] == 0
+    assert hub.asked("upload") == sent
+    assert of_version(there.files) == VERSION
+
+
+def test_a_push_that_is_killed_is_finished_by_the_next(hub, make, typed):
+    make(*TEXTS)
+    hub.faults.append(("upload", "hang"))
+    command = [sys.executable, "-m", "curate", "push", "tales", REPO]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        assert hub.hanging.wait(60), process.stderr.read()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    there = hub.repositories[REPO]
+    assert (len(there.commits), there.tags) == (1, {})
+    assert typed("push", "tales", REPO)[0] == 0
+    assert of_version(there.files) == VERSION
+    sent = [oid for what, oid in hub.log if what == "upload"]
+    assert len(sent) == len(set(sent)), "nothing is sent twice"
+
+
+def test_what_happens_in_between_is_noticed(hub, make, typed, monkeypatch):
+    make(*TEXTS)
+    there = hub.repository(REPO)
+
+    def meanwhile(version):
+        there.commit({**there.files, "README.md": b"# Written just now"}, "A person's")
+        return {}
+
+    monkeypatch.setattr("curate.report.charts.pngs", meanwhile)
+    code, _, err = typed("push", "tales", REPO)
+    assert code == 1
+    assert f"{REPO} has changed while this was sent" in err
+    assert (there.messages[-1], there.tags) == ("A person's", {})
+    monkeypatch.setattr("curate.report.charts.pngs", lambda version: {})
+    assert typed("push", "tales", REPO)[0] == 0
+    assert "# Written just now" in there.files["README.md"].decode()
+
+
+def test_private_is_private_or_nothing(hub, make, typed):
+    make(*TEXTS)
+    assert typed("push", "tales", "me/secret", "--private")[0] == 0
+    assert hub.repositories["me/secret"].private
+    hub.repository("me/open")
+    code, _, err = typed("push", "tales", "me/open", "--private")
+    assert code == 1
+    assert "everybody may read it; nothing was pushed" in err
+    assert len(hub.repositories["me/open"].commits) == 1
+
+
+def test_data_of_others_are_not_overwritten(hub, make, typed):
+    files = {"data/train-00000-of-00003.parquet": b"theirs", "recipe.yaml": b"soup"}
+    there = hub.repository(REPO, files)
+    make(*TEXTS)
+    code, _, err = typed("push", "tales", REPO)
+    assert code == 1
+    assert "data/train-00000-of-00003.parquet, recipe.yaml" in err
+    there.commits[there.main] = {"manifest.json": b'{"name": "poems", "digest": "x"}'}
+    code, _, err = typed("push", "tales", REPO)
+    assert code == 1
+    assert "holds another data set, poems" in err
+    assert len(there.commits) == 1
+
+
+def test_a_damaged_version_or_a_preview_is_not_pushed(hub, make, typed, folder):
+    make(*TEXTS)
+    recipe = folder / "curated/tales/v1/recipe.yaml"
+    recipe.chmod(0o644)
+    recipe.write_text(recipe.read_text() + "#")
+    code, _, err = typed("push", "tales", REPO)
+    assert code == 1
+    assert "is not what was published: recipe.yaml" in err
+    typed("run", "recipe.yaml", "--limit", "3")
+    code, _, err = typed("push", "tales@preview", REPO)
+    assert code == 2
+    assert "not a version" in err
+    assert hub.repositories == {}
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (None, "the Hub wants a token"),
+        ("hf_unheard_of", "does not know the token"),
+        (READER, "may not write to me/tales"),
+    ],
+)
+def test_without_the_right_token_nothing_is_pushed(hub, make, typed, monkeypatch, token, said):
+    make(*TEXTS)
+    if token is None:
+        monkeypatch.delenv("HF_TOKEN")
+    else:
+        monkeypatch.setenv("HF_TOKEN", token)
+    code, _, err = typed("push", "tales", REPO)
+    assert code == 1
+    assert said in err
+    assert "hf_" not in err
+    assert hub.repositories == {}
+
+
+def test_a_token_is_neither_shown_nor_written(hub, make, folder):
+    make(*TEXTS)
+    hub.faults.append(("commit", 500))
+    command = [sys.executable, "-m", "curate", "push", "tales", REPO]
+    said = b""
+    for code in (1, 0):
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == code
+        said += done.stdout + done.stderr
+    assert WRITER.encode() not in said
+    places = [folder, Path(os.environ["CURATE_HOME"])]
+    files = [file for place in places for file in place.rglob("*") if file.is_file()]
+    assert any(file.name == "SHA256SUMS" for file in files)
+    assert not [file for file in files if WRITER.encode() in file.read_bytes()]
+    there = hub.repositories[REPO].files
+    assert not any(WRITER.encode() in content for content in there.values())
+    pictures = {file: content for file, content in there.items() if file.startswith(CHARTS)}
+    assert "charts/funnel.png" in pictures
+    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
+    assert all(f"]({file})" in there["README.md"].decode() for file in pictures)
+
+
+def test_offline_and_misspelt_names_are_said_before_any_work(make, typed, folder):
+    make(*TEXTS)
+    for words in (["push", "tales", REPO], ["pull", REPO]):
+        code, _, err = typed(*words)
+        assert code == 1
+        assert f"{REPO} is on the Hugging Face Hub, and HF_HUB_OFFLINE forbids to ask it" in err
+    for name in ("tales", "a/b/c", "../x", "me/ta les"):
+        assert typed("push", "tales", name)[0] == 2
+        assert typed("pull", name)[0] == 2
+
+
+def test_without_the_extra_one_message_says_so(make, typed, monkeypatch):
+    make(*TEXTS)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for words in (["push", "tales", REPO], ["pull", REPO]):
+        code, _, err = typed(*words)
+        assert code == 1
+        assert "pip install 'curate-data[hub]'" in err
+
+
+def test_without_what_draws_charts_it_is_pushed_without_them(hub, make, typed, monkeypatch):
+    make(*TEXTS)
+    monkeypatch.delitem(sys.modules, "curate.report.charts", raising=False)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    code, out, err = typed("push", "tales", REPO)
+    assert code == 0
+    assert "Pushed without charts" in err
+    assert "curate-data[report]" in err
+    assert "; 0 charts" in out
+    assert "charts/" not in hub.repositories[REPO].files["README.md"].decode()
