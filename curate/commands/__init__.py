@@ -7,6 +7,7 @@ traceback.
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from importlib import import_module
@@ -33,6 +34,12 @@ COMMANDS = {
 """Core's commands: each the object `command` of the module of its name, beside its one line."""
 
 INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
+_INTERRUPTED = (
+    "interrupted: nothing was published\n"
+    "  What was computed or paid for is kept: the same command goes on from there."
+)
 
 
 class Commands(click.Group):
@@ -96,6 +103,9 @@ def main() -> None:
     # Rows are many small objects without cycles: looking through them again and again would take a
     # twentieth of a run.
     gc.set_threshold(100_000)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # texts of rows hold what an old terminal cannot
+            stream.reconfigure(errors="replace")
     try:
         code = call()
         sys.stdout.flush()
@@ -124,7 +134,7 @@ def call(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.Abort:
-        click.echo("interrupted", err=True)
+        click.echo(_INTERRUPTED, err=True)
         return INTERRUPTED
     return result if isinstance(result, int) else 0
 
