@@ -34,12 +34,6 @@ COMMANDS = {
 """Core's commands: each the object `command` of the module of its name, beside its one line."""
 
 INTERRUPTED = 130
-"""The exit code after Ctrl-C."""
-
-_INTERRUPTED = (
-    "interrupted: nothing was published\n"
-    "  What was computed or paid for is kept: the same command goes on from there."
-)
 
 
 class Commands(click.Group):
@@ -134,7 +128,7 @@ def call(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.Abort:
-        click.echo(_INTERRUPTED, err=True)
+        click.echo("interrupted", err=True)
         return INTERRUPTED
     return result if isinstance(result, int) else 0
 

@@ -34,8 +34,8 @@ def draw(version: Version, console: Console) -> None:
         words = "".join(word.rjust(_NUMBER) for word in ("q1", "median", "q3"))
         head = "scores".ljust(_LABEL + BINS) + "rows".rjust(_ROWS) + words
         console.print(Text(head, style="dim"), soft_wrap=True)
-    for each in shown:
-        _histogram(each, console)
+    for number in shown:
+        _histogram(number, console)
     if flags:
         console.print()
     for flag in flags[:SHOWN]:
@@ -43,7 +43,8 @@ def draw(version: Version, console: Console) -> None:
             f"true in {flag.true:,} of {flag.rows:,} rows, {flag.kept_true:,} of {flag.kept:,} kept"
         )
         console.print(Text.assemble((flag.column, "bold"), f"  {said}"))
-    rest = [each.column for each in (*numbers[SHOWN:], *flags[SHOWN:])]
+    rest = [number.column for number in numbers[SHOWN:]]
+    rest += [flag.column for flag in flags[SHOWN:]]
     rest += [each for each in found if isinstance(each, str)]
     if rest:
         console.print()

@@ -62,7 +62,14 @@ class LlmService:
             plain["model"] = files.digest
         return plain | {"address": self._backend(settings, files).address}
 
-    def open(self, settings: LlmSettings, files: ModelFiles | None, memo: Path, id: str) -> Session:
+    def open(
+        self,
+        settings: LlmSettings,
+        files: ModelFiles | None,
+        memo: Path,
+        id: str,
+        ticked: Callable[[], None],
+    ) -> Session:
         """Begin asking for one stage of one run.
 
         Args:
@@ -70,10 +77,11 @@ class LlmService:
             files: Of a model on this machine.
             memo: Folder of the memo, which holds the journal.
             id: The stage's id, for messages.
+            ticked: Called now and then while answers are awaited, by whoever waits.
         """
         from curate.services.llm.session import Session
 
-        return Session(settings, self._backend(settings, files), memo, id)
+        return Session(settings, self._backend(settings, files), memo, id, ticked)
 
     def estimate(
         self,

@@ -29,6 +29,10 @@ IN_A_ROW = 20
 other before the run stops; or twice as many as may be open, where that is more."""
 
 
+def _unheard() -> None:
+    """Nobody wants to know how far it is."""
+
+
 class Session(Asker):
     """See `curate.answers.Llm`.
 
@@ -37,15 +41,24 @@ class Session(Asker):
         backend: Who answers.
         memo: Folder of the memo, which holds the journal.
         id: The stage's id, for messages.
+        ticked: Called now and then while answers are awaited, by whoever waits.
 
     Attributes:
         purse: What was spent.
     """
 
-    def __init__(self, settings: LlmSettings, backend: Backend, memo: Path, id: str) -> None:
+    def __init__(
+        self,
+        settings: LlmSettings,
+        backend: Backend,
+        memo: Path,
+        id: str,
+        ticked: Callable[[], None] = _unheard,
+    ) -> None:
         super().__init__(settings)
         self._backend = backend
         self._id = id
+        self._ticked = ticked
         self._journal = Journal(memo, backend.address, settings.model)
         self._slots = threading.BoundedSemaphore(settings.concurrency)
         self._lock = threading.Lock()
@@ -115,6 +128,7 @@ class Session(Asker):
                         item = open_.pop(done)
                         result, error = done.result()
                         yield item, result, error
+                    self._ticked()
             except BaseException:  # whatever ends it: nothing new is begun, what is open journalled
                 self._hurry.set()
                 pool.shutdown(wait=True, cancel_futures=True)
