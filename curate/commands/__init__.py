@@ -29,6 +29,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of recipes.",
     "versions": "List the versions of a dataset.",
     "show": "Show what a version holds and how it came about.",
+    "gc": "Show what is remembered between runs, and remove some of it.",
     "plugins": "List plugins and explain their stages.",
 }
 """Core's commands: each the object `command` of the module of its name, beside its one line."""

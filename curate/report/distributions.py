@@ -172,7 +172,7 @@ def _cuts(version: Version) -> Iterator[tuple[str, _Filter]]:
         if stage["verb"] != "filter" or not stage["dropped"] or not isinstance(by, str):
             continue
         here = (pl.col("fate") == "dropped") & (pl.col("stage") == stage["id"])
-        kept = _inside(version, stage["where"])
+        kept = _inside(version, stage.get("where"))
         if kept is not None:
             yield by, _Filter(stage["id"], version.ledger.filter(here)["id"], kept)
 

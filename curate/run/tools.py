@@ -66,10 +66,11 @@ class Tools:
         }
 
     def close(self) -> None:
-        """End services that were made for stages, and the engine."""
+        """End services that were made for stages, the engine, and the use of the memo."""
         for service in self.made.values():
             service.close()
         self.engine.close()
+        self.memo.close()
 
     def tell(self, event: str, facts: Mapping[str, Any]) -> None:
         """Tell all observers of an event, by the name of their method."""
