@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.commands.printing import plain
-from curate.errors import CurateError, RecipeError, nearest
+from curate.errors import CurateError, RecipeError, UsageError, nearest
 
 if TYPE_CHECKING:
     from curate.host import Host
@@ -117,16 +117,23 @@ def call(arguments: list[str] | None = None) -> int:
     Args:
         arguments: The command line without the program's name; None: that of the process.
 
+    Where it asks for JSON, a handled error is an object on stdout too.
+
     Returns:
         The exit code.
     """
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
         result: Any = cli.main(arguments, prog_name="curate", standalone_mode=False)
     except CurateError as error:
         _show(error)
+        if as_json:
+            _print_json(error)
         return error.exit_code
     except click.ClickException as error:
         error.show()
+        if as_json:
+            _print_json(UsageError(error.format_message()))
         return error.exit_code
     except click.Abort:
         click.echo("interrupted", err=True)
@@ -140,3 +147,15 @@ def _show(error: CurateError) -> None:
     if not isinstance(error, RecipeError):
         text = click.style("Error: ", fg="red", bold=True) + text
     click.echo(text, err=True)
+
+
+def _print_json(error: CurateError) -> None:
+    """Print `error`, `remedy` and `exit_code`, of a recipe its `problems`, for machines."""
+    import json
+    from dataclasses import asdict
+
+    said = {"error": error.message, "remedy": error.remedy}
+    facts: dict[str, Any] = {**said, "exit_code": error.exit_code}
+    if isinstance(error, RecipeError):
+        facts["problems"] = [asdict(problem) for problem in error.problems]
+    click.echo(json.dumps(facts))

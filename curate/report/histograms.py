@@ -9,6 +9,7 @@ from rich.text import Text
 
 from curate.report.distributions import BINS, Distribution, Flag, Side, distributions
 from curate.versions.open import Version
+from curate.versions.text import one_line
 
 SHOWN = 12
 """Columns that are drawn; the names of the rest stand in one line."""
@@ -42,18 +43,18 @@ def draw(version: Version, console: Console) -> None:
         said = (
             f"true in {flag.true:,} of {flag.rows:,} rows, {flag.kept_true:,} of {flag.kept:,} kept"
         )
-        console.print(Text.assemble((flag.column, "bold"), f"  {said}"))
+        console.print(Text.assemble((one_line(flag.column), "bold"), f"  {said}"))
     rest = [number.column for number in numbers[SHOWN:]]
     rest += [flag.column for flag in flags[SHOWN:]]
     rest += [each for each in found if isinstance(each, str)]
     if rest:
         console.print()
-        console.print(Text(f"not drawn: {', '.join(rest)}", style="dim"))
+        console.print(Text(f"not drawn: {one_line(', '.join(rest))}", style="dim"))
 
 
 def _histogram(each: Distribution, console: Console) -> None:
     ascii_only = console.options.ascii_only
-    console.print(Text(each.column, style="bold"), soft_wrap=True)
+    console.print(Text(one_line(each.column), style="bold"), soft_wrap=True)
     most = max(each.all.bins)
     _line("all", each.all, most, "none", console)
     if each.kept is None:
@@ -69,8 +70,13 @@ def _line(label: str, side: Side, most: int, style: str, console: Console) -> No
     line = Text.assemble((label.ljust(_LABEL), "dim"), (drawn.ljust(BINS), style))
     line.append(f"{side.rows:,}".rjust(_ROWS))
     for number in (side.q1, side.median, side.q3):
-        line.append(f"{number:.4g}".rjust(_NUMBER))
+        line.append(_short(number).rjust(_NUMBER))
     console.print(line, soft_wrap=True)
+
+
+def _short(number: float) -> str:
+    """A number in four digits, or as many as leave a gap before it."""
+    return next(text for digits in (4, 3, 2, 1) if len(text := f"{number:.{digits}g}") < _NUMBER)
 
 
 def _widened(bins: Sequence[int]) -> list[int]:
@@ -89,8 +95,8 @@ def _level(count: int, most: int, levels: str) -> str:
 def _axis(each: Distribution, ascii_only: bool) -> Text:
     """Where the histogram starts and ends, and the cut where it is."""
     below, above = ("<=", ">=") if ascii_only else ("≤ ", "≥ ")
-    start = f"{below}{each.start:.4g}" if each.gathers[0] else f"{each.all.low:.4g}"
-    end = f"{above}{each.end:.4g}" if each.gathers[1] else f"{each.all.high:.4g}"
+    start = f"{below}{_short(each.start)}" if each.gathers[0] else _short(each.all.low)
+    end = f"{above}{_short(each.end)}" if each.gathers[1] else _short(each.all.high)
     width = len(_widened(each.all.bins))
     text = Text(" " * _LABEL)
     if each.cut is None:
@@ -99,7 +105,7 @@ def _axis(each: Distribution, ascii_only: bool) -> Text:
     at = min(max(round(share * width), 0), width)
     mark = "^" if ascii_only else "▲"
     line = f"{start} ".ljust(at) if at > len(start) else " " * at
-    said = f"{mark} {each.cut:.4g}, cut of {each.cut_by}"
+    said = f"{mark} {_short(each.cut)}, cut of {each.cut_by}"
     if at + len(said) + len(end) + 1 <= width:
         return (
             text.append(line, "dim")
