@@ -12,10 +12,12 @@ import pytest
 from chat_server import serving
 from click.testing import CliRunner
 
+from curate.answers import Answer, Call
 from curate.commands.gc import command as gc
 from curate.commands.gc import size
 from curate.errors import CurateError, UsageError
 from curate.memo import gc as collecting
+from curate.memo.answers import Journal
 from curate.memo.holding import alone, hold
 
 COUNT = {"score": "toys.count"}
@@ -304,6 +306,16 @@ def test_what_was_used_since_it_was_looked_at_stays(bench, home):
     done = collecting.remove(home, chosen)
     assert [entry.part for entry in done.in_use] == ["number"]
     assert [entry.part for entry in done.entries] == ["even"]
+
+
+def test_journals_are_in_use_while_one_is_open(home):
+    journal = Journal(home / "memo", "http://there", "parrot")
+    call = Call(body={"model": "parrot"}, sample=0, reask=0)
+    journal.add("a" * 64, call, Answer("yes", "stop", None, "parrot"))
+    assert named(facts("--stage", "answers", "--answers", "--remove")["in_use"])["answers"]
+    assert journal.find("a" * 64).text == "yes"
+    journal.close()
+    assert named(facts("--stage", "answers", "--answers", "--remove")["removed"])["answers"]
 
 
 def test_without_locks_nothing_is_removed(bench, home, monkeypatch):
