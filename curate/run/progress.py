@@ -128,7 +128,7 @@ def pace(task: Task) -> str:
     if asked is None:
         if task.speed:
             said.append(f"{task.speed:,.0f}/s" if task.speed >= 10 else f"{task.speed:.1f}/s")
-    else:
+    elif asked["done"]:
         minutes = max(time.monotonic() - task.fields["began"], 1) / 60
         said.append(f"{(asked['sent'] + asked['journal']) / minutes:,.0f} answers/min")
     if task.time_remaining is not None:

@@ -261,7 +261,7 @@ def started(bench, recipe, *options):
 def test_while_a_run_goes_on_what_it_uses_stays(bench, home, tmp_path):
     bench.run(VECTOR)
     log = tmp_path / "asked"
-    slow = {**COUNT, "with": {"wait": 0.15, "batch_size": 1, "log": str(log)}}
+    slow = {**COUNT, "with": {"wait": 0.08, "batch_size": 1, "log": str(log)}}
     process = started(bench, bench.recipe(slow, VECTOR))
     while not log.exists():
         assert process.poll() is None

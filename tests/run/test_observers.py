@@ -207,13 +207,16 @@ def test_a_bar_says_how_fast_how_long_and_what_was_spent():
     progress.update(task.id, completed=2_000)
     assert pace(task) == "2,000 rows, 0:00"
     asked = {
+        "done": 0,
         "sent": 80,
         "journal": 20,
         "prompt_tokens": 1000,
         "completion_tokens": 500,
         "money": "0.25",
     }
-    progress.update(task.id, completed=100, total=400, asked=asked)
+    progress.update(task.id, completed=0, total=400, asked=asked)
+    assert pace(task) == "0/400, 1,500 tokens = 0.2500"
+    progress.update(task.id, completed=100, asked=asked | {"done": 100})
     assert pace(task) == "100/400, 50 answers/min, 1,500 tokens = 0.2500"
 
 
@@ -241,7 +244,7 @@ def at_a_terminal(command, environment):
 
 
 def test_a_terminal_sees_a_bar_and_a_pipe_sees_none(recipe, out):
-    path = recipe({**COUNT, "with": {"wait": 0.3, "batch_size": 2}}, TOP)
+    path = recipe({**COUNT, "with": {"wait": 0.2, "batch_size": 2}}, TOP)
     command = [sys.executable, "-m", "curate", "run", str(path), "--out", str(out)]
     environment = os.environ | {"COLUMNS": "100", "TERM": "xterm"}
     said, code = at_a_terminal(command, environment)
@@ -258,7 +261,7 @@ def test_a_terminal_sees_a_bar_and_a_pipe_sees_none(recipe, out):
 
 def test_ctrl_c_says_what_is_left_and_the_next_run_goes_on(recipe, out, tmp_path, log):
     asked = tmp_path / "asked"
-    path = recipe({**COUNT, "with": {"wait": 0.3, "batch_size": 2, "log": str(asked)}})
+    path = recipe({**COUNT, "with": {"wait": 0.15, "batch_size": 2, "log": str(asked)}})
     command = [sys.executable, "-m", "curate", "run", str(path), "--out", str(out)]
     process = subprocess.Popen(
         [*command, "--observe", f"events={log}"], stderr=subprocess.PIPE, text=True

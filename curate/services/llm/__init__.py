@@ -68,7 +68,7 @@ class LlmService:
         files: ModelFiles | None,
         memo: Path,
         id: str,
-        ticked: Callable[[], None],
+        ticked: Callable[[], None] = lambda: None,
     ) -> Session:
         """Begin asking for one stage of one run.
 

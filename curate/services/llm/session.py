@@ -29,10 +29,6 @@ IN_A_ROW = 20
 other before the run stops; or twice as many as may be open, where that is more."""
 
 
-def _unheard() -> None:
-    """Nobody wants to know how far it is."""
-
-
 class Session(Asker):
     """See `curate.answers.Llm`.
 
@@ -53,7 +49,7 @@ class Session(Asker):
         backend: Backend,
         memo: Path,
         id: str,
-        ticked: Callable[[], None] = _unheard,
+        ticked: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(settings)
         self._backend = backend
