@@ -18,7 +18,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Literal
 
-from curate.errors import UsageError, nearest
+from curate.errors import CurateError, UsageError, nearest
 from curate.memo.holding import LOCK, alone
 
 ANSWERS = "answers"
@@ -85,18 +85,22 @@ def held(home: Path) -> tuple[list[Entry], list[Path]]:
     strange: list[Path] = []
     for stage in _folders(home / "memo", strange):
         for path in _folders(stage, strange, besides=LOCK):
-            entry = _entry(stage, path)
-            if entry is None:
-                strange.append(path)
-            else:
-                found.append(entry)
+            with suppress(FileNotFoundError):  # somebody else removed it just now
+                entry = _entry(stage, path)
+                if entry is None:
+                    strange.append(path)
+                else:
+                    found.append(entry)
     for cache in CACHES:
         folder = home / cache
-        for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
-            if path.is_symlink() or not path.is_file() or not _CACHED.fullmatch(path.name):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        for path, stat in _stats(sorted(folder.iterdir())).items():
+            if not S_ISREG(stat.st_mode) or not _CACHED.fullmatch(path.name):
                 strange.append(path)
             else:
-                found += _cached(cache, path)
+                at, size = stat.st_mtime, stat.st_size
+                found.append(Entry(cache, "cache", path.stem, folder, (path,), None, size, at, at))
     return sorted(found, key=lambda entry: (entry.name, entry.part, entry.files)), strange
 
 
@@ -137,7 +141,7 @@ def remove(home: Path, entries: Iterable[Entry]) -> Removed:
 
     Raises:
         UsageError: A published version lies where the memo is, or the memo in one.
-        CurateError: Whether something is in use cannot be known.
+        CurateError: Whether something is in use cannot be known, or it cannot be removed.
     """
     refuse_overlap(home)
     done = Removed()
@@ -188,14 +192,6 @@ def refuse_overlap(home: Path) -> None:
 
 def _published(folder: Path) -> bool:
     return (folder / "manifest.json").exists() and (folder / "SHA256SUMS").exists()
-
-
-def _cached(cache: str, path: Path) -> Iterator[Entry]:
-    stats = _stats([path])
-    if stats:
-        at = stats[path].st_mtime
-        size = stats[path].st_size
-        yield Entry(cache, "cache", path.stem, path.parent, (path,), None, size, at, at)
 
 
 def _folders(folder: Path, strange: list[Path], besides: str = "") -> Iterator[Path]:
@@ -258,7 +254,13 @@ def _unlink(entry: Entry) -> None:
 
     Each step leaves something that is whole: fewer values under a key, then none.
     """
-    for path in sorted(entry.files, key=lambda path: path.name == "key.json"):
-        path.unlink(missing_ok=True)
-    if entry.kind != "cache":
-        entry.folder.rmdir()
+    try:
+        for path in sorted(entry.files, key=lambda path: path.name == "key.json"):
+            path.unlink(missing_ok=True)
+        if entry.kind != "cache":
+            entry.folder.rmdir()
+    except OSError as error:
+        raise CurateError(
+            f"What is remembered in {entry.folder} cannot be removed: {error.strerror}.",
+            "Is it somebody else's? What was removed before is gone.",
+        ) from error

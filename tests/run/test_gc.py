@@ -318,6 +318,16 @@ def test_journals_are_in_use_while_one_is_open(home):
     assert named(facts("--stage", "answers", "--answers", "--remove")["removed"])["answers"]
 
 
+def test_what_cannot_be_removed_is_said(bench, home, monkeypatch):
+    def denied(path, missing_ok=False):
+        raise PermissionError(13, "Permission denied")
+
+    bench.run(COUNT)
+    monkeypatch.setattr(Path, "unlink", denied)
+    with pytest.raises(CurateError, match=r"cannot be removed: Permission denied"):
+        called("--stage", "toys.count", "--remove")
+
+
 def test_without_locks_nothing_is_removed(bench, home, monkeypatch):
     def unknown(*_):
         raise OSError("no locks available")
