@@ -10,7 +10,7 @@ here: this is the top of the house, beside the commands.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -111,6 +111,7 @@ class _Run(ModuleType):
         limit: int | None = None,
         engine: str = "local",
         workers: int = 1,
+        observe: Sequence[str] = (),
     ) -> Version:
         """Run a recipe and open the version that comes out.
 
@@ -122,15 +123,21 @@ class _Run(ModuleType):
             engine: Where the work is done.
             workers: Processes that score rows. They import the calling script anew, which must
                 guard its own work by `if __name__ == "__main__":`.
+            observe: Observers by name, each `NAME` or `NAME=TARGET`, such as `events=run.jsonl`.
 
         Raises:
             RecipeError: The recipe is wrong.
             PolicyError: A policy of the recipe cannot be met; nothing is published.
             CurateError: The run failed; nothing is published.
         """
+        import warnings
+
+        from curate.plugins.registry import get_registry
+        from curate.run.observe import Watch, named_observers
         from curate.versions.make import run_recipe
         from curate.versions.open import Version
 
+        watch = Watch(named=named_observers(observe, get_registry()))
         result = run_recipe(
             _source(recipe),
             _sets(set),
@@ -138,7 +145,10 @@ class _Run(ModuleType):
             limit=limit,
             engine=engine,
             workers=workers,
+            watch=watch,
         )
+        for word, error in watch.faults.items():
+            warnings.warn(f"The observer '{word}' failed: {error}", RuntimeWarning, stacklevel=2)
         return Version(result.path)
 
 

@@ -74,5 +74,5 @@ def register_commands(register: Callable[[click.Command], None]) -> None:
 
 
 @hookspec
-def register_observers(register: Callable[[Callable[[], Observer]], None]) -> None:
-    """Offer an observer that is told when a run and its stages start and finish."""
+def register_observers(register: Callable[[Callable[[str], Observer]], None]) -> None:
+    """Offer the observer of the entry point's name, as a function from its target to it."""

@@ -7,6 +7,7 @@ traceback.
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from importlib import import_module
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.commands.printing import plain
-from curate.errors import CurateError, RecipeError, nearest
+from curate.errors import CurateError, RecipeError, UsageError, nearest
 
 if TYPE_CHECKING:
     from curate.host import Host
@@ -32,6 +33,7 @@ COMMANDS = {
     "pull": "Pull a version from the Hugging Face Hub.",
     "show": "Show what a version holds and how it came about.",
     "report": "Write a version as a page for a browser.",
+    "gc": "Show what is remembered between runs, and remove some of it.",
     "plugins": "List plugins and explain their stages.",
 }
 """Core's commands: each the object `command` of the module of its name, beside its one line."""
@@ -100,6 +102,9 @@ def main() -> None:
     # Rows are many small objects without cycles: looking through them again and again would take a
     # twentieth of a run.
     gc.set_threshold(100_000)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # texts of rows hold what an old terminal cannot
+            stream.reconfigure(errors="replace")
     try:
         code = call()
         sys.stdout.flush()
@@ -116,16 +121,23 @@ def call(arguments: list[str] | None = None) -> int:
     Args:
         arguments: The command line without the program's name; None: that of the process.
 
+    Where it asks for JSON, a handled error is an object on stdout too.
+
     Returns:
         The exit code.
     """
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
         result: Any = cli.main(arguments, prog_name="curate", standalone_mode=False)
     except CurateError as error:
         _show(error)
+        if as_json:
+            _print_json(error)
         return error.exit_code
     except click.ClickException as error:
         error.show()
+        if as_json:
+            _print_json(UsageError(error.format_message()))
         return error.exit_code
     except click.Abort:
         click.echo("interrupted", err=True)
@@ -139,3 +151,15 @@ def _show(error: CurateError) -> None:
     if not isinstance(error, RecipeError):
         text = click.style("Error: ", fg="red", bold=True) + text
     click.echo(text, err=True)
+
+
+def _print_json(error: CurateError) -> None:
+    """Print `error`, `remedy` and `exit_code`, of a recipe its `problems`, for machines."""
+    import json
+    from dataclasses import asdict
+
+    said = {"error": error.message, "remedy": error.remedy}
+    facts: dict[str, Any] = {**said, "exit_code": error.exit_code}
+    if isinstance(error, RecipeError):
+        facts["problems"] = [asdict(problem) for problem in error.problems]
+    click.echo(json.dumps(facts))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 @click.command(name="init")
 @click.argument("data", nargs=-1, required=True)
 @click.option("--name", help="Name of the dataset; by default that of the file.")
-def command(data: tuple[str, ...], name: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was seen and written as JSON.")
+def command(data: tuple[str, ...], name: str | None, as_json: bool) -> None:
     """Look at the files DATA, say what is in them, and write a recipe for them here."""
     from curate.commands.starter import starter, stem
     from curate.commands.survey import look_at
@@ -45,7 +46,15 @@ def command(data: tuple[str, ...], name: str | None) -> None:
         ) from None
     click.echo(f"wrote {recipe}", err=True)
     check(recipe, (), registry)
-    click.echo(f"curate run {recipe}")
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        seen = [asdict(survey) for survey in surveys]
+        run = ["curate", "run", str(recipe)]
+        click.echo(json.dumps({"recipe": str(recipe), "sources": seen, "next": run}))
+    else:
+        click.echo(f"curate run {recipe}")
 
 
 def _say(survey: Survey) -> None:

@@ -48,7 +48,6 @@ def command(
     table.add_column("stage", no_wrap=True)
     for name in ("rows at most", "distinct", "remembered", "anew at most"):
         table.add_column(name, justify="right")
-    table.add_column("why")
     for step in planned.steps:
         counts: list[int] = []
         if step.distinct is not None and step.remembered is not None:
@@ -57,9 +56,12 @@ def command(
             f"[dim]{step.verb}[/] {escape(step.id)}",
             f"{step.rows:,}",
             *([f"{count:,}" for count in counts] or [""] * 3),
-            escape(f"changed: {', '.join(step.changed)}") if step.changed else "",
         )
     console.print(table)
+    for step in planned.steps:
+        if step.changed:
+            changed = escape(", ".join(step.changed))
+            console.print(f"{escape(step.id)} is computed anew, for these changed: {changed}")
     for step in planned.steps:
         if step.llm is not None:
             console.print(f"{escape(step.id)} asks: {_asks(step.llm)}")

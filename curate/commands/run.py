@@ -1,23 +1,23 @@
-"""`curate run`: a recipe in, a version out; with `--locked` a version again."""
+"""`curate run`: a recipe in, a version out; with `--locked`, a version made again."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from curate.commands.options import out_option, sets_option
+from curate.commands.watching import observe_option, watched
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from curate.run.observe import Observer
+_INTERRUPTED = (
+    "interrupted: no version was published\n"
+    "  What was computed or paid for is kept: the same command goes on from there."
+)
+_INTERRUPTED_AGAIN = "interrupted: the version was not made again, and is as it was"
 
 
 @click.command(name="run")
-@click.argument("recipe", metavar="RECIPE|NAME@VERSION")
+@click.argument("recipe")
 @sets_option
 @out_option
 @click.option("--engine", default="local", show_default=True, help="Where the work is done.")
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Make the version NAME@VERSION again from its lock, compare, and publish nothing.",
 )
+@observe_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     recipe: str,
@@ -48,6 +49,7 @@ def command(
     workers: int,
     limit: int | None,
     locked: bool,
+    observe: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Run RECIPE and publish a version of the curated dataset.
@@ -57,11 +59,11 @@ def command(
     computed anew and the digests are compared.
     """
     if locked:
-        return _again(recipe, sets, out, engine, workers, limit, as_json)
+        return _again(recipe, sets, out, engine, workers, limit, observe, as_json)
 
     from curate.versions.make import run_recipe
 
-    with _watching() as observers:
+    with watched(observe, _INTERRUPTED) as watch:
         result = run_recipe(
             _existing(recipe),
             sets,
@@ -69,13 +71,12 @@ def command(
             engine=engine,
             workers=workers,
             limit=limit,
-            observers=observers,
+            watch=watch,
         )
     if as_json:
         import json
-        from dataclasses import asdict
 
-        click.echo(json.dumps(asdict(result) | {"path": str(result.path)}))
+        click.echo(json.dumps(result.facts() | {"observers_failed": watch.faults}))
     elif result.up_to_date:
         from curate.versions.runs import versions_of
 
@@ -95,22 +96,6 @@ def command(
         if not result.new:
             click.echo(f"The rows are those of {result.path}; no new version was made.")
     return 0
-
-
-@contextmanager
-def _watching() -> Iterator[list[Observer]]:
-    """What shows the progress of a run, where somebody sees it."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield []
-        return
-    from rich.console import Console
-
-    from curate.run.progress import TerminalProgress
-
-    with TerminalProgress(Console(stderr=True)) as progress:
-        yield [progress]
 
 
 def _existing(recipe: str) -> Path:
@@ -133,6 +118,7 @@ def _again(
     engine: str,
     workers: int,
     limit: int | None,
+    observe: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Make a version again; returns the exit code."""
@@ -150,13 +136,14 @@ def _again(
     from curate.versions.reproduce import reproduce
 
     path = find_version(name, out)
-    with _watching() as observers:
-        made = reproduce(path, sets, engine=engine, workers=workers, observers=observers)
+    with watched(observe, _INTERRUPTED_AGAIN) as watch:
+        made = reproduce(path, sets, engine=engine, workers=workers, watch=watch)
     if as_json:
         import json
         from dataclasses import asdict
 
-        click.echo(json.dumps({"same": made.same, **asdict(made), "path": str(made.path)}))
+        facts = {"same": made.same, **asdict(made), "path": str(made.path)}
+        click.echo(json.dumps(facts | {"observers_failed": watch.faults}))
     elif made.same:
         click.echo(f"{made.name} was made again with the same digest: {made.digest}")
         for warning in made.warnings:

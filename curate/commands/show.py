@@ -14,7 +14,7 @@ from curate.commands.options import out_option
 @out_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(name: str, out: Path, as_json: bool) -> None:
-    """Show a version: funnel, shares, baselines, policies, and examples around the last cut.
+    """Show a version: funnel, shares, baselines, policies, rows around the last cut, and scores.
 
     NAME alone is its latest version; a path of a version's folder does too.
     """
@@ -24,13 +24,17 @@ def command(name: str, out: Path, as_json: bool) -> None:
     if not as_json:
         from curate.commands.printing import wide_console
         from curate.report.closing import show
+        from curate.report.histograms import draw
 
-        show(version, wide_console())
+        console = wide_console()
+        show(version, console)
+        draw(version, console)
         click.echo(f"\n{version.path}")
         return
     import json
     from dataclasses import asdict
 
+    from curate.report.distributions import distributions
     from curate.report.facts import last_cut
     from curate.versions.funnel import warnings
 
@@ -39,6 +43,10 @@ def command(name: str, out: Path, as_json: bool) -> None:
         "path": str(version.path),
         **version.manifest,
         "cut": asdict(cut) if cut else None,
+        "scores": [
+            {"column": each} if isinstance(each, str) else asdict(each)
+            for each in distributions(version)
+        ],
         "warnings": warnings(version.manifest),
     }
     click.echo(json.dumps(shown))

@@ -32,6 +32,7 @@ except ImportError:  # there is none on Windows
 
 from curate.answers import Answer, Call, Usage
 from curate.errors import CurateError
+from curate.memo.holding import hold
 from curate.memo.keys import canonical, key_of
 
 BEGINS = b'{"key":"'
@@ -109,6 +110,7 @@ class Journal:
         self._read: dict[Path, int] = {}
         self._own: int | None = None
         self._claimed: int | None = None
+        self._held: int | None = None
         self._path = self._fresh()
 
     def find(self, key: str) -> Answer | None:
@@ -119,6 +121,8 @@ class Journal:
         """
         with self._lock:
             try:
+                if self._held is None and self._folder.is_dir():
+                    self._hold()
                 if key not in self._places:
                     self._catch_up()
                 place = self._places.get(key)
@@ -213,6 +217,7 @@ class Journal:
     def _claims(self) -> int:
         with self._lock:
             if self._claimed is None:
+                self._hold()
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._claimed = os.open(self._folder / "claims", os.O_RDWR | os.O_CREAT, 0o666)
             return self._claimed
@@ -226,6 +231,16 @@ class Journal:
             if self._own is not None:
                 os.close(self._own)
                 self._own = None
+            if self._held is not None:
+                os.close(self._held)
+                self._held = None
+
+    def _hold(self) -> None:
+        """Keep `curate gc` from removing journals, and note that this one is used."""
+        if self._held is None:
+            self._held = hold(self._folder.parent)
+            with suppress(OSError):  # nothing was written yet
+                os.utime(self._folder / "key.json")
 
     def _fresh(self) -> Path:
         return self._folder / f"log-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"
@@ -241,6 +256,7 @@ class Journal:
     def _open(self) -> None:
         from curate.memo.store import write_aside
 
+        self._hold()
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / "key.json").exists():
             write_aside(self._folder / "key.json", canonical(self._components))

@@ -4,6 +4,7 @@
     memo/<stage>/<output>-<key>/part-<time>-<n>.parquet   content, value
     memo/<stage>/fit-<part>-<key>/{key.json,arrays.npz}
 
+When `key.json` was changed last is when its values were asked for last.
 Parts are written aside and renamed, so a killed process leaves whole parts or none, and any number
 of processes may write at once. Where two wrote the same content, the older part counts.
 """
@@ -14,8 +15,10 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import orjson
@@ -23,6 +26,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.errors import CurateError
+from curate.memo.holding import hold
 from curate.memo.keys import canonical, key_of
 
 
@@ -31,6 +35,12 @@ def write_aside(path: Path, data: bytes) -> None:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     aside.write_bytes(data)
     os.replace(aside, path)
+
+
+def _note_use(folder: Path) -> None:
+    """Let the file of the components say when a key was used last."""
+    with suppress(OSError):  # nothing is remembered, or by somebody else: it is for `gc` only
+        os.utime(folder / "key.json")
 
 
 class Column:
@@ -53,6 +63,7 @@ class Column:
             CurateError: A part cannot be read.
         """
         wanted = contents.rename("id").unique().to_frame()
+        _note_use(self.folder)
         found = []
         for part in sorted(self.folder.glob("part-*.parquet")):
             try:
@@ -80,27 +91,46 @@ class Column:
 
 
 class Memo:
-    """All that has been computed once, under one folder."""
+    """All that has been computed once, under one folder.
+
+    What is asked for of a stage is held until the memo is closed (or forgotten): `curate gc` leaves
+    that stage alone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._held: dict[str, int | None] = {}
+        self.close = finalize(self, _release, self._held)
+        """Let `curate gc` remove what was used."""
+
+    def _stage(self, stage: str) -> Path:
+        if stage not in self._held and self.close.alive:
+            self._held[stage] = hold(self.folder / stage)
+        return self.folder / stage
 
     def column(self, stage: str, output: str, components: Mapping[str, Any]) -> Column:
         """The values of `output` of `stage` under the key of `components`."""
-        return Column(self.folder / stage / f"{output}-{key_of(components)}", components)
+        return Column(self._stage(stage) / f"{output}-{key_of(components)}", components)
 
     def fit(self, stage: str, part: str, components: Mapping[str, Any]) -> Fit:
         """The fitted arrays of `part` of `stage` under the key of `components`."""
-        return Fit(self.folder / stage / f"fit-{part}-{key_of(components)}", components)
+        return Fit(self._stage(stage) / f"fit-{part}-{key_of(components)}", components)
 
     def last_components(self, stage: str, output: str) -> Mapping[str, Any] | None:
         """The components of the key of `output` that was used last, or None."""
-        folders = (self.folder / stage).glob(f"{output}-*/key.json")
-        keys = sorted(folders, key=lambda path: path.parent.stat().st_mtime_ns)
+        found = self._stage(stage).glob(f"{output}-*/key.json")
+        keys = sorted(found, key=lambda path: path.stat().st_mtime_ns)
         if not keys:
             return None
         components: Mapping[str, Any] = orjson.loads(keys[-1].read_bytes())
         return components
+
+
+def _release(held: dict[str, int | None]) -> None:
+    for file in held.values():
+        if file is not None:
+            os.close(file)
+    held.clear()
 
 
 class Fit:
@@ -115,6 +145,7 @@ class Fit:
         path = self.folder / "arrays.npz"
         if not path.exists():
             return None
+        _note_use(self.folder)
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from curate.errors import CurateError, PluginError, nearest
+from curate.errors import PluginError, nearest
 from curate.plugins import loader
 from curate.plugins.loader import Point
 from curate.plugins.source import editable_hash
@@ -36,6 +36,7 @@ _OURS: Mapping[str, Mapping[str, str]] = {
     "curate.models": {"builtin": "curate-embed"},
     "curate.services": {"forward": "curate-embed"},
     "curate.llm": {"transformers": "curate-embed"},
+    "curate.observers": {"mlflow": "curate-mlflow"},
 }
 """Distributions of this project by group and word, for the remedy when one is not installed."""
 
@@ -233,18 +234,21 @@ class Registry:
             engine: Engine = make(workers)
         return engine
 
-    def observers(self) -> list[Observer]:
-        """A new observer of every plugin that offers one; those that fail are in `broken`."""
-        made: list[Observer] = []
-        for word, make in self._all("curate.observers", loader.single).items():
-            try:
-                with loader.blamed(
-                    self.point("curate.observers", word), "failed while making its observer"
-                ):
-                    made.append(make())
-            except CurateError as error:
-                self._broken["curate.observers", word] = PluginError(str(error))
-        return made
+    def observer(self, name: str, target: str = "") -> Observer:
+        """A new observer of a name such as `events`.
+
+        Args:
+            name: The word.
+            target: What the user wrote behind `NAME=`: a file, an address.
+
+        Raises:
+            CurateError: There is none, or it cannot watch this target.
+        """
+        point = self.point("curate.observers", name)
+        make = self._load(loader.single, point)
+        with loader.blamed(point, "failed while making its observer"):
+            observer: Observer = make(target)
+        return observer
 
     def command_names(self) -> dict[str, str]:
         """Commands that plugins offer, unimported: word > the distributions that claim it."""

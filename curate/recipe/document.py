@@ -169,8 +169,8 @@ class _Dumper(yaml.SafeDumper):
 def _represent(dumper: yaml.SafeDumper, data: str | Path) -> yaml.ScalarNode:
     text = str(data)
     style = None if isinstance(resolve(text), str) else "'"
-    if "\x85" in text:  # elsewhere it is written as it is, and read back as a line end
-        style = '"'
+    if any(mark in text for mark in "\x85\u2028\u2029"):
+        style = '"'  # line ends that are read back as such only where they are escaped
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 

@@ -221,7 +221,11 @@ def _examples(cut: Cut, console: Console) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="dim", width=labels)
     table.add_column(justify="right", width=scores)
-    table.add_column(no_wrap=True, max_width=max(console.width - labels - scores - gaps, 1))
+    table.add_column(
+        no_wrap=True,
+        overflow="crop" if console.options.ascii_only else "ellipsis",
+        max_width=max(console.width - labels - scores - gaps, 1),
+    )
     for label, side in sides.items():
         for at, example in enumerate(side):
             style = "red" if side is cut.dropped else "green"

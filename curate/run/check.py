@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -130,6 +131,7 @@ def check(
     registry: Registry,
     *,
     keep_rows: bool = False,
+    told: Callable[[str, int], None] | None = None,
 ) -> Checked:
     """Check a recipe: its keys and values, plugins, files, columns. Loads no model.
 
@@ -138,12 +140,13 @@ def check(
         sets: Assignments `address=value`, or values by address.
         registry: Where stages are found.
         keep_rows: Keep the rows of sources that have to be read, for a run that follows.
+        told: Told the name of a source that is being read, and how many rows were.
 
     Raises:
         RecipeError: All problems at once.
     """
     beside = None if isinstance(source, Mapping | Recipe) else Path(source).parent
-    walk = _Walk(draft_recipe(source, sets), registry, beside, keep_rows=keep_rows)
+    walk = _Walk(draft_recipe(source, sets), registry, beside, keep_rows=keep_rows, told=told)
     walk.requirements()
     walk.sources()
     for wired, link in zip(walk.draft.wired, walk.draft.links, strict=True):
@@ -199,6 +202,7 @@ class _Walk:
         *,
         keep_rows: bool = False,
         files: bool = True,
+        told: Callable[[str, int], None] | None = None,
     ) -> None:
         self.draft = draft
         self.problems: Problems = draft.problems
@@ -207,6 +211,7 @@ class _Walk:
         self.tables: dict[str, Table] = {}
         self.keep_rows = keep_rows
         self.files = files
+        self.told = told
         self.schemas: dict[str, Schema] = {}
         self.loaded: dict[str, Loaded] = {}
         self.steps: list[Step] = []
@@ -241,7 +246,8 @@ class _Walk:
             if source is None or bool(source.path) == bool(source.dataset):
                 continue
             try:
-                schema, loaded = inspect_rows(name, source, self.beside)
+                told = partial(self.told, name) if self.told else None
+                schema, loaded = inspect_rows(name, source, self.beside, told)
             except CurateError as error:
                 path = ("sources", name, "path" if source.path else "dataset")
                 self.problems.add(path, error.message, error.remedy)

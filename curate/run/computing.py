@@ -28,6 +28,7 @@ def compute(
     outputs: Mapping[str, Output],
     keep: Callable[[pl.DataFrame], None],
     fail: Callable[[str, str], None],
+    took: Callable[[int], None],
 ) -> None:
     """Compute `outputs` for `rows`, handing results on at least every five seconds.
 
@@ -41,11 +42,12 @@ def compute(
         outputs: What is wanted, by name.
         keep: Takes checked results: `id`, the outputs and, unchecked, those of guests.
         fail: Takes the id of a row that could not be computed, and its error.
+        took: Takes the number of rows that came, before they are handed on.
 
     Raises:
         PluginError: The stage broke its contract.
     """
-    batch = _Batch(work.stage.name, rows["id"].to_list(), outputs, work.extra, keep, fail)
+    batch = _Batch(work.stage.name, rows["id"].to_list(), outputs, work.extra, keep, fail, took)
     try:
         _attempt(engine, work, rows, batch)
     finally:
@@ -61,6 +63,7 @@ class _Batch:
         extra: list[str],
         keep: Callable[[pl.DataFrame], None],
         fail: Callable[[str, str], None],
+        took: Callable[[int], None],
     ) -> None:
         self.stage = stage
         self.open = set(ids)
@@ -68,6 +71,7 @@ class _Batch:
         self.extra = extra
         self.keep = keep
         self.fail = fail
+        self.took = took
         self.waiting: list[pl.DataFrame] = []
         self.flushed = time.monotonic()
 
@@ -75,6 +79,7 @@ class _Batch:
         good, errors = check_scores(self.stage, result, self.open, self.outputs, self.extra)
         self.open.difference_update(result["id"])
         self.waiting.append(good)
+        self.took(len(result))
         if time.monotonic() - self.flushed >= FLUSH_SECONDS:
             self.flush()
         for id, error in errors.items():

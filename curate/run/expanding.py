@@ -169,14 +169,15 @@ def _by_content(
     facts.memo = memo
     times: dict[str, int] = dict(contents.value_counts().iter_rows())
     first = dict(zip(distinct["id"], rows.filter(contents.is_first_distinct())["id"], strict=True))
+    if len(todo):
+        tools.advance(resolved, 0, len(todo))
     for part in _chunks(stage, todo):
         made = _isolated(stage, part, context)
         _check(stage, [child for each in made.values() for child in each], set(made), columns)
         fine = [id for id, children in made.items() if all(c.error is None for c in children)]
         column.append(pl.DataFrame({"id": fine, "value": [_dumps(made[id]) for id in fine]}))
         memo["computed"] += len(made)
-        done = {"id": stage.id, "done": memo["computed"], "total": len(todo)}
-        tools.tell("stage_advanced", done)
+        tools.advance(resolved, memo["computed"], len(todo))
         # what is used is what is stored, so that a first and a resumed run agree
         known |= {id: _loads(_dumps(made[id])) if id in set(fine) else made[id] for id in made}
         for id, children in made.items():

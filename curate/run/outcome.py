@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
         PolicyError: A policy cannot be met, which the sources show before any stage works.
         CurateError: A source cannot be read, or a stage failed.
     """
-    loaded = load_sources(resolved, limit)
+    loaded = load_sources(resolved, limit, tools.watch.reading)
     arena = Arena(loaded)
     if limit is None:
         foresee(resolved.steps, arena)
@@ -74,8 +75,15 @@ def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
     return _outcome(resolved, execution, kept, _sources_facts(resolved, loaded), limit)
 
 
-def load_sources(resolved: Resolved, limit: int | None) -> dict[str, Loaded]:
+def load_sources(
+    resolved: Resolved, limit: int | None, told: Callable[[str, int], None] | None = None
+) -> dict[str, Loaded]:
     """Load every source from the files that were hashed, or take what the check read of them.
+
+    Args:
+        resolved: The recipe.
+        limit: Only the first rows of each source.
+        told: Told the name of a source that is being read, and how many rows were.
 
     Raises:
         CurateError: A source cannot be read, or a file changed since it was hashed.
@@ -85,7 +93,8 @@ def load_sources(resolved: Resolved, limit: int | None) -> dict[str, Loaded]:
         files = resolved.files[name]
         known = resolved.checked.loaded.pop(name, None)
         if known is None or known.files != files or limit is not None:
-            known = load(name, source, files=files, limit=limit, beside=resolved.beside)
+            read = partial(told, name) if told else None
+            known = load(name, source, files=files, limit=limit, beside=resolved.beside, told=read)
         loaded[name] = known
         check_unchanged(files)
     return loaded

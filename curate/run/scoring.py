@@ -152,9 +152,16 @@ class _Scoring:
                 if output in result.columns:
                     columns[output].append(result.select("id", value=output))
             memo["computed"] += len(result)
-            done = {"id": self.stage.id, "done": memo["computed"], "total": todo}
-            self.tools.tell("stage_advanced", done)
 
+        came = 0
+
+        def took(count: int) -> None:
+            nonlocal came
+            came += count
+            self.tools.advance(self.resolved, came, todo)
+
+        if todo:
+            self.tools.advance(self.resolved, came, todo)
         seats = [_Seat(guest, self.tools, self.stage.id) for guest in self.guests] if todo else []
         for wanted, part in _by_missing(distinct, missing):
             some = {output: self.outputs[output] for output in wanted}
@@ -166,7 +173,7 @@ class _Scoring:
             else:
                 self.facts.count("recalled", len(part))
             given = reduce(lambda rows, known: rows.join(known, on="id"), recalled, part)
-            compute(self.tools.engine, work, given, some, keep, fail)
+            compute(self.tools.engine, work, given, some, keep, fail, took)
         whole = ~missing.select(pl.any_horizontal(pl.all())).to_series()
         self.tools.recall(self.resolved, distinct.filter(whole))
         values = contents.to_frame()

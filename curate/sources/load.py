@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,7 @@ def load(
     files: Sequence[SourceFile] | None = None,
     limit: int | None = None,
     beside: Path | None = None,
+    told: Callable[[int], None] | None = None,
 ) -> Loaded:
     """Load a source of a recipe.
 
@@ -66,13 +67,14 @@ def load(
         files: What `resolve_files` gave for it; found here if not given.
         limit: Only the first rows that can be read.
         beside: Folder of the recipe, for a hint where a file is missing.
+        told: Told how many rows are read, now and then.
 
     Raises:
         CurateError: A file cannot be read, the format is not clear, a column holds different
             types, or more rows are unreadable than `on_failure` allows.
     """
     found = resolve_files(source, beside) if files is None else files
-    return _load(name, spec_of(source), found, limit)
+    return _load(name, spec_of(source), found, limit, told)
 
 
 def load_reference(
@@ -122,7 +124,13 @@ def count_facts(rows: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def _load(name: str, spec: Spec, files: Sequence[SourceFile], limit: int | None) -> Loaded:
+def _load(
+    name: str,
+    spec: Spec,
+    files: Sequence[SourceFile],
+    limit: int | None,
+    told: Callable[[int], None] | None = None,
+) -> Loaded:
     reader = RowReader(name, spec)
     frames: list[pl.DataFrame] = []
     columns: dict[str, None] = {}
@@ -137,6 +145,8 @@ def _load(name: str, spec: Spec, files: Sequence[SourceFile], limit: int | None)
         made = set(frame.columns) - set(good.columns)
         renamed |= {column for column in FRAMEWORK if f"original_{column}" in made}
         frames.append(frame)
+        if told is not None:
+            told(sum(map(len, frames)))
         if left is not None:
             left -= len(good.rows)
             if left <= 0:

@@ -6,7 +6,7 @@ Imports polars only where nothing is remembered: `check` needs this module.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -64,7 +64,10 @@ def inspect(source: Source | Reference, beside: Path | None = None) -> Schema:
 
 
 def inspect_rows(
-    name: str, source: Source | Reference, beside: Path | None = None
+    name: str,
+    source: Source | Reference,
+    beside: Path | None = None,
+    told: Callable[[int], None] | None = None,
 ) -> tuple[Schema, Loaded | None]:
     """As `inspect`, together with the rows where they had to be read.
 
@@ -72,6 +75,7 @@ def inspect_rows(
         name: The source's name; part of the ids of its rows.
         source: What the recipe says.
         beside: Folder of the recipe, for a hint where a file is missing.
+        told: Told how many rows of a source are read, now and then.
 
     Raises:
         CurateError: As `load` does.
@@ -83,7 +87,7 @@ def inspect_rows(
     try:
         return Schema(**json.loads(entry.read_bytes())), None
     except (FileNotFoundError, ValueError, TypeError):
-        loaded = _load(name, source, files)
+        loaded = _load(name, source, files, told)
     schema = _schema_of(loaded)
     write_atomic(entry, orjson.dumps(asdict(schema)))
     return schema, loaded
@@ -100,12 +104,17 @@ def _key(source: Source | Reference, files: Sequence[SourceFile]) -> str:
     return xxhash.xxh3_128_hexdigest(orjson.dumps(known, option=orjson.OPT_SORT_KEYS))
 
 
-def _load(name: str, source: Source | Reference, files: Sequence[SourceFile]) -> Loaded:
+def _load(
+    name: str,
+    source: Source | Reference,
+    files: Sequence[SourceFile],
+    told: Callable[[int], None] | None,
+) -> Loaded:
     from curate.sources.load import load, load_reference
 
     if isinstance(source, Reference):
         return load_reference(name, source, seed=0, files=files)
-    return load(name, source, files=files)
+    return load(name, source, files=files, told=told)
 
 
 def _schema_of(loaded: Loaded) -> Schema:

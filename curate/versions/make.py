@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from curate.versions.runs import find_run
 from curate.versions.verify import sums_of
 
 if TYPE_CHECKING:
-    from curate.run.observe import Observer
+    from curate.run.observe import Watch
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class RunResult:
     up_to_date: bool
     sums: str
 
+    def facts(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**asdict(self), "path": str(self.path)}
+
 
 def run_recipe(
     source: str | Path | Mapping[str, Any],
@@ -49,7 +53,7 @@ def run_recipe(
     engine: str = "local",
     workers: int = 1,
     limit: int | None = None,
-    observers: Sequence[Observer] = (),
+    watch: Watch | None = None,
 ) -> RunResult:
     """Run a recipe and publish what comes out.
 
@@ -60,15 +64,17 @@ def run_recipe(
         engine: Name of the engine.
         workers: Processes that it uses.
         limit: Take the first rows of each source only, and publish a preview.
-        observers: Told of everything that happens.
+        watch: Told of everything that happens; its `faults` say which observer failed.
 
     Raises:
         RecipeError: The recipe is wrong.
         CurateError: The run failed; nothing is published.
     """
-    registry = get_registry()
+    from curate.run.observe import Watch
+
+    registry, watch = get_registry(), watch or Watch()
     beside = Path(source).parent if isinstance(source, str | Path) else None
-    checked = check(source, sets, registry, keep_rows=limit is None)
+    checked = check(source, sets, registry, keep_rows=limit is None, told=watch.reading)
     resolved = resolve(checked, registry, beside=beside)
     name = checked.recipe.name
     registry.point("curate.engines", engine)
@@ -77,21 +83,30 @@ def run_recipe(
         known = find_run(out, name, resolved.run_key)
         if known is not None:
             path = out / name / known.version
-            return RunResult(path, known.version, known.digest, False, True, sums_of(path))
+            sums = sums_of(path)
+            result = RunResult(path, known.version, known.digest, False, True, sums)
+            watch.tell("run_finished", result.facts())
+            return result
 
     from curate.memo.store import Memo
     from curate.run.outcome import execute
     from curate.run.tools import Tools
     from curate.versions.store import publish, publish_preview
 
-    watching = [*observers, *registry.observers()]
     seed, stages = checked.recipe.seed, [step.id for step in checked.steps]
     memo, preview = Memo(home() / "memo"), limit is not None
     started = registry.engine(engine, workers)
-    with closing(Tools(registry, memo, started, seed, watching, preview)) as tools:
-        tools.tell("run_started", {"name": name, "seed": seed, "stages": stages})
-        outcome = execute(resolved, tools, limit)
-    published = (publish if limit is None else publish_preview)(outcome, out)
+    with closing(Tools(registry, memo, started, seed, watch, preview)) as tools:
+        watch.tell(
+            "run_started",
+            {"name": name, "seed": seed, "run_key": resolved.run_key, "stages": stages},
+        )
+        try:
+            outcome = execute(resolved, tools, limit)
+            published = (publish if limit is None else publish_preview)(outcome, out)
+        except BaseException as error:  # told and raised again
+            watch.failed(error)
+            raise
     result = RunResult(
         published.path,
         published.version,
@@ -100,13 +115,5 @@ def run_recipe(
         False,
         sums_of(published.path),
     )
-    tools.tell(
-        "run_finished",
-        {
-            "version": result.version,
-            "path": str(result.path),
-            "digest": result.digest,
-            "new": result.new,
-        },
-    )
+    watch.tell("run_finished", result.facts())
     return result

@@ -22,7 +22,7 @@ from curate.versions.runs import PREVIEW
 if TYPE_CHECKING:
     import polars as pl
 
-    from curate.run.observe import Observer
+    from curate.run.observe import Watch
     from curate.run.outcome import Outcome
 
 
@@ -58,7 +58,7 @@ def reproduce(
     *,
     engine: str = "local",
     workers: int = 1,
-    observers: Sequence[Observer] = (),
+    watch: Watch | None = None,
 ) -> Reproduced:
     """Make a version again, compare the digests, and publish nothing.
 
@@ -70,7 +70,7 @@ def reproduce(
         sets: Overrides that the digest does not see, such as `sources.x.path=...`.
         engine: Name of the engine.
         workers: Processes that it uses.
-        observers: Told of everything that happens.
+        watch: Told of everything that happens.
 
     Raises:
         LockedError: A plugin, file, model or paid answer is missing or differs.
@@ -95,11 +95,12 @@ def reproduce(
         raise LockedError(name, found)
 
     from curate.memo.store import Memo
+    from curate.run.observe import Watch
     from curate.run.outcome import execute
     from curate.run.tools import Tools
     from curate.versions.store import digest_of
 
-    watching = [*observers, *registry.observers()]
+    watch = watch or Watch()
     limit = version.manifest["limit"]
     with tempfile.TemporaryDirectory(prefix="curate-locked-") as scratch:
         tools = Tools(
@@ -107,7 +108,7 @@ def reproduce(
             Memo(Path(scratch)),
             registry.engine(engine, workers),
             checked.recipe.seed,
-            watching,
+            watch,
             version.version == PREVIEW,
             paid,
         )

@@ -94,7 +94,7 @@ def test_service_is_made_once(install):
         found.service("onesvcc")
 
 
-def test_engine_is_made_anew_and_observers_that_fail_are_reported(install):
+def test_engines_and_observers_are_made_anew_and_faults_named(install):
     bad = ONE.replace("HOOK", "register_observers").replace("made.append(self)", "raise OSError")
     engine = ("one_engine", ONE.replace("HOOK", "register_engines"))
     watcher = ("one_watcher", ONE.replace("HOOK", "register_observers"))
@@ -107,8 +107,11 @@ def test_engine_is_made_anew_and_observers_that_fail_are_reported(install):
     )
     found = registry()
     assert found.engine("oneeng") is not found.engine("oneeng")
-    assert [type(made).__module__ for made in found.observers()] == ["one_watcher"]
-    assert "OSError" in found.broken()["curate.observers", "blind"].message
+    assert type(found.observer("watcher", "there")).__module__ == "one_watcher"
+    with pytest.raises(PluginError, match=r"curate-one 1.0.*OSError"):
+        found.observer("blind")
+    with pytest.raises(PluginError, match="no observer 'watch'"):
+        found.observer("watch")
 
 
 def test_distribution_says_version_and_editable_source(install, good):

@@ -355,6 +355,12 @@ def test_a_mapping_is_read_back_as_it_was(source: dict) -> None:
     assert read_document({"name": 1}, source, KNOWN)[0].data == {"name": 1} | source
 
 
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029", "\ufeff", "\r", "\n"])
+def test_rare_line_ends_are_read_back(mark: str) -> None:
+    source = {"name": mark, "output": f"a{mark}b {mark} c"}
+    assert read_document(source, (), KNOWN)[0].data == source
+
+
 def test_dump_quotes_text_that_would_be_read_as_something_else() -> None:
     assert yaml.safe_load(dump({"a": "1e3"})) == {"a": "1e3"}
     assert "'1e3'" in dump({"a": "1e3"})

@@ -1,5 +1,7 @@
 """The plan says what would be computed, and why."""
 
+import json
+
 import pytest
 
 from curate.errors import RecipeError
@@ -41,3 +43,23 @@ def test_a_wrong_recipe_has_no_plan(bench):
                 COUNT, {"filter": "core.top", "with": {"by": "toys_count_numbr", "count": 1}}
             )
         )
+
+
+def test_the_plan_fits_80_columns_and_names_what_changed(bench, monkeypatch):
+    from click.testing import CliRunner
+
+    from curate.commands.plan import command
+
+    bench.run(COUNT)
+    path = bench.folder / "bench.yaml"
+    path.write_text(
+        json.dumps(bench.recipe(COUNT, {"filter": "core.sample", "with": {"count": 3}}))
+    )
+    monkeypatch.setenv("COLUMNS", "80")
+    salted = [str(path), "--out", str(bench.folder), "--set", "toys_count.with.salt=x"]
+    said = CliRunner().invoke(command, salted, catch_exceptions=False).output
+    assert max(map(len, said.splitlines())) <= 80
+    (line,) = (line for line in said.splitlines() if line.startswith("score"))
+    assert line.split() == ["score", "toys_count", "20", "20", "0", "20"]
+    assert "toys_count is computed anew, for these changed: params.salt" in said
+    assert "anew, for" not in CliRunner().invoke(command, salted[:3]).output

@@ -65,6 +65,7 @@ def test_run_hands_over_what_it_is_given_and_opens_the_version(calls):
     (call,) = calls
     assert call[0] == "r.yaml"
     assert call[1] == ["seed=7", 'a.with.by="x y"', "b.where=null"]
+    assert call[2].pop("watch").faults == {}
     assert call[2] == {"out": Path("curated"), "limit": 5, "engine": "local", "workers": 3}
 
 

@@ -69,6 +69,7 @@ class LlmService:
         memo: Path,
         id: str,
         paid: Path | None = None,
+        ticked: Callable[[], None] = lambda: None,
     ) -> Session:
         """Begin asking for one stage of one run.
 
@@ -79,10 +80,11 @@ class LlmService:
             id: The stage's id, for messages.
             paid: Folder of the memo from whose journal alone endpoints are to be answered: nobody
                 is asked. None: endpoints are asked.
+            ticked: Called now and then while answers are awaited, by whoever waits.
         """
         from curate.services.llm.session import Session
 
-        return Session(settings, self._backend(settings, files), memo, id, paid)
+        return Session(settings, self._backend(settings, files), memo, id, paid, ticked)
 
     def estimate(
         self,

@@ -51,6 +51,7 @@ class Session(Asker):
         memo: Folder of the memo, which holds the journal.
         id: The stage's id, for messages.
         paid: Folder of the memo whose journal alone answers for an endpoint; None: it is asked.
+        ticked: Called now and then while answers are awaited, by whoever waits.
 
     Attributes:
         purse: What was spent.
@@ -63,10 +64,12 @@ class Session(Asker):
         memo: Path,
         id: str,
         paid: Path | None = None,
+        ticked: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(settings)
         self._backend = backend
         self._id = id
+        self._ticked = ticked
         self._sealed = paid is not None and backend.kind == "endpoint"
         folder = paid if paid is not None and self._sealed else memo
         self._journal = Journal(folder, backend.address, settings.model)
@@ -155,6 +158,7 @@ class Session(Asker):
                         item = open_.pop(done)
                         result, error = done.result()
                         yield item, result, error
+                    self._ticked()
             except BaseException as error:  # nothing new is begun, what is open is journalled
                 self._hurry.set()
                 pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,1 @@
+"""Runs of curate as runs of MLflow."""
