@@ -28,6 +28,8 @@ COMMANDS = {
     "schema": "Print the JSON Schema of recipes.",
     "versions": "List the versions of a dataset.",
     "show": "Show what a version holds and how it came about.",
+    "diff": "Say what differs between two versions, and why.",
+    "explain": "Tell the life of one row of a version.",
     "plugins": "List plugins and explain their stages.",
 }
 """Core's commands: each the object `command` of the module of its name, beside its one line."""
