@@ -139,8 +139,9 @@ def _percentiles(version: Version, values: Mapping[str, Any]) -> dict[str, dict[
         value = values.get(name)
         if value is None:
             continue
-        there = version.scores[name].drop_nulls()
-        below, equal, of = int((there < value).sum()), int((there == value).sum()), len(there)
+        there = version.scores[name].drop_nulls().cast(pl.Float64)
+        own = float(value)
+        below, equal, of = int((there < own).sum()), int((there == own).sum()), len(there)
         percentile = 100 * (below + equal / 2) / of
         found[name] = {"percentile": percentile, "below": below, "equal": equal, "of": of}
     return found
