@@ -32,7 +32,7 @@ def differing(facts: Facts, console: Console) -> None:
         "made otherwise": _changes(facts["changes"], console),
         "stages": _stages(facts["stages"], console),
         "shares of the kept rows": _shares(facts, console),
-        "scores": _scores(facts["scores"], console),
+        "scores, mean and median of the kept rows": _scores(facts["scores"], console),
     }
     for title, table in parts.items():
         if table.row_count:
@@ -161,17 +161,9 @@ def _shares(facts: Facts, console: Console) -> Table:
 
 
 def _scores(scores: Sequence[Facts], console: Console) -> Table:
-    heads = (
-        "column",
-        "mean of kept",
-        "after",
-        "median",
-        "after ",
-        "in both",
-        "moved",
-        "rank corr.",
-    )
-    table = grid(heads, tuple(head.strip() for head in heads[1:]))
+    means = ("mean", "mean after", "median", "median after")
+    heads = ("column", *means, "in both", "moved", "rank corr.")
+    table = grid(heads, heads[1:])
     for each in scores:
         kept = [each[f"kept_{side}"] for side in ("before", "after")]
         if kept[0] == kept[1] and not each["moved"]:

@@ -27,6 +27,11 @@ _FATE = 40
 _SHOWN = 12
 """Characters of an id."""
 
+_HOW = {
+    "id": "whose ids begin so",
+    "text": "that hold this text",
+    "where": "for which the condition holds",
+}
 _MARKS = {GONE: ("[-", "-]", "red"), NEW: ("{+", "+}", "green")}
 
 Life = Mapping[str, Any]
@@ -119,7 +124,7 @@ class _Drawing:
                 inline(column, self.console),
                 number(value),
                 f"{stands['percentile']:.1f}" if stands else "",
-                f"{stands['of']:,} rows with a value" if stands else "it has no value",
+                _among(stands["of"]) if stands else "it has no value",
             )
         self.out(table)
 
@@ -150,7 +155,9 @@ class _Drawing:
 
     def duplicates(self) -> None:
         others = self.facts["duplicates"]
-        self.several(others, f"{len(others):,} rows fell for this one", "this row", "that row")
+        self.several(
+            others, f"rows that fell for this one: {len(others):,}", "this row", "that row"
+        )
 
     def family(self) -> None:
         parents, children = self.facts["ancestors"], self.facts["descendants"]
@@ -275,15 +282,19 @@ def _because(stage: Life) -> list[str]:
     known = {*stage["values"], *([cut["column"]] if cut else [])}
     said += [f"{n} {number(v)}" for n, v in _plain(stage.get("reads", {})) if n not in known]
     if cut:
-        if cut["column"] not in stage["values"]:
+        if cut["column"] not in stage["values"] and cut["value"] is not None:
             said.append(f"{cut['column']} {number(cut['value'])}")
         for side in ("kept", "dropped"):
-            if cut[side]:
+            if cut[side] and cut["rows"] > 1:
                 least, most = map(number, cut[side])
-                said.append(f"{side} {least}" + (f" to {most}" if most != least else ""))
+                said.append(f"rows {side} {least}" + (f" to {most}" if most != least else ""))
     for margin in stage.get("margins", ()):
         said.append(f"cut {margin['cut']}, nearest row {number(margin['distance'])} away")
     return said
+
+
+def _among(count: int) -> str:
+    return f"{count:,} rows with a value" if count != 1 else "no other row has a value"
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -319,10 +330,10 @@ def briefs(rows: Sequence[Life], total: int, how: str, console: Console) -> None
     Args:
         rows: Those to show: `id`, `file`, `line`, fate and `text`.
         total: How many were found.
-        how: In what they were found.
+        how: `id`, `text` or `where`: see `Found`.
         console: Where to.
     """
-    console.print(Text(f"{total:,} rows, found by their {how}", style="bold"))
+    console.print(Text(f"{total:,} rows {_HOW[how]}", style="bold"))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     fates = min(max((len(_fate(row)) for row in rows), default=0), _FATE)
     table.add_column(no_wrap=True, width=_SHOWN)

@@ -148,7 +148,7 @@ class Diff:
         kept = [v.ledger.filter(fate=KEPT).select("id") for v in (self.one, self.two)]
         gone = kept[0].join(kept[1], on="id", how="anti", maintain_order="left")
         new = kept[1].join(kept[0], on="id", how="anti", maintain_order="left")
-        pairs = self._replaced(gone["id"], new["id"])
+        pairs = self._replaced(gone["id"].to_list(), new["id"].to_list())
         gone = gone.join(pairs, on="id", how="anti", maintain_order="left")
         new = new.join(pairs, left_on="id", right_on="other", how="anti", maintain_order="left")
         parts = [
@@ -196,7 +196,7 @@ class Diff:
         ).list.drop_nulls()
         return marks.select("id", columns=which, reason=pl.lit("values"))
 
-    def _replaced(self, gone: pl.Series, new: pl.Series) -> pl.DataFrame:
+    def _replaced(self, gone: list[str], new: list[str]) -> pl.DataFrame:
         """Rows of the first version beside those that stand in their place in the second.
 
         Both stand for a row that was replaced on the way to one of them, or to both. Of several on
@@ -206,7 +206,7 @@ class Diff:
             `id`, `other`, `stage`, `reason`.
         """
         one, two = self._lineages
-        before, after = _standing(gone, one), _standing(new, two)
+        before, after = one.standing(gone), two.standing(new)
         roots = dict.fromkeys([*before, *after])
         for ids, standing in ((set(gone), before), (set(new), after)):
             for root in roots:
@@ -295,19 +295,6 @@ def _about(version: Version) -> dict[str, Any]:
         "digest": version.digest,
         "books": dict(books),
     }
-
-
-def _standing(ids: pl.Series, lineage: Lineage) -> dict[str, list[str]]:
-    """Row that was replaced > those of `ids` that stand for it."""
-    born = [id for id in ids if id in lineage.parents]
-    if not lineage.merged:
-        return {}
-    lineage.makers(born)
-    standing: dict[str, list[str]] = {}
-    for id in born:
-        for root in sorted(lineage.stands_for(id) - {id}):
-            standing.setdefault(root, []).append(id)
-    return standing
 
 
 def _by_whom(

@@ -118,7 +118,7 @@ def test_explain_shows_both_texts_side_by_side(hostile, bench):
     assert "this row" in printed
     assert "[-not-]" in printed or "{+not+}" in printed or "{+x+}" in printed
     survivor = call(explain, "bench", fallen["ref"][0], "--out", bench.out).output
-    assert "2 rows fell for this one" in survivor
+    assert "rows that fell for this one: 2" in survivor
     assert "before" in survivor
     assert "(again 0)" in survivor
 
@@ -136,7 +136,7 @@ def test_several_rows_are_listed_up_to_the_limit(bench):
     version = bench.run(LENGTH)
     args = ("bench", "--where", "length_words > 3", "--out", bench.out)
     printed = call(explain, *args, "--limit", 3).output
-    assert printed.startswith("20 rows, found by their where\n")
+    assert printed.startswith("20 rows for which the condition holds\n")
     assert "and 17 more" in printed
     shown = json.loads(call(explain, *args, "--limit", 3, "--json").output)
     assert (shown["found"], shown["life"], len(shown["rows"])) == (20, None, 3)
