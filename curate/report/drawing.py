@@ -11,6 +11,9 @@ from rich.text import Text
 
 from curate.versions.text import visible
 
+_VALUE = 60
+"""Characters of a text that stands among numbers."""
+
 
 def inert(text: str, console: Console, style: str = "") -> Text:
     """Text from data as it is: no markup, control characters named, encodable."""
@@ -37,12 +40,15 @@ def grid(heads: Sequence[str], right: Sequence[str] = ()) -> Table:
 
 
 def number(value: Any) -> str:
-    """A number in few digits; a dash for none."""
+    """A value of a score: numbers in few digits, a dash for none."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    text = str(value)
+    return text if len(text) <= _VALUE else f"{text[:_VALUE]}..."
 
 
 def heading(words: str) -> Text:

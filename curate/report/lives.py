@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group
-from rich.padding import Padding
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +22,9 @@ SIDES = 3
 """Duplicates and relatives that are shown side by side, unless all are asked for."""
 
 _WIDTH = 110
+_LITTLE = 0.4
+"""Texts that share less of the longer one are shown without marks."""
+
 _FATE = 40
 _SHOWN = 12
 """Characters of an id."""
@@ -119,6 +121,9 @@ class _Drawing:
             if isinstance(value, list):
                 table.add_row(inline(column, self.console), f"{len(value)} numbers", "", "")
                 continue
+            if isinstance(value, str):
+                table.add_row(inline(column, self.console), "", "", inline(value, self.console))
+                continue
             stands = self.facts["percentiles"].get(column)
             table.add_row(
                 inline(column, self.console),
@@ -208,11 +213,11 @@ class _Drawing:
         table.add_column(right, ratio=1, overflow="fold")
         table.expand = True
         parts = other["differences"]
-        if parts is None:
+        if parts is None or _shared(parts) < _LITTLE:
             pair = [self.turns(row["messages"]), self.turns(other["messages"])]
             table.add_row(*(pair[::-1] if other_first else pair))
-            note = Text("not compared word by word", style="dim")
-            self.out(Group(table, Padding(note, 0)))
+            self.out(table)
+            self.out(Text("not compared" if parts is None else "little in common", style="dim"))
             return
         table.add_row(self.side(parts, GONE), self.side(parts, NEW))
         self.out(table)
@@ -276,7 +281,7 @@ def _because(stage: Life) -> list[str]:
         said.append(f"made {', '.join(each[:_SHOWN] for each in stage['children'])}")
     if stage.get("reason"):
         said.insert(0, reason_of(stage["reason"]))
-    if isinstance(stage["params"].get("keep"), str):
+    if stage["stage"] == "core.where":
         said.append(f"keep: {stage['params']['keep']}")
     cut = stage.get("cut")
     known = {*stage["values"], *([cut["column"]] if cut else [])}
@@ -293,6 +298,14 @@ def _because(stage: Life) -> list[str]:
     return said
 
 
+def _shared(parts: Sequence[tuple[str, str]]) -> float:
+    """How much of the longer of two texts is in both."""
+    lengths = {
+        kind: sum(len(text) for at, text in parts if at == kind) for kind in (SAME, GONE, NEW)
+    }
+    return lengths[SAME] / max(lengths[SAME] + max(lengths[GONE], lengths[NEW]), 1)
+
+
 def _among(count: int) -> str:
     return f"{count:,} rows with a value" if count != 1 else "no other row has a value"
 
@@ -301,7 +314,7 @@ def _plain(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [
         (name, value)
         for name, value in values.items()
-        if value is None or isinstance(value, bool | int | float)
+        if value is None or isinstance(value, bool | int | float | str)
     ]
 
 

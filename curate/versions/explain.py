@@ -12,7 +12,7 @@ from curate.versions.lineage import Lineage
 from curate.versions.open import Version
 from curate.versions.passage import known_of, passage
 from curate.versions.references import reference_row
-from curate.versions.rows import Message, messages_of, numbers, whole
+from curate.versions.rows import NUMBERS, Message, messages_of, values, whole
 from curate.versions.text import one_line
 from curate.versions.wording import differences, told
 
@@ -62,7 +62,7 @@ def explain(version: Version, id: str) -> dict[str, Any]:
     lineage = Lineage(version)
     life, row = lines.line(id), whole(version, id)
     scores = version.scores.filter(pl.col("id") == id).drop("id").to_dicts()
-    values: dict[str, Any] = scores[0] if scores else {}
+    scored: dict[str, Any] = scores[0] if scores else {}
     makers = lineage.makers([id, *lineage.children.get(id, [])])
     made: dict[str, list[str]] = {}
     for child in lineage.children.get(id, []):
@@ -75,12 +75,12 @@ def explain(version: Version, id: str) -> dict[str, Any]:
     others = _Others(lines, texts, own)
     return {
         **life,
-        "scores": values,
+        "scores": scored,
         "row": row,
         "unpublished": None if own is not None else _why_not(version, life),
-        "percentiles": _percentiles(version, values),
+        "percentiles": _percentiles(version, scored),
         "made_by": makers[id],
-        "stages": passage(version, life, known_of(row, values), makers[id], made),
+        "stages": passage(version, life, known_of(row, scored), makers[id], made),
         "stands_for_it": [
             *map(others.tell, chain),
             *_reference(version, lines, [id, *chain], own),
@@ -132,11 +132,11 @@ def _why_not(version: Version, life: Mapping[str, Any]) -> str:
     return "rows that were not kept are not published in this version"
 
 
-def _percentiles(version: Version, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _percentiles(version: Version, scored: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Where each number stands among those of all rows that have one."""
     found = {}
-    for name in (column["name"] for column in numbers(version.manifest)):
-        value = values.get(name)
+    for name in (c["name"] for c in values(version.manifest) if c["kind"] in NUMBERS):
+        value = scored.get(name)
         if value is None:
             continue
         there = version.scores[name].drop_nulls().cast(pl.Float64)

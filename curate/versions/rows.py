@@ -103,10 +103,14 @@ def table(version: Version, columns: Iterable[str]) -> pl.DataFrame:
     return ledger.collect().select("id", *(name for name in names if name != "id"))
 
 
-def numbers(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The published score columns that hold numbers or booleans, as the manifest describes them."""
+def values(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The published score columns that are no vectors, as the manifest describes them."""
     return [
         column
         for column in manifest["columns"]
-        if column["published"] and column["kind"] in ("integer", "number", "boolean")
+        if column["published"] and column["kind"] in (*NUMBERS, "string")
     ]
+
+
+NUMBERS = ("integer", "number", "boolean")
+"""Kinds of columns whose values have an order; true counts as 1."""

@@ -10,14 +10,14 @@ import polars as pl
 
 from curate.ledger import KEPT
 from curate.versions.open import Version
-from curate.versions.rows import numbers
+from curate.versions.rows import values
 
 SHARED = ("source", "origin", "generator", "ability", "license")
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of numbers over some rows; None where there is none."""
+    """A column of numbers over some rows; None where there is none, and of texts."""
 
     rows: int
     mean: float | None
@@ -35,12 +35,12 @@ class ScoreShift:
         kept_before: Of the kept rows of the first version that have a value.
         kept_after: Of those of the second.
         both: Rows with a value in both.
-        moved: How many of these moved by more than the tolerance.
+        moved: How many of these moved by more than the tolerance; of texts, are others.
         tolerance: How far the stage says that other machines may move a value; None: nobody knows,
             and any difference counts.
-        largest: The largest move.
-        rank_correlation: Spearman's, over the rows with a value in both; None below two rows and
-            where all values are the same.
+        largest: The largest move; None of texts.
+        rank_correlation: Spearman's, over the rows with a value in both; None below two rows,
+            where all values are the same, and of texts.
     """
 
     column: str
@@ -67,8 +67,8 @@ class ShareShift:
 
 def score_shifts(one: Version, two: Version) -> tuple[list[ScoreShift], list[str], list[str]]:
     """Score columns of both versions, compared, and the names of those of one alone."""
-    known = [{each["name"]: each for each in numbers(v.manifest)} for v in (one, two)]
-    names = [name for name in known[0] if name in known[1]]
+    known = [{each["name"]: each for each in values(v.manifest)} for v in (one, two)]
+    names = [n for n in known[0] if n in known[1] and _alike(known[0][n], known[1][n])]
     alone = [[name for name in known[at] if name not in known[1 - at]] for at in (0, 1)]
     frames = [_numbers(version, names) for version in (one, two)]
     both = frames[0].join(frames[1], on="id", suffix="@after")
@@ -79,6 +79,11 @@ def score_shifts(one: Version, two: Version) -> tuple[list[ScoreShift], list[str
     return shifts, alone[0], alone[1]
 
 
+def _alike(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    """Whether two columns hold texts, or both something else."""
+    return [one["kind"], two["kind"]].count("string") != 1
+
+
 def _larger(one: float | None, two: float | None) -> float | None:
     return None if one is None or two is None else max(one, two)
 
@@ -86,8 +91,9 @@ def _larger(one: float | None, two: float | None) -> float | None:
 def _numbers(version: Version, names: list[str]) -> pl.DataFrame:
     scores = pl.scan_parquet(version.path / "scores.parquet")
     kept = version.ledger.select("id", kept=pl.col("fate") == KEPT)
-    values = scores.select("id", *(pl.col(name).cast(pl.Float64) for name in names)).collect()
-    return values.join(kept, on="id")
+    texts = [name for name, kind in scores.collect_schema().items() if kind == pl.String]
+    columns = [pl.col(n) if n in texts else pl.col(n).cast(pl.Float64) for n in names]
+    return scores.select("id", *columns).collect().join(kept, on="id")
 
 
 def _shift(
@@ -98,9 +104,13 @@ def _shift(
     tolerance: float | None,
 ) -> ScoreShift:
     pairs = both.select(one=name, two=f"{name}@after").drop_nulls()
-    moves = (pairs["one"] - pairs["two"]).abs()
-    varied = len(pairs) > 1 and all(pairs[each].n_unique() > 1 for each in pairs.columns)
-    ranks = pairs.select(pl.corr("one", "two", method="spearman")).item() if varied else None
+    if pairs["one"].dtype == pl.String:
+        moved, largest, ranks = int((pairs["one"] != pairs["two"]).sum()), None, None
+    else:
+        moves = (pairs["one"] - pairs["two"]).abs()
+        moved, largest = int((moves > (tolerance or 0.0)).sum()), moves.max()
+        varied = len(pairs) > 1 and all(pairs[each].n_unique() > 1 for each in pairs.columns)
+        ranks = pairs.select(pl.corr("one", "two", method="spearman")).item() if varied else None
     return ScoreShift(
         column=name,
         before=_summary(before[name]),
@@ -108,15 +118,17 @@ def _shift(
         kept_before=_summary(before.filter("kept")[name]),
         kept_after=_summary(after.filter("kept")[name]),
         both=len(pairs),
-        moved=int((moves > (tolerance or 0.0)).sum()),
+        moved=moved,
         tolerance=tolerance,
-        largest=_plain(moves.max()),
+        largest=_plain(largest),
         rank_correlation=_plain(ranks),
     )
 
 
 def _summary(values: pl.Series) -> Numbers:
     there = values.drop_nulls()
+    if there.dtype == pl.String:
+        return Numbers(len(there), None, None)
     return Numbers(len(there), _plain(there.mean()), _plain(there.median()))
 
 

@@ -257,6 +257,21 @@ def test_a_move_within_the_tolerance_does_not_count(bench):
         assert shift.moved == moved
 
 
+def test_scores_that_are_texts_are_counted_where_they_are_others(bench, plain):
+    def labelled(number):
+        rules = [{"where": f"instruction LIKE '%{number}%'", "ability": "mine"}]
+        return {"score": "sources.ability", "id": "topic", "with": {"rules": rules}}
+
+    one, two = bench.run(labelled(1)), bench.run(labelled(2))
+    shifts = {shift.column: shift for shift in Diff(one, two).scores[0]}
+    first, second = plain.scores(one), plain.scores(two)
+    moved = sum(first[id]["topic_ability"] != second[id]["topic_ability"] for id in first)
+    assert moved == 11  # 1, 2, 10, 11, 13 to 19
+    shift = shifts["topic_ability"]
+    assert (shift.both, shift.moved) == (20, moved)
+    assert (shift.before.mean, shift.largest, shift.rank_correlation) == (None, None, None)
+
+
 def test_parameters_are_compared_as_set_addresses_them(bench):
     one = bench.run(LENGTH, ODD, SAMPLE, COUNT)
     more = {"score": "toys.count", "id": "more"}

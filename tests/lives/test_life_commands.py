@@ -132,6 +132,27 @@ def test_a_long_text_is_cut_and_the_screen_says_by_how_much(hostile, bench):
     assert whole.count("y") >= 5000 > cut.count("y")
 
 
+def test_a_score_that_is_a_text_is_shown(bench):
+    rules = [{"where": "instruction LIKE '%7%'", "ability": "seven"}]
+    bench.run({"score": "sources.ability", "id": "topic", "with": {"rules": rules}})
+    printed = call(explain, "bench", "It is 7,", "--out", bench.out).output
+    assert re.search(r"topic_ability +seven\n", re.sub(" +\n", "\n", printed))
+
+
+def test_texts_with_little_in_common_are_shown_without_marks(bench):
+    rows = [
+        {"instruction": "Say it.", "output": " ".join(words), "key": "same"}
+        for words in (["one"] * 40, ["two"] * 41)
+    ]
+    bench.write(rows)
+    version = bench.run({"filter": "dedup.exact", "with": {"columns": ["key"]}})
+    id = version.ledger.filter(fate="dropped")["id"][0]
+    printed = call(explain, "bench", id, "--out", bench.out).output
+    assert "little in common" in printed
+    assert "[-" not in printed
+    assert printed.count("one") >= 40 <= printed.count("two")
+
+
 def test_several_rows_are_listed_up_to_the_limit(bench):
     version = bench.run(LENGTH)
     args = ("bench", "--where", "length_words > 3", "--out", bench.out)
