@@ -274,7 +274,7 @@ def _because(stage: Life) -> list[str]:
     """What a stage decided by, in a few phrases."""
     said = [f"{name} {number(value)}" for name, value in _plain(stage["values"])]
     if stage["outcome"] == "not asked":
-        return [f"outside where: {stage['where']}"]
+        return [f"outside where: {stage['where']}" if stage["where"] else "without a value to read"]
     if stage["outcome"] == "replaced":
         return [f"by {', '.join(each[:_SHOWN] for each in stage.get('children', ()))}"]
     if stage.get("children"):

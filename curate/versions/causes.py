@@ -64,7 +64,9 @@ def _told(
             detail = f"as {fallen}" + (f": {detail}" if detail else "")
         else:
             stage, reason, detail, ref = makers[id], unmade, None, None
-            for parent in _ancestors(id, here):
+            if stage is None:  # it came with its parents, from another version
+                reason = absent
+            for parent in _ancestors(id, here) if stage else ():
                 if parent not in fates:
                     if parent not in here.parents:
                         stage, reason, detail = None, absent, f"its parent {parent}"

@@ -40,16 +40,16 @@ def passage(
 
     Returns:
         For each stage its `id`, `stage`, `verb` and `params`, and `outcome`: `scored`, `not asked`
-        (outside its `where:`), `stayed`, `dropped`, `failed`, `replaced`, `rewritten` (children
-        beside it) or `passed`. A stage that ended its life has `reason`, `detail` and `ref`;
-        `values` are the scores that it wrote, `reads` the columns that its parameters name; `cut`
-        is what it chose by, among the rows that it decided on: see `_cut`. `margins` are the
-        stage's.
+        (outside its `where:`, or without a value that it reads), `stayed`, `dropped`, `failed`,
+        `replaced`, `rewritten` (children beside it) or `passed`. A stage that ended its life has
+        `reason`, `detail` and `ref`; `values` are the scores that it wrote, `reads` the columns
+        that its parameters name; `cut` is what it chose by, among the rows that it decided on: see
+        `_cut`. `margins` are the stage's.
     """
     found = []
     for stage in _stages(version, life, maker):
         ends = life["stage"] == stage["id"] and life["fate"] != KEPT
-        inside = _inside(stage.get("where"), known)
+        inside = _asked(version, stage, known)
         entry: dict[str, Any] = {
             "id": stage["id"],
             "stage": stage["stage"],
@@ -92,7 +92,9 @@ def _stages(version: Version, life: Mapping[str, Any], maker: str | None) -> Ite
     stages = {stage["id"]: stage for stage in version.manifest["stages"]}
     reader = {name: stage for stage in stages.values() for name in stage["inputs"]}
     start = life["source"] if maker is None else stages[maker].get("result", maker)
-    last = None if life["fate"] == KEPT else life["stage"]
+    last = life["stage"]
+    if life["fate"] != KEPT and last not in stages:  # it could not be read
+        return
     if life["stage"] == maker and last is not None:  # it could not be made
         yield stages[maker]
         return
@@ -102,7 +104,7 @@ def _stages(version: Version, life: Mapping[str, Any], maker: str | None) -> Ite
         if at["id"] == last:
             break
         at = reader.get(at.get("result", at["id"]))
-    if last in stages and (not way or way[-1]["id"] != last):
+    if last is not None and (not way or way[-1]["id"] != last):
         way = [stages[last]]
     yield from way
 
@@ -132,6 +134,18 @@ def condition(text: object) -> Where | None:
         return parse_where(text)
     except WhereError:
         return None
+
+
+def _asked(version: Version, stage: Stage, known: Mapping[str, Any]) -> bool | None:
+    """Whether a stage was asked about a row; None where that cannot be told."""
+    columns = [
+        each["name"]
+        for each in version.manifest["columns"]
+        if each["stage"] == stage["id"] and each["published"]
+    ]
+    if stage["verb"] == "score" and columns and all(known.get(n) is None for n in columns):
+        return False  # a null means that and nothing else
+    return _inside(stage.get("where"), known)
 
 
 def _inside(where: object, known: Mapping[str, Any]) -> bool | None:

@@ -151,6 +151,19 @@ def test_every_row_has_its_way_through_the_stages(bench, plain):
         }
 
 
+def test_a_score_without_a_value_was_not_asked(bench, plain):
+    spread = {"score": "toys.spread", "id": "spread", "with": {"column": "count_number"}}
+    version = bench.run({**COUNT, "where": "length(output) > 18"}, {**spread, "missing": "keep"})
+    scores = plain.scores(version)
+    said = set()
+    for id, line in scores.items():
+        stages = version.explain(id)["stages"]
+        outcome = "not asked" if line["count_number"] is None else "scored"
+        assert [stage["outcome"] for stage in stages] == [outcome] * 2
+        said.add(outcome)
+    assert len(said) == 2
+
+
 @pytest.mark.parametrize("per", [None, "input"])
 def test_the_cut_stands_between_the_rows_kept_and_dropped(bench, plain, per):
     bench.write(
@@ -262,6 +275,7 @@ def test_rows_that_failed_or_cannot_be_read_say_so(bench, plain):
         said[kind] = life
     assert said["unreadable"]["unpublished"] == "it could not be read"
     assert said["unreadable"]["line"] == 7
+    assert said["unreadable"]["stages"] == []
     assert said["child"]["unpublished"] == "it could not be made"
     assert said["child"]["made_by"] == "double"
     assert said["parent"]["unpublished"] is None
