@@ -26,6 +26,9 @@ _LITTLE = 0.4
 """Texts that share less of the longer one are shown without marks."""
 
 _FATE = 40
+_NODES = 30
+"""Other rows that are named, a line each, unless all are asked for."""
+
 _SHOWN = 12
 """Characters of an id."""
 
@@ -76,7 +79,7 @@ class _Drawing:
         self.line(Text.assemble((facts["id"], "bold"), ("  in  ", "dim"), (name, "bold")))
         self.line(inline(_fate(facts), self.console, style))
         if facts["detail"]:
-            self.line(inert(f"  {facts['detail']}", self.console))
+            self.out(self.long(facts["detail"]))
         by = f", made by {facts['made_by']}" if facts["made_by"] else ""
         place = f"{facts['file']}, line {facts['line']} (source {facts['source']}{by})"
         self.line(Text.assemble(("from  ", "dim"), inline(place, self.console)))
@@ -86,7 +89,7 @@ class _Drawing:
             if row.get(column)
         ]
         if said:
-            self.line(Text.assemble(("has   ", "dim"), inline(", ".join(said), self.console)))
+            self.out(Text.assemble(("has   ", "dim"), self.long(" ".join(", ".join(said).split()))))
 
     def text(self) -> None:
         self.out("")
@@ -122,7 +125,8 @@ class _Drawing:
                 table.add_row(inline(column, self.console), f"{len(value)} numbers", "", "")
                 continue
             if isinstance(value, str):
-                table.add_row(inline(column, self.console), "", "", inline(value, self.console))
+                text = self.long(" ".join(value.split()))
+                table.add_row(inline(column, self.console), "", "", text)
                 continue
             stands = self.facts["percentiles"].get(column)
             table.add_row(
@@ -170,19 +174,21 @@ class _Drawing:
             return
         self.out("")
         self.out(heading("family"))
-        for depth, node in [*_above(parents), (None, self.facts), *_below(children)]:
+        nodes = [*_above(parents), (None, self.facts), *_below(children)]
+        shown_nodes = nodes if self.full else nodes[:_NODES]
+        for depth, node in shown_nodes:
             word = "this row" if depth is None else ("parent" if depth < 0 else "child")
             indent = 2 * (_height(parents) + (depth or 0))
             self.line(
                 Text.assemble(" " * indent, (f"{word} ", "dim"), inline(_place(node), self.console))
             )
+        self.more(len(nodes) - len(shown_nodes))
         for title, others, first in (("parent", parents, True), ("child", children, False)):
             shown = others if self.full else others[:SIDES]
             for other in shown:
                 names = ("before", "after")
                 self.beside(f"{title} {other['id'][:_SHOWN]}", *names, other, other_first=first)
-            if len(shown) < len(others):
-                self.out(Text(f"and {len(others) - len(shown):,} more (--full)", style="yellow"))
+            self.more(len(others) - len(shown))
 
     def several(self, others: Sequence[Life], title: str, left: str, right: str) -> None:
         if not others:
@@ -193,11 +199,14 @@ class _Drawing:
         for other in shown:
             self.beside(_place(other), left, right, other, other_first=False)
         rest = others[len(shown) :]
-        for other in rest[: 3 * SIDES]:
+        for other in rest[:_NODES]:
             self.line(inline(_place(other), self.console))
-        if len(rest) > 3 * SIDES:
-            left_out = len(rest) - 3 * SIDES
-            self.out(Text(f"and {left_out:,} more (--full, --json)", style="yellow"))
+        self.more(len(rest) - _NODES)
+
+    def more(self, count: int) -> None:
+        """Say how many are not shown."""
+        if count > 0:
+            self.out(Text(f"and {count:,} more (--full shows them)", style="yellow"))
 
     def beside(self, title: str, left: str, right: str, other: Life, *, other_first: bool) -> None:
         """Two texts side by side, what differs marked `[-so-]` and `{+so+}`."""

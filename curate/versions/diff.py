@@ -5,9 +5,10 @@ Heavy: import it where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import polars as pl
@@ -212,21 +213,17 @@ class Diff:
             for root in roots:
                 if root in ids and root not in standing:
                     standing[root] = [root]
-        found: dict[tuple[str, str], tuple[str | None, str]] = {}
+        columns: dict[str, list[Any]] = {"id": [], "other": [], "stage": [], "reason": []}
         taken: set[str] = set()
         for root in roots:
-            olds, news = before.get(root, []), after.get(root, [])
-            if not olds or not news:
-                continue
-            for at in range(max(len(olds), len(news))):
-                pair = olds[min(at, len(olds) - 1)], news[min(at, len(news) - 1)]
-                if pair[0] not in taken or pair[1] not in taken:
-                    found[pair] = _by_whom(root, *pair, one.merged, two.merged)
-                    taken.update(pair)
-        rows = [(*pair, *why) for pair, why in found.items()]
-        return pl.DataFrame(
-            rows, dict.fromkeys(("id", "other", "stage", "reason"), pl.String), orient="row"
-        )
+            olds, news = before.get(root), after.get(root)
+            for was, now in _side_by_side(olds, news) if olds and news else ():
+                if was not in taken or now not in taken:
+                    cause = _by_whom(root, was, now, one.merged, two.merged)
+                    for name, value in zip(columns, (was, now, *cause), strict=True):
+                        columns[name].append(value)
+                    taken.update((was, now))
+        return pl.DataFrame(columns, dict.fromkeys(columns, pl.String))
 
     def full_rows(self) -> pl.DataFrame:
         """`rows` with the conversations before and after, and the other values that differ.
@@ -295,6 +292,11 @@ def _about(version: Version) -> dict[str, Any]:
         "digest": version.digest,
         "books": dict(books),
     }
+
+
+def _side_by_side(olds: list[str], news: list[str]) -> Iterator[tuple[str, str]]:
+    """Pairs in which each stands once at least; the last of the shorter side beside the rest."""
+    return zip_longest(olds, news, fillvalue=olds[-1] if len(olds) < len(news) else news[-1])
 
 
 def _by_whom(

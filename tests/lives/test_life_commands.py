@@ -132,6 +132,19 @@ def test_a_long_text_is_cut_and_the_screen_says_by_how_much(hostile, bench):
     assert whole.count("y") >= 5000 > cut.count("y")
 
 
+def test_a_large_family_and_many_duplicates_are_cut_and_counted(bench):
+    bench.write([{"instruction": "Say it.", "output": f"{n}", "key": "x"} for n in range(40)])
+    many = {"expand": "toys.double", "id": "double", "with": {"every": 1, "children": 35}}
+    version = bench.run({"filter": "dedup.exact", "with": {"columns": ["key"]}}, many)
+    (root,) = version.ledger.filter(fate="kept").filter(pl.col("parents").list.len() == 0)["id"]
+    cut = call(explain, "bench", root, "--out", bench.out).output
+    assert "rows that fell for this one: 39" in cut
+    # 39 duplicates and 35 children: 3 side by side, 30 named; the family names 30 rows of 36
+    assert re.findall(r"and (\d+) more", cut) == ["6", "6", "32"]
+    whole = call(explain, "bench", root, "--out", bench.out, "--full").output
+    assert not re.search(r"and \d+ more", whole)
+
+
 def test_a_score_that_is_a_text_is_shown(bench):
     rules = [{"where": "instruction LIKE '%7%'", "ability": "seven"}]
     bench.run({"score": "sources.ability", "id": "topic", "with": {"rules": rules}})
