@@ -10,7 +10,7 @@ from itertools import takewhile
 SAME, GONE, NEW = "=", "-", "+"
 
 MOST = 2_000
-"""Words of the differing middle of a text: finding what is common takes their square."""
+"""Words and spaces of the differing middle of a text: to compare them takes their square."""
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 
@@ -28,7 +28,7 @@ def differences(before: str, after: str) -> list[Difference] | None:
     Returns:
         Parts in order, each with what it is: `=` in both, `-` in the first alone, `+` in the
         second alone. Those of `=` and `-` make the first text, those of `=` and `+` the second.
-        None where the words between the common beginning and end are more than 2,000.
+        None where between the common beginning and end stand more than 2,000 words and spaces.
     """
     one, two = _WORDS.findall(before), _WORDS.findall(after)
     head = _common(one, two)
