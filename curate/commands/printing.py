@@ -25,3 +25,12 @@ def wide_console() -> Console:
     if not console.is_terminal:
         console.width = _WIDE
     return console
+
+
+def json_text(facts: object) -> str:
+    """Facts as JSON in plain ASCII, so that texts from data stay inert; NaN becomes null."""
+    import json
+
+    import orjson
+
+    return json.dumps(orjson.loads(orjson.dumps(facts, default=str)))

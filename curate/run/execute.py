@@ -409,6 +409,7 @@ class Execution:
             "auto": dict(resolved.automatic),
             "plugin": {"name": plugin.name, "version": plugin.version},
             "inputs": list(step.inputs),
+            "result": step.result,
             "where": shown.get("where"),
             "params": shown.get("with") or {},
         }

@@ -150,7 +150,13 @@ def _outcome(
         "models": resolved.models_facts(),
         "stages": execution.entries,
         "columns": [
-            {"name": name, "kind": kind, "stage": r.step.id, "published": name in published}
+            {
+                "name": name,
+                "kind": kind,
+                "stage": r.step.id,
+                "published": name in published,
+                "tolerance": execution.tolerances.get(name, 0.0),
+            }
             for r in resolved.steps
             for name, kind in r.step.adds.items()
         ],

@@ -77,21 +77,17 @@ class Version:
         return self._read(file) if file.exists() else None
 
     def explain(self, id: str) -> dict[str, Any]:
-        """What became of one example: its ledger row, and its scores under `scores`.
+        """The life of one example: its ledger row, `scores`, and all that `explain` tells.
+
+        Args:
+            id: The whole id; `versions.explain.explain` says what comes back.
 
         Raises:
-            CurateError: No example has this id.
+            UsageError: No example has this id.
         """
-        import polars as pl
+        from curate.versions.explain import explain
 
-        rows = self.ledger.filter(pl.col("id") == id).to_dicts()
-        if not rows:
-            raise UsageError(
-                f"{self.name}@{self.version} has seen no example with the id '{one_line(id)}'.",
-                "Ids are in the column `id` of .frame(), .dropped and .ledger.",
-            )
-        scores = self.scores.filter(pl.col("id") == id).drop("id").to_dicts()
-        return {**rows[0], "scores": scores[0] if scores else {}}
+        return explain(self, id)
 
     def verify(self, sha256: str | None = None) -> Verified:
         """Whether this is what was published: every file, the books, the digest and the card.
@@ -183,6 +179,33 @@ def find_version(name: str | Path, root: str | Path = "curated") -> Path:
             f"There is a preview: {dataset}@{PREVIEW}." if previewed else "",
         )
     return folder / versions[-1]
+
+
+def open_pair(one: str, two: str | None, root: Path) -> tuple[Version, Version]:
+    """Open two versions that are to be compared, the earlier one first where one is named alone.
+
+    Args:
+        one: As for `open_version`.
+        two: The other; None: the latest version of that dataset, or the one before where `one` is
+            the latest.
+        root: Where versions live.
+
+    Raises:
+        UsageError: There is no such version, or no other to compare it with.
+    """
+    first = open_version(one, root)
+    if two is not None:
+        return first, open_version(two, root)
+    versions = versions_of(first.path.parent)
+    latest = versions[-1] if versions else None
+    if latest is not None and first.version != latest:
+        return first, Version(first.path.parent / latest)
+    if len(versions) < 2:
+        raise UsageError(
+            f"{first.name}@{first.version} is the only version of '{first.name}'.",
+            "Name another to compare it with.",
+        )
+    return Version(first.path.parent / versions[-2]), first
 
 
 def known_dataset(name: str, root: Path) -> Path:

@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     return _UNSHOWN.sub("", text)
 
 
+def visible(text: str) -> str:
+    """Text in which each control character but newline and tab is named: `<U+202E>`."""
+    return _UNSHOWN.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
+
+
 def one_line(text: str) -> str:
     """Printable text on one line, runs of whitespace as one space."""
     return _SPACE.sub(" ", printable(text)).strip()

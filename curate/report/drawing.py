@@ -1,0 +1,61 @@
+"""What screens share: text from data made inert, plain tables, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from curate.versions.text import visible
+
+_VALUE = 60
+"""Characters of a text that stands among numbers."""
+
+
+def inert(text: str, console: Console, style: str = "") -> Text:
+    """Text from data as it is: no markup, control characters named, encodable."""
+    shown = visible(text).encode(console.encoding, "replace").decode(console.encoding)
+    return Text(shown, style=style)
+
+
+def inline(text: str, console: Console, style: str = "") -> Text:
+    """The same on one line."""
+    return inert(" ".join(text.split()), console, style)
+
+
+def grid(heads: Sequence[str], right: Sequence[str] = ()) -> Table:
+    """A table without lines; columns in `right` are set flush right, the last one may wrap."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    for head in heads:
+        table.add_column(
+            head,
+            justify="right" if head.strip() in right else "left",
+            no_wrap=head != heads[-1],
+            overflow="fold",
+        )
+    return table
+
+
+def number(value: Any) -> str:
+    """A value of a score: numbers in few digits, a dash for none."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    text = str(value)
+    return text if len(text) <= _VALUE else f"{text[:_VALUE]}..."
+
+
+def heading(words: str) -> Text:
+    """The title of a part of a screen."""
+    return Text(words, style="bold")
+
+
+def reason_of(code: str | None) -> str:
+    """A reason in words."""
+    return (code or "").replace("_", " ")

@@ -1,0 +1,226 @@
+"""The life of one row of a version. Heavy: import it where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from curate.errors import UsageError
+from curate.versions.lineage import Lineage
+from curate.versions.open import Version
+from curate.versions.passage import known_of, passage
+from curate.versions.references import reference_row
+from curate.versions.rows import NUMBERS, Message, messages_of, values, whole
+from curate.versions.text import one_line
+from curate.versions.wording import differences, told
+
+COMPARED = 20
+"""Other rows whose differences are told; more are not looked at word by word."""
+
+_BRIEF = 200
+
+_LEDGER = ("source", "file", "line", "fate", "stage", "reason", "detail", "ref", "parents")
+
+
+def explain(version: Version, id: str) -> dict[str, Any]:
+    """Everything that a version knows of one row.
+
+    Args:
+        version: The version.
+        id: The whole id.
+
+    Returns:
+        JSON values: the row's line of the ledger (`id`, `source`, `file`, `line`, `fate`, `stage`,
+        `reason`, `detail`, `ref`, `parents`), `scores` (column > value) and
+
+        - `row`: every column of the row; None where it is not published;
+        - `unpublished`: why there is no text, None where there is one;
+        - `percentiles`: score > `percentile` (percent of the rows with a value that lie below this
+          one, those equal to it counted half), `below`, `equal`, `of`;
+        - `made_by`: the stage that made it; None for rows of the sources;
+        - `stages`: what each stage decided on it, see `passage`;
+        - `stands_for_it`: the row in `ref`, then the one in that row's `ref`, and so on;
+        - `duplicates`: the rows that name this one as their `ref`;
+        - `ancestors`, `descendants`: its family, each with `ancestors` or `descendants` of its own.
+
+        Other rows have what the ledger says of them, `messages` (None where they are not published)
+        and `differences`: how this row's text becomes theirs, or that of an ancestor this row's,
+        see `wording.differences`; of more than 20 rows those of the first. A row of a reference
+        table has what `reference_row` gives, and `differences`.
+
+    Raises:
+        UsageError: No example has this id.
+    """
+    lines = _Lines(version)
+    if id not in lines:
+        raise UsageError(
+            f"{version.name}@{version.version} has seen no example with the id '{one_line(id)}'.",
+            "Ids are in the column `id` of .frame(), .dropped and .ledger.",
+        )
+    lineage = Lineage(version)
+    life, row = lines.line(id), whole(version, id)
+    scores = version.scores.filter(pl.col("id") == id).drop("id").to_dicts()
+    scored: dict[str, Any] = scores[0] if scores else {}
+    makers = lineage.makers([id, *lineage.children.get(id, [])])
+    made: dict[str, list[str]] = {}
+    for child in lineage.children.get(id, []):
+        made.setdefault(makers[child] or "", []).append(child)
+    chain = _chain(lines, life)
+    named = version.ledger.filter(pl.col("ref") == id)["id"].to_list()
+    trees = _tree(id, lineage.parents), _tree(id, lineage.children)
+    texts = messages_of(version, [*chain, *named, *_ids(trees[0]), *_ids(trees[1])])
+    own = None if row is None or row["messages"] is None else told(row["messages"])
+    others = _Others(lines, texts, own)
+    return {
+        **life,
+        "scores": scored,
+        "row": row,
+        "unpublished": None if own is not None else _why_not(version, life),
+        "percentiles": _percentiles(version, scored),
+        "made_by": makers[id],
+        "stages": passage(version, life, known_of(row, scored), makers[id], made),
+        "stands_for_it": [
+            *map(others.tell, chain),
+            *_reference(version, lines, [id, *chain], own),
+        ],
+        "duplicates": [others.tell(each) for each in named],
+        "ancestors": others.tree(trees[0], "ancestors"),
+        "descendants": others.tree(trees[1], "descendants"),
+    }
+
+
+def brief(version: Version, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """A short account of some rows.
+
+    Returns:
+        For each the line of the ledger and `text`: the first 200 characters of its conversation,
+        None where that is not published.
+    """
+    lines, texts = _Lines(version), messages_of(version, ids)
+    found = []
+    for id in ids:
+        messages = texts.get(id)
+        text = (
+            None if messages is None else " → ".join(turn["content"][:_BRIEF] for turn in messages)
+        )
+        found.append({**lines.line(id), "text": None if text is None else text[:_BRIEF]})
+    return found
+
+
+class _Lines:
+    """Lines of the ledger by id."""
+
+    def __init__(self, version: Version) -> None:
+        self._frame = version.ledger
+        self._at = {id: at for at, id in enumerate(self._frame["id"].to_list())}
+
+    def __contains__(self, id: object) -> bool:
+        return id in self._at
+
+    def line(self, id: str) -> dict[str, Any]:
+        return self._frame.row(self._at[id], named=True)
+
+
+def _why_not(version: Version, life: Mapping[str, Any]) -> str:
+    """Why a row has no text."""
+    if life["fate"] == "failed" and life["stage"] is None:
+        return "it could not be read"
+    if life["fate"] == "failed" and version.dropped is not None:
+        return "it could not be made" if life["parents"] else "it could not be read"
+    return "rows that were not kept are not published in this version"
+
+
+def _percentiles(version: Version, scored: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Where each number stands among those of all rows that have one."""
+    found = {}
+    for name in (c["name"] for c in values(version.manifest) if c["kind"] in NUMBERS):
+        value = scored.get(name)
+        if value is None:
+            continue
+        there = version.scores[name].drop_nulls().cast(pl.Float64)
+        own = float(value)
+        below, equal, of = int((there < own).sum()), int((there == own).sum()), len(there)
+        percentile = 100 * (below + equal / 2) / of
+        found[name] = {"percentile": percentile, "below": below, "equal": equal, "of": of}
+    return found
+
+
+def _chain(lines: _Lines, life: Mapping[str, Any]) -> list[str]:
+    """The ids that `ref` leads to, one after another, as far as they are rows of the version."""
+    found: list[str] = []
+    ref = life["ref"]
+    while ref in lines and ref not in found and ref != life["id"]:
+        found.append(ref)
+        ref = lines.line(ref)["ref"]
+    return found
+
+
+def _reference(
+    version: Version, lines: _Lines, chain: list[str], own: str | None
+) -> list[dict[str, Any]]:
+    """The row of a reference table that the last row of a chain names, if it does."""
+    last = lines.line(chain[-1])
+    if last["ref"] is None or last["ref"] in lines:
+        return []
+    row = reference_row(version, last["stage"], last["ref"])
+    known = own is not None and row["messages"] is not None
+    return [
+        {**row, "differences": differences(own or "", told(row["messages"])) if known else None}
+    ]
+
+
+class _Others:
+    """Tells of other rows and how they differ from one."""
+
+    def __init__(self, lines: _Lines, texts: Mapping[str, list[Message]], own: str | None) -> None:
+        self._lines, self._texts, self._own = lines, texts, own
+        self._left = COMPARED
+
+    def tell(self, id: str, *, first: bool = False) -> dict[str, Any]:
+        """A row; differences lead from the one row to this, or from this to the one (`first`)."""
+        known = self._lines.line(id) if id in self._lines else {"parents": []}
+        messages = self._texts.get(id)
+        return {
+            "id": id,
+            **{name: known.get(name) for name in _LEDGER},
+            "messages": messages,
+            "differences": self._differences(messages, first=first),
+        }
+
+    def tree(self, tree: Tree, name: str) -> list[dict[str, Any]]:
+        """Relatives, each with its own under the same name."""
+        first = name == "ancestors"
+        return [
+            {**self.tell(id, first=first), name: self.tree(inner, name)}
+            for id, inner in tree.items()
+        ]
+
+    def _differences(
+        self, messages: list[Message] | None, *, first: bool
+    ) -> list[tuple[str, str]] | None:
+        if messages is None or self._own is None or not self._left:
+            return None
+        self._left -= 1
+        texts = (told(messages), self._own)
+        return differences(*(texts if first else texts[::-1]))
+
+
+Tree = dict[str, "Tree"]
+
+
+def _tree(id: str, relatives: Mapping[str, Sequence[str]]) -> Tree:
+    """Relatives of a row, theirs below them; each row once."""
+    seen = {id}
+
+    def grow(at: str) -> Tree:
+        new = [each for each in relatives.get(at, ()) if each not in seen]
+        seen.update(new)
+        return {each: grow(each) for each in new}
+
+    return grow(id)
+
+
+def _ids(tree: Tree) -> list[str]:
+    return [each for id, inner in tree.items() for each in (id, *_ids(inner))]

@@ -1,0 +1,349 @@
+"""Diffs agree with the ledgers, read by hand."""
+
+import json
+from collections import Counter
+
+import polars as pl
+import pytest
+
+from curate.errors import UsageError
+from curate.versions.diff import Diff
+from curate.versions.open import open_pair, open_version
+from curate.versions.rows import messages_of
+
+LENGTH = {"score": "core.length", "id": "length"}
+ODD = {"filter": "toys.odd", "id": "odd", "with": {"share": 3}}
+SAMPLE = {"filter": "core.sample", "id": "sample", "with": {"count": 8}}
+COUNT = {"score": "toys.count", "id": "count"}
+
+
+def by_id(diff, change):
+    return {row["id"]: row for row in diff.rows.filter(change=change).to_dicts()}
+
+
+def counted(diff):
+    return {(c.change, c.stage, c.reason): c.rows for c in diff.reasons}
+
+
+def check_counts(diff, plain):
+    """The counts balance and agree with the tables."""
+    before, after = plain.kept(diff.one), plain.kept(diff.two)
+    counts = diff.counts
+    assert (counts.before, counts.after) == (len(before), len(after))
+    assert counts.before == counts.same + counts.changed_before + counts.removed
+    assert counts.after == counts.same + counts.changed_after + counts.added
+    same = [id for id, row in before.items() if after.get(id) == row]
+    assert counts.same == len(same)
+    assert set(by_id(diff, "removed")) <= set(before) - set(after)
+    assert set(by_id(diff, "added")) <= set(after) - set(before)
+
+
+def test_removed_and_added_rows_have_the_stage_and_reason_of_the_ledger(bench, plain):
+    one = bench.run(ODD, SAMPLE)
+    two = bench.run({**ODD, "with": {"share": 4}}, {**SAMPLE, "with": {"count": 6}}, seed=5)
+    diff = Diff(one, two)
+    check_counts(diff, plain)
+    for change, here, there in (("removed", one, two), ("added", two, one)):
+        kept, ledger, places = plain.kept(here), plain.ledger(there), plain.ledger(here)
+        gone = {id for id in kept if ledger[id]["fate"] != "kept"}
+        found = by_id(diff, change)
+        assert set(found) == gone
+        assert gone, "the recipes were chosen so that there are such rows"
+        for id, row in found.items():
+            assert (row["stage"], row["reason"]) == (ledger[id]["stage"], ledger[id]["reason"])
+            assert (row["file"], row["line"]) == (places[id]["file"], places[id]["line"])
+        expected = Counter(("removed", ledger[id]["stage"], ledger[id]["reason"]) for id in gone)
+        if change == "removed":
+            assert {k: n for k, n in counted(diff).items() if k[0] == change} == dict(expected)
+
+
+def test_rows_that_come_and_go_with_the_sources(bench, plain):
+    pool = [{"instruction": f"Say {n}.", "input": "", "output": f"{n}"} for n in range(10)]
+    bench.write(pool)
+    one = bench.run(LENGTH)
+    bench.write([*pool[2:], *({**row, "output": "new"} for row in pool[:5])])
+    diff = Diff(one, bench.run(LENGTH))
+    check_counts(diff, plain)
+    assert counted(diff) == {
+        ("removed", None, "not_in_sources"): 2,
+        ("added", None, "new_in_sources"): 5,
+    }
+    assert [row["line"] for row in by_id(diff, "removed").values()] == [1, 2]
+    (change,) = [c for c in diff.changes if c.what == "input"]
+    assert change.name == f"pool: {bench.pool}"
+    assert change.before != change.after
+
+
+def test_a_row_with_other_values_is_changed_and_the_columns_are_named(bench, plain, tmp_path):
+    one = bench.run(LENGTH, source={"license": "mit"})
+    two = bench.run(LENGTH, source={"license": "cc0-1.0", "generator": "gpt-4"})
+    diff = Diff(one, two)
+    check_counts(diff, plain)
+    assert counted(diff) == {("changed", None, "values"): 20}
+    assert {tuple(row["columns"]) for row in by_id(diff, "changed").values()} == {
+        ("generator", "license")
+    }
+    rows = diff.full_rows()
+    before, after = (json.loads(rows[f"values_{side}"][3]) for side in ("before", "after"))
+    assert before == {"generator": None, "license": "mit"}
+    assert after == {"generator": "gpt-4", "license": "cc0-1.0"}
+    named = {c.name: (c.before, c.after) for c in diff.changes}
+    assert named["sources.pool.license"] == ("mit", "cc0-1.0")
+    assert named["sources.pool.generator"] == (None, "gpt-4")
+    shares = {(s.column, s.value): (s.before, s.after) for s in diff.shares}
+    assert shares["license", "mit"] == (20, 0)
+    assert shares["generator", None] == (20, 0)
+    assert shares["generator", "gpt-4"] == (0, 20)
+
+
+def double(**params):
+    return {"expand": "toys.double", "id": "double", "with": {"every": 2, **params}}
+
+
+def test_a_row_that_was_rewritten_in_place_is_changed_not_removed(bench, plain):
+    one, two = bench.run(LENGTH), bench.run(double(in_place=True))
+    ledger = plain.ledger(two)
+    merged = {id for id, line in ledger.items() if line["fate"] == "merged"}
+    assert merged
+    for diff, reason in ((Diff(one, two), "replaced"), (Diff(two, one), "not_replaced")):
+        check_counts(diff, plain)
+        assert counted(diff) == {("changed", "double", reason): len(merged)}
+    children = {line["parents"][0]: id for id, line in ledger.items() if line["parents"]}
+    forth = by_id(Diff(one, two), "changed")
+    assert {id: row["other"] for id, row in forth.items()} == children
+    back = by_id(Diff(two, one), "changed")
+    assert {row["other"]: id for id, row in back.items()} == children
+    rows = Diff(one, two).full_rows()
+    texts = messages_of(one, rows["id"]), messages_of(two, rows["other"])
+    for row in rows.to_dicts():
+        assert row["before"] == texts[0][row["id"]]
+        assert row["after"] == texts[1][row["other"]]
+        assert row["after"][0]["content"].endswith("(again 0)")
+
+
+def test_rows_that_both_versions_rewrote_stand_side_by_side(bench, plain):
+    one, two = bench.run(double(in_place=True)), bench.run(double(in_place=True, children=3))
+    other = bench.run({**double(in_place=True), "id": "again"})
+    merged = sum(line["fate"] == "merged" for line in plain.ledger(one).values())
+    diff = Diff(one, two)
+    check_counts(diff, plain)
+    # the first child is made in both; the others stand beside it
+    assert counted(diff) == {("added", "double", "newly_made"): 2 * merged}
+    diff = Diff(one, other)
+    check_counts(diff, plain)
+    assert counted(diff) == {("changed", "again", "replaced_otherwise"): merged}
+    diff = Diff(bench.run(LENGTH), two)
+    check_counts(diff, plain)
+    assert diff.counts.changed_before == merged
+    assert diff.counts.changed_after == 3 * merged
+
+
+def test_a_chain_of_rewriting_leads_back_to_the_row(bench, plain):
+    again = {**double(in_place=True, every=1), "id": "again"}
+    one, two, three = (
+        bench.run(LENGTH),
+        bench.run(double(in_place=True, every=1)),
+        bench.run(double(in_place=True, every=1), again),
+    )
+    for pair, stage, reason in (
+        ((one, two), "double", "replaced"),
+        ((two, three), "again", "replaced"),
+        ((one, three), "double", "replaced"),
+        ((three, two), "again", "not_replaced"),
+    ):
+        diff = Diff(*pair)
+        check_counts(diff, plain)
+        assert counted(diff) == {("changed", stage, reason): 20}
+
+
+def test_children_beside_their_parents_are_added_and_removed(bench, plain):
+    one, two = bench.run(LENGTH), bench.run(double(children=2))
+    made = [id for id, line in plain.ledger(two).items() if line["parents"]]
+    diff = Diff(one, two)
+    check_counts(diff, plain)
+    assert counted(diff) == {("added", "double", "newly_made"): len(made)}
+    diff = Diff(two, one)
+    assert counted(diff) == {("removed", "double", "not_made"): len(made)}
+    # where the parent falls before, the child is not made, and the reason is the parent's
+    none = {
+        "filter": "core.where",
+        "id": "few",
+        "with": {"keep": "instruction = 'Say the number 1.'"},
+    }
+    three = bench.run(none, double(children=2, every=1))
+    diff = Diff(two, three)
+    check_counts(diff, plain)
+    removed = by_id(diff, "removed")
+    orphans = {id: row for id, row in removed.items() if id in made}
+    assert orphans
+    for id, row in orphans.items():
+        parent = plain.ledger(two)[id]["parents"][0]
+        assert (row["stage"], row["reason"]) == ("few", "condition")
+        assert row["detail"] == f"its parent {parent}"
+
+
+def test_a_row_whose_replacement_fell_has_the_reason_of_that(bench, plain):
+    short = {
+        "filter": "core.where",
+        "id": "once",
+        "with": {"keep": "NOT contains(instruction, 'again')"},
+    }
+    one, two = bench.run(LENGTH), bench.run(double(in_place=True), short)
+    diff = Diff(one, two)
+    check_counts(diff, plain)
+    merged = {id for id, line in plain.ledger(two).items() if line["fate"] == "merged"}
+    assert counted(diff) == {("removed", "once", "condition"): len(merged)}
+    child = {line["parents"][0]: id for id, line in plain.ledger(two).items() if line["parents"]}
+    for id, row in by_id(diff, "removed").items():
+        assert row["detail"] == f"as {child[id]}"
+
+
+def test_pairs_that_became_one_are_changed_two_to_one(bench, plain):
+    one = bench.run(LENGTH)
+    two = bench.run({"expand": "toys.pairs", "id": "pairs", "with": {"in_place": True}})
+    diff = Diff(one, two)
+    check_counts(diff, plain)
+    assert (diff.counts.changed_before, diff.counts.changed_after) == (20, 10)
+    assert counted(diff) == {("changed", "pairs", "replaced"): 20}
+
+
+def test_score_shifts_are_those_of_longhand(bench, plain):
+    one = bench.run(COUNT, LENGTH, SAMPLE)
+    two = bench.run({**COUNT, "with": {"salt": "x"}}, SAMPLE, seed=3)
+    shifts, alone, new = Diff(one, two).scores
+    assert (alone, new) == (["length_characters", "length_words"], [])
+    by_name = {shift.column: shift for shift in shifts}
+    assert set(by_name) == {"count_number", "count_even"}
+    shift = by_name["count_number"]
+    first, second = plain.scores(one), plain.scores(two)
+    pairs = [(first[id]["count_number"], second[id]["count_number"]) for id in first]
+    assert shift.both == len(pairs) == 20
+    assert shift.moved == sum(a != b for a, b in pairs)
+    assert shift.largest == max(abs(a - b) for a, b in pairs)
+    values = sorted(first[id]["count_number"] for id in plain.kept(one))
+    assert shift.kept_before.rows == len(values) == 8
+    assert shift.kept_before.mean == pytest.approx(sum(values) / 8, rel=1e-12)
+    assert shift.kept_before.median == (values[3] + values[4]) / 2
+
+    def ranks(numbers):
+        order = sorted(numbers)
+        return [order.index(x) + (order.count(x) - 1) / 2 for x in numbers]
+
+    x, y = (ranks([pair[at] for pair in pairs]) for at in (0, 1))
+    mean = sum(x) / 20
+    covariance = sum((a - mean) * (b - mean) for a, b in zip(x, y, strict=True))
+    spread = [sum((a - mean) ** 2 for a in each) for each in (x, y)]
+    expected = covariance / (spread[0] * spread[1]) ** 0.5
+    assert shift.rank_correlation == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_move_within_the_tolerance_does_not_count(bench):
+    spread = {"score": "toys.spread", "id": "spread", "with": {"column": "count_number"}}
+    one = bench.run(COUNT, spread)
+    (shift,) = [s for s in Diff(one, one).scores[0] if s.column == "spread_distance"]
+    assert (shift.moved, shift.tolerance) == (0, 1e-9)
+    frame = pl.read_parquet(one.path / "scores.parquet")
+    for step, moved in ((0.5e-9, 0), (2e-9, 20)):
+        copied = bench.folder / f"copy{moved}"
+        copied.mkdir()
+        for file in ("manifest.json", "ledger.parquet"):
+            (copied / file).write_bytes((one.path / file).read_bytes())
+        frame.with_columns(pl.col("spread_distance") + step).write_parquet(
+            copied / "scores.parquet"
+        )
+        (shift,) = [
+            s for s in Diff(one, open_version(copied)).scores[0] if s.column == "spread_distance"
+        ]
+        assert shift.moved == moved
+
+
+def test_scores_that_are_texts_are_counted_where_they_are_others(bench, plain):
+    def labelled(number):
+        rules = [{"where": f"instruction LIKE '%{number}%'", "ability": "mine"}]
+        return {"score": "sources.ability", "id": "topic", "with": {"rules": rules}}
+
+    one, two = bench.run(labelled(1)), bench.run(labelled(2))
+    shifts = {shift.column: shift for shift in Diff(one, two).scores[0]}
+    first, second = plain.scores(one), plain.scores(two)
+    moved = sum(first[id]["topic_ability"] != second[id]["topic_ability"] for id in first)
+    assert moved == 11  # 1, 2, 10, 11, 13 to 19
+    shift = shifts["topic_ability"]
+    assert (shift.both, shift.moved) == (20, moved)
+    assert (shift.before.mean, shift.largest, shift.rank_correlation) == (None, None, None)
+
+
+def test_parameters_are_compared_as_set_addresses_them(bench):
+    one = bench.run(LENGTH, ODD, SAMPLE, COUNT)
+    more = {"score": "toys.count", "id": "more"}
+    two = bench.run(COUNT, LENGTH, {**ODD, "with": {"share": 4}, "where": "length_words > 2"}, more)
+    found = {c.name: (c.before, c.after) for c in Diff(one, two).changes if c.what == "recipe"}
+    assert found["odd.with.share"] == (3, 4)
+    assert found["odd.where"] == (None, "length_words > 2")
+    assert found["sample"] == ({"filter": "core.sample", "with": {"count": 8}}, None)
+    assert found["more"] == (None, {"score": "toys.count"})
+    assert found["order of stages"] == (["length", "odd", "count"], ["count", "length", "odd"])
+    assert len(found) == 5
+    stages = {s.id: s for s in Diff(one, two).stages}
+    assert stages["sample"].after is None
+    assert stages["more"].before is None
+    books = stages["odd"].before
+    assert books["in"] == 20 == books["out"] + books["dropped"]
+
+
+def test_equal_versions_differ_in_nothing(bench):
+    one = bench.run(LENGTH, ODD)
+    facts = Diff(one, one).facts()
+    assert facts["counts"]["same"] == facts["counts"]["before"] == facts["counts"]["after"]
+    assert facts["reasons"] == []
+    assert facts["changes"] == []
+    assert all(score["moved"] == 0 for score in facts["scores"])
+
+
+def test_columns_of_one_version_alone_are_named_and_not_compared(bench):
+    pool = [{"instruction": f"Say {n}.", "output": f"{n}"} for n in range(6)]
+    bench.write(pool)
+    one = bench.run(LENGTH)
+    bench.write([{**row, "mark": 1} for row in pool[:1]] + pool[1:])
+    diff = Diff(one, bench.run(LENGTH))
+    assert diff.columns == {"before": [], "after": ["mark"], "types": []}
+    assert diff.counts.same == 5  # the row with a mark is another row
+
+
+def test_one_version_is_compared_with_the_latest_and_that_with_the_one_before(bench):
+    for count in (3, 4, 5):
+        bench.run({**SAMPLE, "with": {"count": count}})
+    names = [
+        tuple(v.version for v in open_pair(one, two, bench.out))
+        for one, two in (
+            ("bench@v1", None),
+            ("bench", None),
+            ("bench@v3", None),
+            ("bench@v3", "bench@v2"),
+            (str(bench.out / "bench" / "v2"), None),
+        )
+    ]
+    assert names == [("v1", "v3"), ("v2", "v3"), ("v2", "v3"), ("v3", "v2"), ("v2", "v3")]
+    bench.run(SAMPLE, name="other")
+    with pytest.raises(UsageError, match="only version"):
+        open_pair("other", None, bench.out)
+    diff = Diff(*open_pair("bench@v1", "other", bench.out))
+    assert diff.counts.before == 3
+
+
+def test_every_pair_of_versions_balances(bench, plain):
+    versions = [
+        bench.run(*pipeline, seed=seed)
+        for seed, pipeline in enumerate(
+            [
+                (LENGTH,),
+                (double(in_place=True), SAMPLE),
+                (double(children=2), ODD),
+                (double(in_place=True, children=2), {**double(in_place=True), "id": "again"}),
+                (double(), {"expand": "toys.pairs", "id": "pairs", "with": {"in_place": True}}),
+                (double(), {**double(in_place=True), "id": "again"}, ODD),
+            ]
+        )
+    ]
+    for one in versions:
+        for two in versions:
+            check_counts(Diff(one, two), plain)
