@@ -17,6 +17,7 @@ from curate.plugins.registry import Registry
 from curate.recipe.document import Document, KeyPath
 from curate.recipe.load import Draft, Problems, draft_recipe
 from curate.recipe.model import OnFailure, Recipe, StageSpec
+from curate.recipe.rules import WAYS
 from curate.recipe.where import Where
 from curate.recipe.wiring import Link, Wired
 from curate.run.flow import KINDS, NOTHING, ORIGINALS, Table, join
@@ -103,6 +104,7 @@ def check(
     registry: Registry,
     *,
     keep_rows: bool = False,
+    out: Path | None = None,
 ) -> Checked:
     """Check a recipe: its keys and values, plugins, files, columns. Loads no model.
 
@@ -111,12 +113,13 @@ def check(
         sets: Assignments `address=value`, or values by address.
         registry: Where stages are found.
         keep_rows: Keep the rows of sources that have to be read, for a run that follows.
+        out: Where published versions live; by default `curated`.
 
     Raises:
         RecipeError: All problems at once.
     """
     beside = None if isinstance(source, Mapping | Recipe) else Path(source).parent
-    walk = _Walk(draft_recipe(source, sets), registry, beside, keep_rows=keep_rows)
+    walk = _Walk(draft_recipe(source, sets), registry, beside, keep_rows=keep_rows, out=out)
     walk.requirements()
     walk.sources()
     for wired, link in zip(walk.draft.wired, walk.draft.links, strict=True):
@@ -172,6 +175,7 @@ class _Walk:
         *,
         keep_rows: bool = False,
         files: bool = True,
+        out: Path | None = None,
     ) -> None:
         self.draft = draft
         self.problems: Problems = draft.problems
@@ -180,6 +184,7 @@ class _Walk:
         self.tables: dict[str, Table] = {}
         self.keep_rows = keep_rows
         self.files = files
+        self.out = out
         self.schemas: dict[str, Schema] = {}
         self.loaded: dict[str, Loaded] = {}
         self.steps: list[Step] = []
@@ -211,12 +216,18 @@ class _Walk:
         for name in sources if isinstance(sources, Mapping) else ():
             self.tables[name] = NOTHING
             source = self.draft.sources.get(name)
-            if source is None or bool(source.path) == bool(source.dataset):
+            ways = [way for way in WAYS if source is not None and getattr(source, way)]
+            if source is None or len(ways) != 1:
+                continue
+            path = ("sources", name, ways[0])
+            if source.version is not None and source.version == data.get("name"):
+                message = f"the latest version of '{source.version}' is what this recipe makes"
+                remedy = f"Say which: `version: {source.version}@v1`; or rename the recipe."
+                self.problems.add(path, message, remedy)
                 continue
             try:
-                schema, loaded = inspect_rows(name, source, self.beside)
+                schema, loaded = inspect_rows(name, source, self.beside, self.out)
             except CurateError as error:
-                path = ("sources", name, "path" if source.path else "dataset")
                 self.problems.add(path, error.message, error.remedy)
                 continue
             self.schemas[name] = schema

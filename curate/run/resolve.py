@@ -98,7 +98,7 @@ class Resolved:
         recipe = self.checked.recipe
         sources = {}
         for name, source in recipe.sources.items():
-            options = source.model_dump(exclude={"path", "dataset", "on_failure"})
+            options = source.model_dump(exclude={"path", "dataset", "version", "on_failure"})
             sources[name] = options | {"files": [file.sha256 for file in self.files[name]]}
         return {
             "name": recipe.name,
@@ -151,7 +151,7 @@ class Resolved:
             files = [
                 {"file": f.shown, "sha256": f.sha256, "bytes": f.bytes} for f in self.files[name]
             ]
-            sources[name] = {"files": files}
+            sources[name] = {"files": files} | version_facts(self.files[name])
         plugins = {d.name: d for r in self.steps for d in (r.plugin, *r.services.values())}
         return {
             "lock_version": 1,
@@ -191,7 +191,12 @@ class Resolved:
 
 
 def resolve(
-    checked: Checked, registry: Registry, *, beside: Path | None = None, download: bool = True
+    checked: Checked,
+    registry: Registry,
+    *,
+    beside: Path | None = None,
+    download: bool = True,
+    out: Path | None = None,
 ) -> Resolved:
     """Find and hash everything that a checked recipe names.
 
@@ -200,13 +205,14 @@ def resolve(
         registry: Where plugins are found.
         beside: Folder of the recipe, for hints.
         download: Whether a model that is not on this machine may be fetched.
+        out: Where published versions live; by default `curated`.
 
     Raises:
         CurateError: Something cannot be found or read.
     """
     document = checked.document
     files = {
-        name: as_written(document, ("sources", name), resolve_files(source, beside))
+        name: as_written(document, ("sources", name), resolve_files(source, beside, out))
         for name, source in checked.recipe.sources.items()
     }
     steps = tuple(
@@ -224,7 +230,8 @@ def as_written(
         value = value[step]
     text = document.shown_at(path)
     if isinstance(value, Mapping):
-        value, text = value.get("path", []), text.get("path", [])
+        way = "path" if "path" in value else "version"
+        value, text = value.get(way, []), text.get(way, [])
     pairs = (
         zip([text], [value], strict=True)
         if isinstance(value, str)
@@ -330,6 +337,14 @@ def _automatic(
         if auto is not None and getattr(params, name) == "auto":
             found[name] = registry.service(auto.service).auto(name, params, models)
     return found
+
+
+def version_facts(files: Iterable[SourceFile]) -> dict[str, str]:
+    """The published version that files belong to, and its digest; nothing for other files."""
+    for file in files:
+        if file.version is not None and file.digest is not None:
+            return {"version": file.version, "digest": file.digest}
+    return {}
 
 
 def check_unchanged(files: Iterable[SourceFile]) -> None:

@@ -64,7 +64,10 @@ def inspect(source: Source | Reference, beside: Path | None = None) -> Schema:
 
 
 def inspect_rows(
-    name: str, source: Source | Reference, beside: Path | None = None
+    name: str,
+    source: Source | Reference,
+    beside: Path | None = None,
+    out: Path | None = None,
 ) -> tuple[Schema, Loaded | None]:
     """As `inspect`, together with the rows where they had to be read.
 
@@ -72,13 +75,14 @@ def inspect_rows(
         name: The source's name; part of the ids of its rows.
         source: What the recipe says.
         beside: Folder of the recipe, for a hint where a file is missing.
+        out: Where published versions live; by default `curated`.
 
     Raises:
         CurateError: As `load` does.
     """
     if is_remote(source):
         return Schema({}, complete=False, rows=None, format=source.format), None
-    files = resolve_files(source, beside)
+    files = resolve_files(source, beside, out)
     entry = home() / "schemas" / f"{_key(source, files)}.json"
     try:
         return Schema(**json.loads(entry.read_bytes())), None

@@ -64,8 +64,8 @@ def run_recipe(
     """
     registry = get_registry()
     beside = Path(source).parent if isinstance(source, str | Path) else None
-    checked = check(source, sets, registry, keep_rows=limit is None)
-    resolved = resolve(checked, registry, beside=beside)
+    checked = check(source, sets, registry, keep_rows=limit is None, out=out)
+    resolved = resolve(checked, registry, beside=beside, out=out)
     name = checked.recipe.name
     registry.point("curate.engines", engine)
     make_folder(out / name, "Say where versions are to live with --out.")

@@ -7,14 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import CurateError, UsageError, nearest
+from curate.errors import CurateError, UsageError
+from curate.sources.published import datasets_of, find_version, known_dataset, read_manifest
 from curate.versions.funnel import funnel
-from curate.versions.runs import PREVIEW, read_manifest, versions_of
 from curate.versions.text import one_line
 
 if TYPE_CHECKING:
     import datasets
     import polars as pl
+
+__all__ = ["Version", "datasets_of", "known_dataset", "open_version"]
 
 
 class Version:
@@ -129,38 +131,4 @@ def open_version(name: str | Path, root: str | Path = "curated") -> Version:
         UsageError: There is no such dataset or version.
         CurateError: The version is damaged.
     """
-    if isinstance(name, Path) or "/" in name:
-        return Version(name)
-    dataset, at, version = name.partition("@")
-    folder = known_dataset(dataset, Path(root))
-    versions = versions_of(folder)
-    previewed = (folder / PREVIEW).is_dir()
-    if at:
-        known = [*versions, PREVIEW] if previewed else versions
-        if version not in known:
-            raise UsageError(f"'{dataset}' has no version '{version}'.", nearest(version, known))
-        return Version(folder / version)
-    if not versions:
-        raise UsageError(
-            f"'{dataset}' has no version yet.",
-            f"There is a preview: {dataset}@{PREVIEW}." if previewed else "",
-        )
-    return Version(folder / versions[-1])
-
-
-def known_dataset(name: str, root: Path) -> Path:
-    """The folder of a dataset; raises UsageError, with the nearest name, where there is none."""
-    known = datasets_of(root)
-    if name not in known:
-        remedy = nearest(name, known) if known else "Run a recipe, or say where with --out."
-        raise UsageError(f"There is no dataset '{name}' in {root}.", remedy)
-    return root / name
-
-
-def datasets_of(root: Path) -> list[str]:
-    """The datasets with a version or a preview in a folder, by name."""
-    if not root.is_dir():
-        return []
-    return sorted(
-        path.name for path in root.iterdir() if versions_of(path) or (path / PREVIEW).is_dir()
-    )
+    return Version(find_version(name, Path(root)))
