@@ -28,6 +28,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of recipes.",
     "versions": "List the versions of a dataset.",
     "show": "Show what a version holds and how it came about.",
+    "export": "Write a version as training data, in the shape of a trainer.",
     "plugins": "List plugins and explain their stages.",
 }
 """Core's commands: each the object `command` of the module of its name, beside its one line."""

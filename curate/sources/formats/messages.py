@@ -50,8 +50,8 @@ class Messages(Format):
         return fields | ({"tools": list(tools)} if tools else {})
 
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        """Tools as lists in every row, where some rows have them as JSON."""
-        return one_form(rows)
+        """Content in every turn, null beside calls alone; tools as lists where some rows have."""
+        return [row | {"messages": written_turns(row["messages"])} for row in one_form(rows)]
 
 
 def read_turns(row: Mapping[str, Any], field: str) -> list[dict[str, str]]:

@@ -81,14 +81,14 @@ class PromptCompletion(Format):
         if all(isinstance(row[field], str) for row in rows for field in _SPEAKERS):
             return rows
         return [
-            row
-            | {
-                field: [{"role": speaker, "content": row[field]}]
-                for field, speaker in _SPEAKERS.items()
-                if isinstance(row[field], str)
-            }
+            row | {field: _list(row[field], speaker) for field, speaker in _SPEAKERS.items()}
             for row in rows
         ]
+
+
+def _list(said: Any, speaker: str) -> list[dict[str, Any]]:
+    """Turns; a text is one of the speaker."""
+    return written_turns([{"role": speaker, "content": said}] if isinstance(said, str) else said)
 
 
 def _lists(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
