@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from curate.errors import CurateError, UsageError, nearest
 from curate.examples import cleaned
 from curate.plugins.registry import get_registry
 from curate.sources.formats.base import stated
-from curate.sources.formats.found import every_shape, fields_of, shapes_of
+from curate.sources.formats.found import column_of, every_shape, shapes_of
 from curate.sources.formats.messages import Messages
 from curate.sources.hashes import make_folder
 from curate.versions.text import one_line
@@ -126,7 +126,7 @@ def export(
         raise _cannot_say(form, ids, [fields for fields, _ in made])
     rows = form.settle([fields for fields, _ in made if fields is not None])
     held = {name for row in rows for name, value in row.items() if value is not None}
-    names = [name for name in form.fields if name in held]
+    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in held]
     rows = [{name: row.get(name) for name in names} for row in rows]
     beside = beside[said] if beside.columns else beside
     with _aside(file) as part:
@@ -150,18 +150,23 @@ def _converted(
     mappings = {
         name: source.get("columns", {}) for name, source in version.manifest["sources"].items()
     }
-    shapes = every_shape()
+    shapes = _last(every_shape(), Messages.name)
+    place = {name: at for at, name in enumerate(frame.columns)}
     made: list[tuple[dict[str, Any] | None, bool]] = []
     lost: Counter[str] = Counter()
     for row in frame.iter_rows(named=True):
         mapping = mappings.get(row["source"], {})
-        fields = fields_of(row, form, mapping)
-        if fields is not None:
-            made.append(({name: stated(value) for name, value in fields.items()}, True))
-            continue
-        own = [(shape, mapping) for shape, _ in shapes] if mapping else []
+        known = [(shape, mapping) for shape, _ in shapes] if mapping else []
+        # Every row has messages: what it came in says more, unless it came in more than these.
+        first = [] if row.get(column_of("messages", mapping)) is None else [(form, mapping)]
+        if form.name != Messages.name:
+            first = [(form, mapping)]
         plain = (Messages(), {"messages": row["messages"]})
-        shape, found = next(shapes_of(row, [*own, *_last(shapes, plain[0].name)]), plain)
+        shape, found = next(shapes_of(row, [*first, *known, *shapes]), plain)
+        if shape.name == form.name:
+            order = sorted(found, key=lambda name: place.get(column_of(name, mapping), -1))
+            made.append(({name: stated(found[name]) for name in order}, True))
+            continue
         whole = shape.whole(found)
         fields = form.write(whole.turns, whole.tools)
         made.append((fields, False))

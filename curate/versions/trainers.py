@@ -6,6 +6,7 @@ The rules are those that the trainers document: LLaMA-Factory in `data/README.md
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,8 +75,8 @@ def trl(exported: Exported) -> str | None:
     if exported.format not in ("messages", "prompt-completion"):
         return None
     kind = "parquet" if exported.path.suffix == ".parquet" else "json"
-    file = exported.path.as_posix()
-    return f'load_dataset("{kind}", data_files={file!r}, split="train")'
+    file = json.dumps(exported.path.as_posix(), ensure_ascii=False)
+    return f'load_dataset("{kind}", data_files={file}, split="train")'
 
 
 def _unknown(exported: Exported) -> Advice:
@@ -107,7 +108,7 @@ def _llama_messages(exported: Exported) -> Advice:
     if _speakers(conversations) & {"tool"}:
         tags["observation_tag"] = "tool"
     calling = sum(any(turn.get("tool_calls") for _, turn in turns) for turns in conversations)
-    notes = _apart(calling, "call tools, which it reads in the shape sharegpt only")
+    notes = _apart(calling, "call tools, which it does not read in this shape", "sharegpt")
     notes += _uneven([[role for role, _ in turns] for turns in conversations])
     entry = {"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": tags}
     return Advice(entry, notes)
@@ -136,7 +137,7 @@ def _llama_sharegpt(exported: Exported) -> Advice:
 def _axolotl_alpaca(exported: Exported) -> Advice:
     more = [name for name in ("system", "history") if name in exported.fields]
     having = sum(any(row[name] for name in more) for row in exported.data)
-    notes = _apart(having, f"have {' or '.join(more)}, which it reads as --format messages only")
+    notes = _apart(having, f"have {' or '.join(more)}, which it does not read", "messages")
     return Advice({"type": "alpaca"}, notes)
 
 
@@ -158,10 +159,10 @@ def _axolotl_sharegpt(exported: Exported) -> Advice:
             for role, known in _KNOWN_TO_AXOLOTL.items()
         }
     calling = sum(any(who == sharegpt.CALL for who, _ in turns) for turns in conversations)
-    notes = _apart(calling, "call tools, which it reads as calls in --format messages only")
+    notes = _apart(calling, "call tools, which are text to it", "messages")
     if "system" in exported.fields:
         having = sum(bool(row["system"]) for row in exported.data)
-        notes += _apart(having, "have a field `system`, which it reads as --format messages only")
+        notes += _apart(having, "have a field `system`, which it does not read", "messages")
     return Advice(entry, notes)
 
 
@@ -219,5 +220,6 @@ def _uneven(conversations: Iterable[Sequence[str]]) -> tuple[str, ...]:
     return _apart(wrong, "do not alternate between user and assistant, and are left out by it")
 
 
-def _apart(rows: int, what: str) -> tuple[str, ...]:
-    return (f"{rows:,} rows {what}",) if rows else ()
+def _apart(rows: int, what: str, other: str = "") -> tuple[str, ...]:
+    remedy = f": export --format {other}" if other else ""
+    return (f"{rows:,} rows {what}{remedy}",) if rows else ()

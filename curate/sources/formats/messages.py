@@ -40,7 +40,7 @@ class Messages(Format):
 
     def whole(self, row: Mapping[str, Any]) -> Conversation:
         """The turns as they are."""
-        return Conversation(stated(turns_of(row, "messages")), tools_of(row))
+        return Conversation(written_turns(row["messages"]), tools_of(row))
 
     def write(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None

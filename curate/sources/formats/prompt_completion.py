@@ -49,8 +49,7 @@ class PromptCompletion(Format):
         """The turns of both as they are."""
         turns: list[dict[str, Any]] = []
         for field, speaker in _SPEAKERS.items():
-            said = row[field]
-            turns += [{"role": speaker, "content": said}] if isinstance(said, str) else stated(said)
+            turns += _list(row[field], speaker)
         return Conversation(turns, tools_of(row))
 
     def write(
