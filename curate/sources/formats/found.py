@@ -109,9 +109,11 @@ def rewritten(
     Returns:
         Column > value; columns of other shapes are not among them.
     """
-    found = [(shape, mapping, fields_of(row, shape, mapping) or {})]
+    found: list[tuple[Format, Mapping[str, str], dict[str, Any]]]
     if isinstance(shape, AnyShape):
         found = [(form, {}, fields) for form, fields in shapes_of(row, every_shape())]
+    else:
+        found = [(shape, mapping, fields_of(row, shape, mapping) or {})]
     columns = {
         column_of(field, renamed): value
         for form, renamed, fields in found
