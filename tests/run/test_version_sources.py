@@ -222,3 +222,27 @@ def test_where_versions_live_is_said_on_the_command_line(bench, tmp_path):
             check=False,
         )  # fmt: skip
         assert found.returncode == 0, found.stderr
+
+
+def test_an_up_to_date_run_over_a_version_reads_no_table(bench, later, tmp_path):
+    bench.run(COUNT)
+    length = {"score": "core.length"}
+    later({"base": "bench"}, length)
+    recipe = tmp_path / "later.json"
+    sources = {"base": {"version": "bench"}}
+    recipe.write_text(json.dumps({"name": "later", "sources": sources, "pipeline": [length]}))
+    script = (
+        "import sys, curate.commands\n"
+        "try: curate.commands.main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print(sorted({'polars', 'numpy', 'pyarrow'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", str(recipe), "--out", str(bench.folder / "curated")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "later@v1 is up to date" in done.stdout
+    assert done.stdout.endswith("[]\n")

@@ -5,7 +5,6 @@ that curate is tested with.
 """
 
 import json
-import warnings
 
 import pytest
 import yaml
@@ -303,8 +302,14 @@ def datasets(tmp_path, monkeypatch):
     return datasets
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
-@pytest.mark.parametrize(("shape", "rows"), CASES)
+@pytest.mark.parametrize(
+    ("shape", "rows", "suffix"),
+    [
+        *((shape, rows, ".jsonl") for shape, rows in CASES),
+        *((*CASES[at], ".parquet") for at in (1, 3, 5)),
+        (*CASES[0], ".jsonl.gz"),
+    ],
+)
 def test_datasets_load_what_was_exported(exported, datasets, shape, rows, suffix):
     made = exported(shape, *rows, suffix=suffix)
     kind = "parquet" if suffix == ".parquet" else "json"
@@ -344,30 +349,23 @@ def model():
     return transformers.LlamaForCausalLM(config), tokenizer
 
 
-@pytest.mark.parametrize(
-    ("shape", "rows"),
-    [
-        ("messages", [{"messages": TURNS}, {"messages": CALLING[2:]}, ALPACA]),
-        ("prompt-completion", [{"prompt": "p", "completion": "c"}]),
-    ],
-)
-def test_trl_trains_three_steps(exported, datasets, model, tmp_path, shape, rows):
+# trl sets an argument by a name that transformers is about to drop
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("shape", ["messages", "prompt-completion"])
+def test_trl_trains_three_steps(exported, datasets, model, tmp_path, shape):
     pytest.importorskip("trl")
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")  # what trl and its libraries warn of is theirs
-        from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer
 
-        made = exported(shape, *[row for row in rows if row is not ALPACA])
-        line = trl(made)
-        loaded = eval(line, {"load_dataset": datasets.load_dataset})
-        config = SFTConfig(
-            output_dir=str(tmp_path / "model"), max_steps=3, per_device_train_batch_size=2,
-            report_to=[], save_strategy="no", use_cpu=True, logging_steps=1, disable_tqdm=True,
-            bf16=False, learning_rate=1e-2,
-        )  # fmt: skip
-        trainer = SFTTrainer(model[0], args=config, train_dataset=loaded, processing_class=model[1])
-        result = trainer.train()
-    assert result.global_step == 3
+    made = exported(shape, ALPACA, {**ALPACA, "system": "s", "history": [["q", "a"]]})
+    loaded = eval(trl(made), {"load_dataset": datasets.load_dataset})
+    assert len(loaded) == 2
+    config = SFTConfig(
+        output_dir=str(tmp_path / "model"), max_steps=3, per_device_train_batch_size=2,
+        report_to=[], save_strategy="no", use_cpu=True, logging_steps=1, disable_tqdm=True,
+        bf16=False, learning_rate=1e-2,
+    )  # fmt: skip
+    trainer = SFTTrainer(model[0], args=config, train_dataset=loaded, processing_class=model[1])
+    assert trainer.train().global_step == 3
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert len(losses) == 3
     assert losses[-1] < losses[0]
