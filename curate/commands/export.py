@@ -79,7 +79,8 @@ def command(
     click.echo(_summary(exported), err=True)
     for line in snippets.notes():
         click.echo(line, err=True)
-    click.echo(snippets.text())
+    if text := snippets.text():
+        click.echo(text)
 
 
 def _facts(exported: Exported) -> dict[str, object]:
@@ -95,15 +96,17 @@ def _facts(exported: Exported) -> dict[str, object]:
 
 
 def _summary(exported: Exported) -> str:
+    from curate.contract import counted
+
     changed = exported.rows - exported.unchanged
     how = f"{exported.unchanged:,} as they came, {changed:,} converted"
     if not changed or not exported.unchanged:
         how = "all converted" if changed else "all as they came"
-    lines = [f"wrote {exported.path}: {exported.rows:,} rows, {how}"]
+    lines = [f"wrote {exported.path}: {counted(exported.rows)}, {how}"]
     if exported.skipped:
-        lines.append(f"left out: {exported.skipped:,} rows that {exported.format} cannot say")
+        lines.append(f"left out: {counted(exported.skipped)} that {exported.format} cannot say")
     lines += [
-        f"left out of {rows:,} rows: what their turns hold under {key}"
+        f"left out of {counted(rows)}: what their turns hold under {key}"
         for key, rows in sorted(exported.lost.items())
     ]
     return "\n".join(lines)

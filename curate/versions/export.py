@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from curate.contract import counted
 from curate.errors import CurateError, UsageError, nearest
 from curate.examples import cleaned
 from curate.plugins.registry import get_registry
@@ -219,7 +220,7 @@ def _cannot_say(
     if len(unsaid) == len(ids):
         remedy = f"Choose another format: {' or '.join(others)} can say more."
     return CurateError(
-        f"{len(unsaid):,} of {len(ids):,} rows cannot be said in the shape {form.name}, "
+        f"{len(unsaid):,} of {counted(len(ids))} cannot be said in the shape {form.name}, "
         f"the first of them {unsaid[0]}.",
         remedy,
     )

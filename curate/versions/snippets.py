@@ -39,12 +39,13 @@ class Snippets:
     files: tuple[Path, ...]
 
     def text(self) -> str:
-        """The entries, each under a line that says where it belongs."""
+        """The entries to paste, each under a line that says where; without what was written."""
         parts = []
-        if self.llama_factory.entry is not None:
+        written = {file.name for file in self.files}
+        if self.llama_factory.entry is not None and INFO not in written:
             body = json.dumps({self.key: self.llama_factory.entry}, indent=2, ensure_ascii=False)
             parts.append(f"# LLaMA-Factory, {INFO}:\n{body}")
-        if self.axolotl.entry is not None:
+        if self.axolotl.entry is not None and _recipe(self.key) not in written:
             parts.append(f"# axolotl:\n{_yaml(self.axolotl.entry)}".rstrip())
         if self.trl is not None:
             parts.append(f"# TRL, train_dataset:\n{self.trl}")
@@ -102,7 +103,7 @@ class Beside:
                 file for axolotl.
         """
         key = file.name.partition(".")[0]
-        info, recipe = file.with_name(INFO), file.with_name(f"{key}.axolotl.yaml")
+        info, recipe = file.with_name(INFO), file.with_name(_recipe(key))
         known: Any = {}
         if info.exists():
             try:
@@ -134,6 +135,10 @@ class Beside:
             _replace(self.recipe, _yaml(axo.entry))
             files.append(self.recipe)
         return Snippets(self.key, llama, axo, trl(exported), tuple(files))
+
+
+def _recipe(key: str) -> str:
+    return f"{key}.axolotl.yaml"
 
 
 def _yaml(entry: Mapping[str, Any]) -> str:

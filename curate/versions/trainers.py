@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curate.contract import counted
 from curate.sources.formats import sharegpt
 from curate.versions.export import Exported
 
@@ -108,7 +109,7 @@ def _llama_messages(exported: Exported) -> Advice:
     if _speakers(conversations) & {"tool"}:
         tags["observation_tag"] = "tool"
     calling = sum(any(turn.get("tool_calls") for _, turn in turns) for turns in conversations)
-    notes = _apart(calling, "call tools, which it does not read in this shape", "sharegpt")
+    notes = _apart(calling, "tool calls are not read in this shape", "sharegpt")
     notes += _uneven([[role for role, _ in turns] for turns in conversations])
     entry = {"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": tags}
     return Advice(entry, notes)
@@ -137,7 +138,7 @@ def _llama_sharegpt(exported: Exported) -> Advice:
 def _axolotl_alpaca(exported: Exported) -> Advice:
     more = [name for name in ("system", "history") if name in exported.fields]
     having = sum(any(row[name] for name in more) for row in exported.data)
-    notes = _apart(having, f"have {' or '.join(more)}, which it does not read", "messages")
+    notes = _apart(having, f"{' and '.join(more)} are not read", "messages")
     return Advice({"type": "alpaca"}, notes)
 
 
@@ -159,10 +160,10 @@ def _axolotl_sharegpt(exported: Exported) -> Advice:
             for role, known in _KNOWN_TO_AXOLOTL.items()
         }
     calling = sum(any(who == sharegpt.CALL for who, _ in turns) for turns in conversations)
-    notes = _apart(calling, "call tools, which are text to it", "messages")
+    notes = _apart(calling, "tool calls are read as text", "messages")
     if "system" in exported.fields:
         having = sum(bool(row["system"]) for row in exported.data)
-        notes += _apart(having, "have a field `system`, which it does not read", "messages")
+        notes += _apart(having, "the field `system` is not read", "messages")
     return Advice(entry, notes)
 
 
@@ -217,9 +218,9 @@ def _uneven(conversations: Iterable[Sequence[str]]) -> tuple[str, ...]:
         wrong += bool(
             not turns or len(turns) % 2 or asked - {"user", "tool"} or answered - {"assistant"}
         )
-    return _apart(wrong, "do not alternate between user and assistant, and are left out by it")
+    return _apart(wrong, "turns that do not alternate between user and assistant are left out")
 
 
 def _apart(rows: int, what: str, other: str = "") -> tuple[str, ...]:
     remedy = f": export --format {other}" if other else ""
-    return (f"{rows:,} rows {what}{remedy}",) if rows else ()
+    return (f"{what} ({counted(rows)}){remedy}",) if rows else ()

@@ -301,7 +301,7 @@ def test_the_command(version, tmp_path, capsys, monkeypatch):
     assert "1 of 3 rows cannot be said" in capsys.readouterr().err
     assert call(["export", "toy@v1", "--format", "alpaca", "--to", "x.jsonl", "--skip"]) == 0
     said = capsys.readouterr()
-    assert "wrote x.jsonl: 2 rows, all as they came\nleft out: 1 rows" in said.err
+    assert "wrote x.jsonl: 2 rows, all as they came\nleft out: 1 row that" in said.err
     assert said.out.startswith("# LLaMA-Factory, dataset_info.json:\n{")
     assert call(["export", "toy", "--format", "alpaka", "--to", "y.jsonl"]) == 1
     assert "Did you mean 'alpaca'?" in capsys.readouterr().err

@@ -184,12 +184,10 @@ def test_what_llama_factory_would_leave_out_is_said(exported):
     good, ended = {"messages": TURNS}, {"messages": TURNS[:1]}
     twice = {"messages": [TURNS[0], *TURNS]}
     assert llama_factory(exported("messages", good, ended, twice)).notes == (
-        "2 rows do not alternate between user and assistant, and are left out by it",
+        "turns that do not alternate between user and assistant are left out (2 rows)",
     )
     calls = llama_factory(exported("messages", good, {"messages": CALLING})).notes
-    assert calls == (
-        "1 rows call tools, which it does not read in this shape: export --format sharegpt",
-    )
+    assert calls == ("tool calls are not read in this shape (1 row): export --format sharegpt",)
     assert llama_factory(exported("sharegpt", {"conversations": TOOLED})).notes == ()
     packed = llama_factory(exported("alpaca", ALPACA, suffix=".jsonl.gz"))
     assert packed.entry is None
@@ -229,11 +227,11 @@ def test_the_snippet_keeps_the_rules_of_axolotl(exported, shape, rows):
 
 def test_what_axolotl_would_not_read_is_said(exported):
     assert axolotl(exported("alpaca", *CASES[1][1])).notes == (
-        "1 rows have system or history, which it does not read: export --format messages",
+        "system and history are not read (1 row): export --format messages",
     )
     assert axolotl(exported("sharegpt", *CASES[5][1])).notes == (
-        "1 rows call tools, which are text to it: export --format messages",
-        "1 rows have a field `system`, which it does not read: export --format messages",
+        "tool calls are read as text (1 row): export --format messages",
+        "the field `system` is not read (1 row): export --format messages",
     )
     assert axolotl(exported("sharegpt", *CASES[5][1])).entry["roles"] == {
         "user": ["human", "user"],

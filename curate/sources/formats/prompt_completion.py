@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curate.hookspecs import hookimpl
 from curate.sources.formats.base import Conversation, Format, stated, text_of
@@ -26,6 +26,7 @@ class PromptCompletion(Format):
     optional = ("tools",)
     turn_keys = None
     shared = ("tools",)
+    synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = {"completion": ("canonical_solution",)}
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
         """The turns of both; a text is a turn of the user, or of the assistant."""
