@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from curate.versions.text import one_line
 if TYPE_CHECKING:
     import datasets
     import polars as pl
+
+    from curate.versions.export import Exported
 
 __all__ = ["Version", "datasets_of", "known_dataset", "open_version"]
 
@@ -73,6 +76,43 @@ class Version:
         """Readable rows that were not kept, whole; None where the recipe leaves them out."""
         file = self.path / "dropped.parquet"
         return self._read(file) if file.exists() else None
+
+    def export(
+        self,
+        to: str | Path,
+        format: str,
+        *,
+        scores: bool = False,
+        provenance: bool = False,
+        columns: Sequence[str] = (),
+        skip: bool = False,
+    ) -> Exported:
+        """Write the kept rows as training data; as `curate export`, without entries for trainers.
+
+        Args:
+            to: A .jsonl (also .gz, .zst) or .parquet file, or a folder; never over a file.
+            format: Name of the row shape, such as `messages`.
+            scores: Add the score columns.
+            provenance: Add id, source, origin, generator, license, ability and parents.
+            columns: Add these columns.
+            skip: Leave out rows that the shape cannot say.
+
+        Raises:
+            CurateError: The file is there already, there is no such format or column, or the
+                shape cannot say a row.
+        """
+        from curate.versions.export import export, target
+
+        file = target(self, Path(to), folder=str(to).endswith("/"))
+        return export(
+            self,
+            file,
+            format,
+            scores=scores,
+            provenance=provenance,
+            columns=columns,
+            skip=skip,
+        )
 
     def explain(self, id: str) -> dict[str, Any]:
         """What became of one example: its ledger row, and its scores under `scores`.

@@ -118,6 +118,13 @@ def test_the_plan_counts_the_rows(bench, out):
     assert plan(recipe, out=out).sources == {"base": 20}
 
 
+def test_the_first_rows_of_each_shard(bench, later):
+    bench.run(COUNT, output={"shards": 4})
+    preview = later({"base": "bench"}, limit=7)
+    assert preview.version == "preview"
+    assert frame(preview)["id"].to_list() == frame(bench.run(COUNT))["id"].to_list()[:7]
+
+
 def test_scores_of_the_same_stage_are_remembered(bench, later):
     bench.run(COUNT)
     (entry,) = Version(later({"base": "bench"}).path).manifest["stages"]

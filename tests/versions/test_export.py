@@ -283,6 +283,13 @@ def test_nothing_is_written_over(version, tmp_path, monkeypatch):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_in_python(version, tmp_path):
+    made = version({"a": ALPACA})
+    exported = made.export(tmp_path / "x.jsonl", "alpaca", columns=["topic"])
+    assert read(exported.path) == ALPACA
+    assert made.export(f"{tmp_path}/new/", "messages").path == tmp_path / "new" / "toy-v1.jsonl"
+
+
 def test_where_an_export_may_go(version, tmp_path):
     made = version({"a": ALPACA})
     assert target(made, tmp_path / "new", folder=False) == tmp_path / "new" / "toy-v1.jsonl"
