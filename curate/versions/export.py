@@ -268,5 +268,10 @@ def _write_parquet(rows: Sequence[Mapping[str, Any]], beside: pl.DataFrame, part
     def place(at: int) -> str:
         return f"row {at + 1}"
 
-    columns = [typed(name, [row[name] for row in rows], place) for name in rows[0]]
+    try:
+        columns = [typed(name, [row[name] for row in rows], place) for name in rows[0]]
+    except CurateError as error:
+        raise CurateError(
+            f"Parquet cannot hold it: {error.message}.", "Export to .jsonl."
+        ) from None
     write(pl.DataFrame([*columns, *beside]), part)

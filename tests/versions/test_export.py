@@ -171,6 +171,10 @@ def test_whole_messages_that_were_read_as_json(version, tmp_path):
     made = version({"m": rows}, types={"messages": "json"})
     export(made, tmp_path / "x.jsonl", "messages")
     assert read(tmp_path / "x.jsonl") == rows
+    with pytest.raises(CurateError, match=r"Parquet cannot hold it: messages\[\]\.more") as caught:
+        export(made, tmp_path / "x.parquet", "messages")
+    assert caught.value.remedy == "Export to .jsonl."
+    assert not (tmp_path / "x.parquet").exists()
 
 
 def test_what_a_stage_rewrote_does_not_go_out_as_it_came(version, tmp_path):

@@ -60,22 +60,36 @@ CALLING = [
 ]
 
 
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory):
+    """Publishes rows, equal ones once."""
+    known = {}
+
+    def publish(rows):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        if lines not in known:
+            folder = tmp_path_factory.mktemp("rows")
+            (folder / "in.jsonl").write_text(lines)
+            source = {"path": str(folder / "in.jsonl")}
+            recipe = {
+                "name": "toy",
+                "sources": {"in": source},
+                "pipeline": [{"score": "core.length"}],
+            }
+            known[lines] = Version(run_recipe(recipe, out=folder / "curated").path)
+        return known[lines]
+
+    return publish
+
+
 @pytest.fixture
-def exported(tmp_path):
+def exported(tmp_path, versions):
     """Publishes rows and exports them."""
 
-    def run(shape, *rows, suffix=".jsonl", **options):
-        file = tmp_path / "in.jsonl"
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        recipe = {
-            "name": "toy",
-            "sources": {"in": {"path": str(file), **options}},
-            "pipeline": [{"score": "core.length"}],
-        }
-        version = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    def run(shape, *rows, suffix=".jsonl"):
         out = tmp_path / f"train{suffix}"
         out.unlink(missing_ok=True)
-        return export(version, out, shape)
+        return export(versions(rows), out, shape)
 
     return run
 
@@ -250,14 +264,13 @@ def test_a_shape_of_a_plugin_has_no_rules(exported):
     assert (llama_factory(other).entry, axolotl(other).entry, trl(other)) == (None, None, None)
 
 
-def test_other_entries_stay(exported, tmp_path, capsys):
-    exported("alpaca", ALPACA)
+def test_other_entries_stay(versions, tmp_path, capsys):
+    out = ["--out", str(versions([ALPACA]).path.parents[1])]
     info = tmp_path / "data" / INFO
     info.parent.mkdir()
     mine = {"identity": {"file_name": "identity.json"}, "größe": {"file_name": "g.json"}}
     info.write_text(json.dumps(mine))
     info.chmod(0o640)
-    out = ["--out", str(tmp_path / "curated")]
     file = str(tmp_path / "data" / "mine.jsonl")
     assert call(["export", "toy", "--format", "alpaca", "--to", file, *out]) == 0
     entries = json.loads(info.read_text())
@@ -280,9 +293,8 @@ def test_an_info_file_that_is_none(tmp_path, content, what):
         Beside.look(tmp_path / "x.jsonl", folder=False)
 
 
-def test_a_folder_gets_both(exported, tmp_path):
-    exported("alpaca", ALPACA)
-    out = ["--out", str(tmp_path / "curated")]
+def test_a_folder_gets_both(versions, tmp_path):
+    out = ["--out", str(versions([ALPACA]).path.parents[1])]
     folder = tmp_path / "new"
     assert call(["export", "toy", "--format", "sharegpt", "--to", str(folder), *out]) == 0
     recipe = yaml.safe_load((folder / "toy-v1.axolotl.yaml").read_text())
