@@ -163,6 +163,15 @@ def test_calls_go_whole_into_shapes_that_know_them(version, tmp_path):
     assert exported.lost == {"tool_call_id": 1}
 
 
+def test_what_turns_hold_besides_goes_along_or_is_counted(version, tmp_path):
+    made = version({"s": [SPOKEN]})
+    export(made, tmp_path / "m.jsonl", "messages")
+    (row,) = read(tmp_path / "m.jsonl")
+    assert row["messages"][2] == {"role": "assistant", "content": "a", "weight": 1}
+    assert row["messages"][4] == {"role": "assistant", "content": "b"}
+    assert export(made, tmp_path / "a.jsonl", "alpaca").lost == {"weight": 1}
+
+
 def test_whole_messages_that_were_read_as_json(version, tmp_path):
     rows = [
         {"messages": [CALLING["messages"][0], {**CALLING["messages"][1], "more": n}]}

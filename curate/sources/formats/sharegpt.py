@@ -13,6 +13,7 @@ from curate.sources.formats.base import (
     optional_text_of,
     short,
     spoken,
+    stated,
     turns_of,
 )
 from curate.sources.formats.tools import as_text, calls_of, text_of_calls, tools_of
@@ -34,6 +35,8 @@ ROLES = {
     "tool": "tool",
 }
 """Who speaks > role; of the words for one role the first is written."""
+
+_SAID = ("from", "value")
 
 _WORDS = {role: word for word, role in reversed(ROLES.items()) if word != CALL}
 
@@ -58,13 +61,14 @@ class ShareGPT(Format):
         return read
 
     def whole(self, row: Mapping[str, Any]) -> Conversation:
-        """The turns, and calls as calls where their JSON says which."""
+        """The turns with what else they hold, and calls as calls where their JSON says which."""
         read: list[dict[str, Any]] = [*self.read(row)]
         said = row["conversations"]
         for turn, source in zip(read[len(read) - len(said) :], said, strict=True):
             calls = calls_of(turn["content"]) if source["from"] == CALL else None
             if calls is not None:
                 turn |= {"content": None, "tool_calls": calls}
+            turn |= {key: value for key, value in stated(source).items() if key not in _SAID}
         return Conversation(read, tools_of(row))
 
     def write(
