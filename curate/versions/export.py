@@ -117,7 +117,7 @@ def export(
         UsageError: There is no such format or column, or the file is there already.
         CurateError: The shape cannot say a row, and these are not to be left out.
     """
-    form = get_registry().format(shape)
+    form = _format(shape)
     frame = version.frame()
     beside = _beside(version, frame, form, scores, provenance, columns)
     made, ids, lost = _converted(version, frame, form)
@@ -142,6 +142,14 @@ def export(
         (*names, *beside.columns),
         rows,
     )
+
+
+def _format(name: str) -> Format:
+    registry = get_registry()
+    names = [point.word for point in registry.points if point.group == "curate.readers"]
+    if name not in names:
+        raise UsageError(f"there is no format '{one_line(name)}'", nearest(name, names))
+    return registry.format(name)
 
 
 def _converted(

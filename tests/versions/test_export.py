@@ -323,7 +323,7 @@ def test_the_command(version, tmp_path, capsys, monkeypatch):
     said = capsys.readouterr()
     assert "wrote x.jsonl: 2 rows, all as they came\nleft out: 1 row that" in said.err
     assert said.out.startswith("# LLaMA-Factory, dataset_info.json:\n{")
-    assert call(["export", "toy", "--format", "alpaka", "--to", "y.jsonl"]) == 1
+    assert call(["export", "toy", "--format", "alpaka", "--to", "y.jsonl"]) == 2
     assert "Did you mean 'alpaca'?" in capsys.readouterr().err
     assert call(["export", "toy", "--format", "alpaca", "--to", "x.jsonl"]) == 2
     assert "there already" in capsys.readouterr().err
