@@ -28,12 +28,18 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "check", "open", "plan", "run"]
 
 
-def check(recipe: Source, *, set: Mapping[str, Any] | None = None) -> Checked:
+def check(
+    recipe: Source,
+    *,
+    set: Mapping[str, Any] | None = None,
+    out: str | Path = "curated",
+) -> Checked:
     """Check a recipe without loading a model or touching the network.
 
     Args:
         recipe: A path, a mapping, or the recipe's model.
         set: Overrides by dotted path, such as `{"seed": 7, "nait.with.model": "..."}`.
+        out: Where versions live.
 
     Raises:
         RecipeError: Everything that is wrong with it.
@@ -41,7 +47,7 @@ def check(recipe: Source, *, set: Mapping[str, Any] | None = None) -> Checked:
     from curate.plugins.registry import get_registry
     from curate.run.check import check
 
-    return check(_source(recipe), _sets(set), get_registry())
+    return check(_source(recipe), _sets(set), get_registry(), out=Path(out))
 
 
 def plan(
@@ -49,6 +55,7 @@ def plan(
     *,
     set: Mapping[str, Any] | None = None,
     limit: int | None = None,
+    out: str | Path = "curated",
 ) -> Plan:
     """Say what a run would do, and what of it is remembered. Loads no model.
 
@@ -56,6 +63,7 @@ def plan(
         recipe: A path, a mapping, or the recipe's model.
         set: Overrides by dotted path.
         limit: Plan for the first rows of each source only.
+        out: Where versions live.
 
     Raises:
         RecipeError: The recipe is wrong.
@@ -64,7 +72,7 @@ def plan(
     """
     from curate.run.plan import plan
 
-    return plan(_source(recipe), _sets(set), limit=limit)
+    return plan(_source(recipe), _sets(set), limit=limit, out=Path(out))
 
 
 def open(name: str | Path, out: str | Path = "curated") -> Version:

@@ -33,6 +33,7 @@ COMMANDS = {
     "explain": "Tell the life of one row of a version.",
     "diff": "Say what differs between two versions, and why.",
     "verify": "Check that a version is what was published.",
+    "export": "Write a version as training data, in the shape of a trainer.",
     "push": "Push a version to the Hugging Face Hub.",
     "pull": "Pull a version from the Hugging Face Hub.",
     "gc": "Show what is remembered between runs, and remove some of it.",

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from curate.commands.options import sets_option
+from curate.commands.options import out_option, sets_option
 
 
 @click.command(name="check")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @sets_option
+@out_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(recipe: Path, sets: tuple[str, ...], as_json: bool) -> None:
+def command(recipe: Path, sets: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Find every mistake in RECIPE without loading a model or the network."""
     import json
     from dataclasses import asdict
@@ -23,7 +24,7 @@ def command(recipe: Path, sets: tuple[str, ...], as_json: bool) -> None:
     from curate.run.check import check
 
     try:
-        checked = check(recipe, sets, get_registry())
+        checked = check(recipe, sets, get_registry(), out=out)
     except RecipeError as error:
         if not as_json:
             raise

@@ -27,7 +27,7 @@ def command(
     from curate.run.plan import plan
     from curate.versions.runs import find_run
 
-    planned = plan(recipe, sets, limit=limit)
+    planned = plan(recipe, sets, limit=limit, out=out)
     made = None if limit else find_run(out, planned.name, planned.run_key)
     if as_json:
         import json

@@ -19,18 +19,20 @@ def command() -> None:
     from curate.plugins.registry import get_registry
 
     registry = get_registry()
-    click.echo(json.dumps(recipe_schema(registry.stages().values()), indent=2))
+    click.echo(json.dumps(recipe_schema(registry.stages().values(), registry.formats()), indent=2))
     for (group, word), error in registry.broken().items():
         click.echo(f"left out ({group} {word}): {error}", err=True)
 
 
-def recipe_schema(stages: Iterable[type[Stage]]) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a recipe that may use these stages."""
+def recipe_schema(stages: Iterable[type[Stage]], formats: Iterable[str] = ()) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a recipe that may use these stages and row shapes."""
     from curate.recipe.model import Recipe
     from curate.recipe.names import VERBS
 
     schema = Recipe.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
+    if named := sorted(formats):
+        definitions["Source"]["properties"]["format"]["enum"] = ["auto", *named]
     common = definitions.pop("StageSpec")["properties"]
     for key in (*VERBS, "with"):
         del common[key]

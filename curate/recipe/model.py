@@ -97,7 +97,7 @@ class OnFailure(_Part):
 
 
 class Source(_Part):
-    """Where examples come from: files (`path`) or a dataset (`dataset`)."""
+    """Where examples come from: files (`path`), a dataset or a published version."""
 
     path: DataPath | list[DataPath] | None = Field(
         None, description="A file, a glob, a URL (hf://, s3://, https://), or several of them."
@@ -107,6 +107,9 @@ class Source(_Part):
     )
     split: str | None = Field(None, description="Of `dataset`; needed where it has several.")
     revision: str | None = Field(None, description="Of `dataset`: a branch, tag or commit.")
+    version: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="A published version, `name@v3`, `name` (its latest), or its folder."
+    )
     format: str = Field("auto", description="The shape of the rows, such as alpaca or messages.")
     columns: dict[str, str] = Field(
         default_factory=dict, description="The format's field: the file's column."

@@ -10,19 +10,32 @@ from curate.recipe.names import VERBS
 from curate.recipe.wiring import Link
 from curate.recipe.words import Finding
 
+WAYS = ("path", "dataset", "version")
+"""The keys of a source that say where its rows are."""
+
 
 def source_rules(source: Mapping[str, Any]) -> Iterator[Finding]:
-    """A source has a path or a dataset, and only datasets have splits and revisions."""
-    ways = [key for key in ("path", "dataset") if source.get(key) is not None]
-    if len(ways) == 2:
-        yield Finding(("dataset",), "both `path` and `dataset`", "Keep one of them.", key=True)
-    elif not ways and not _misspelt(source, ("path", "dataset")):
-        yield Finding((), "neither `path` nor `dataset`", "Say where the examples are.")
-    if ways == ["path"]:
-        for key in ("split", "revision"):
-            if source.get(key) is not None:
-                remedy = "A revision of a file on the Hub stands in its URL: hf://...@revision/..."
-                yield Finding((key,), f"`{key}` belongs to `dataset`, not to `path`", remedy, True)
+    """A source has one way to its rows, and only the keys that belong to this way."""
+    ways = [key for key in WAYS if source.get(key) is not None]
+    if len(ways) > 1:
+        both = " and ".join(f"`{way}`" for way in ways)
+        message = f"both {both}" if len(ways) == 2 else both
+        yield Finding((ways[1],), message, "Keep one of them.", key=True)
+    elif not ways and not _misspelt(source, WAYS):
+        remedy = "Say where the examples are."
+        yield Finding((), "neither `path` nor `dataset` nor `version`", remedy)
+    if len(ways) != 1:
+        return
+    for key in () if ways == ["dataset"] else ("split", "revision"):
+        if source.get(key) is not None:
+            remedy = "A revision of a file on the Hub stands in its URL: hf://...@revision/..."
+            if ways == ["version"]:
+                remedy = "A version says which it is: `version: name@v3`."
+            yield Finding((key,), f"`{key}` belongs to `dataset`, not to `{ways[0]}`", remedy, True)
+    for key in ("format", "columns", "types", "on_failure") if ways == ["version"] else ():
+        if source.get(key) is not None:
+            remedy = "The rows of a version have been read already; they are taken as they are."
+            yield Finding((key,), f"`{key}` is not for a `version`", remedy, True)
 
 
 def stage_rules(stage: Mapping[str, Any]) -> Iterator[Finding]:

@@ -17,6 +17,8 @@ from curate.provenance import RULES
 from curate.recipe.where import Where
 from curate.run.check import Step
 from curate.sources.formats.base import Format
+from curate.sources.formats.found import columns_of, rewritten
+from curate.sources.formats.tools import as_text
 from curate.sources.load import Loaded
 
 
@@ -28,6 +30,7 @@ class Arena:
             could not be read or made have an id and nulls.
         scores: Score columns, each as long as `rows`; null means not asked.
         root: For each row the source row that it stems from, over its first parent.
+        made_before: Ids of rows that came with parents, from the version that they were made in.
     """
 
     def __init__(self, loaded: Mapping[str, Loaded]) -> None:
@@ -47,6 +50,8 @@ class Arena:
             details = [errors[id] for id in self.rows["id"].gather(bad)]
             self.ledger.settle(bad, FAILED, stage=None, reason=UNREADABLE, detail=details)
             self.tables[name] = entered[~unread.to_numpy()]
+        made = self.rows.filter(pl.col("parents").list.len() > 0)
+        self.made_before = frozenset(made["id"])
         self.root: Positions = np.arange(len(self.rows), dtype=np.int64)
 
     def check_types(self, stage: str, where: Where) -> None:
@@ -182,28 +187,42 @@ class Arena:
                 pl.Series(parents[at], dtype=pl.UInt32)
             ].to_dict(as_series=False)
             occurrence = occurrences.get(child.parents, 0)
-            occurrences[child.parents] = occurrence + 1
             said = {name: getattr(child, name) or None for name in RULES}
             messages = None if child.messages is None else [dict(m) for m in child.messages]
+            id = child_id(child.parents, stage, child.round, occurrence, messages)
+            while id in self.made_before:
+                occurrence += 1
+                id = child_id(child.parents, stage, child.round, occurrence, messages)
+            occurrences[child.parents] = occurrence + 1
             row: dict[str, Any] = {
-                "id": child_id(child.parents, stage, child.round, occurrence, messages),
+                "id": id,
                 "messages": messages,
                 "parents": list(child.parents),
                 **{name: rule(said[name], around[name]) for name, rule in RULES.items()},
             }
             if messages is not None:
-                form, mapping = self.formats[around["source"][0]]
-                fields = dict.fromkeys(form.fields) | (form.write(messages) or {})
-                row |= {
-                    mapping.get(field, field): value
-                    for field, value in fields.items()
-                    if mapping.get(field, field) in self.rows.columns and field != "messages"
-                }
+                row |= self._in_shape(around["source"][0], int(parents[at][0]), messages)
             row |= child.columns
             for name, value in row.items():
                 columns.setdefault(name, [None] * len(children))[at] = value
                 given.setdefault(name, [False] * len(children))[at] = True
         return {name: (columns[name], np.array(given[name])) for name in columns}
+
+    def _in_shape(
+        self, source: str, parent: int, messages: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """The original columns of a child, in the shape that its parent came in."""
+        shape, mapping = self.formats[source]
+        there = [name for name in columns_of(shape, mapping) if name in self.rows.columns]
+        row = self.rows.select("messages", *there).row(parent, named=True)
+        made = rewritten(row, shape, mapping, messages)
+        return {
+            name: as_text(value)
+            if isinstance(value, list) and self.rows.schema[name] == pl.String
+            else value
+            for name, value in made.items()
+            if name in there
+        }
 
     def _append(self, rows: pl.DataFrame) -> None:
         before = len(self.rows)

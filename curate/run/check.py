@@ -29,6 +29,7 @@ from curate.prefer import columns_of, numbers_of
 from curate.recipe.document import Document, KeyPath
 from curate.recipe.load import Draft, Problems, draft_recipe
 from curate.recipe.model import OnFailure, Recipe, StageSpec
+from curate.recipe.rules import WAYS
 from curate.recipe.where import Where
 from curate.recipe.wiring import Link, Wired
 from curate.run.flow import KINDS, NOTHING, ORIGINALS, Table, join
@@ -132,6 +133,7 @@ def check(
     *,
     keep_rows: bool = False,
     told: Callable[[str, int], None] | None = None,
+    out: Path | None = None,
 ) -> Checked:
     """Check a recipe: its keys and values, plugins, files, columns. Loads no model.
 
@@ -141,12 +143,15 @@ def check(
         registry: Where stages are found.
         keep_rows: Keep the rows of sources that have to be read, for a run that follows.
         told: Told the name of a source that is being read, and how many rows were.
+        out: Where published versions live; by default `curated`.
 
     Raises:
         RecipeError: All problems at once.
     """
     beside = None if isinstance(source, Mapping | Recipe) else Path(source).parent
-    walk = _Walk(draft_recipe(source, sets), registry, beside, keep_rows=keep_rows, told=told)
+    walk = _Walk(
+        draft_recipe(source, sets), registry, beside, keep_rows=keep_rows, told=told, out=out
+    )
     walk.requirements()
     walk.sources()
     for wired, link in zip(walk.draft.wired, walk.draft.links, strict=True):
@@ -203,6 +208,7 @@ class _Walk:
         keep_rows: bool = False,
         files: bool = True,
         told: Callable[[str, int], None] | None = None,
+        out: Path | None = None,
     ) -> None:
         self.draft = draft
         self.problems: Problems = draft.problems
@@ -212,6 +218,7 @@ class _Walk:
         self.keep_rows = keep_rows
         self.files = files
         self.told = told
+        self.out = out
         self.schemas: dict[str, Schema] = {}
         self.loaded: dict[str, Loaded] = {}
         self.steps: list[Step] = []
@@ -243,13 +250,19 @@ class _Walk:
         for name in sources if isinstance(sources, Mapping) else ():
             self.tables[name] = NOTHING
             source = self.draft.sources.get(name)
-            if source is None or bool(source.path) == bool(source.dataset):
+            ways = [way for way in WAYS if source is not None and getattr(source, way)]
+            if source is None or len(ways) != 1:
+                continue
+            path = ("sources", name, ways[0])
+            if source.version is not None and source.version == data.get("name"):
+                message = f"the latest version of '{source.version}' is what this recipe makes"
+                remedy = f"Say which: `version: {source.version}@v1`; or rename the recipe."
+                self.problems.add(path, message, remedy)
                 continue
             try:
                 told = partial(self.told, name) if self.told else None
-                schema, loaded = inspect_rows(name, source, self.beside, told)
+                schema, loaded = inspect_rows(name, source, self.beside, told, self.out)
             except CurateError as error:
-                path = ("sources", name, "path" if source.path else "dataset")
                 self.problems.add(path, error.message, error.remedy)
                 continue
             self.schemas[name] = schema

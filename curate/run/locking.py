@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from curate.asking import LLM
 from curate.contract import API_VERSION, InputFile, marker
 from curate.plugins.registry import Registry
-from curate.run.resolve import Resolved, files_facts
+from curate.run.resolve import Resolved, files_facts, version_facts
 from curate.run.tools import Tools
 from curate.services.models import alias_of
 from curate.sources.hashes import file_sha256
@@ -46,6 +46,7 @@ def lock_of(resolved: Resolved, tools: Tools, formats: Mapping[str, str]) -> dic
         "identity": resolved.prints,
         "sources": {
             name: {"format": formats[name], "files": files_facts(resolved.files[name])}
+            | version_facts(resolved.files[name])
             for name in resolved.checked.recipe.sources
         },
         "references": resolved.references_facts(),

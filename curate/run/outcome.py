@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import xxhash
 
+from curate.errors import CurateError
 from curate.ledger import Positions
 from curate.provenance import UNKNOWN
 from curate.run.arena import Arena
@@ -21,7 +22,7 @@ from curate.run.baselines import SHARED, baselines
 from curate.run.execute import Execution
 from curate.run.foreseeing import foresee
 from curate.run.locking import lock_of, package_versions
-from curate.run.resolve import Resolved, check_unchanged, files_facts
+from curate.run.resolve import Resolved, check_unchanged, files_facts, version_facts
 from curate.run.tools import Tools
 from curate.sources.hub import repositories
 from curate.sources.load import Loaded, load
@@ -97,7 +98,28 @@ def load_sources(
             known = load(name, source, files=files, limit=limit, beside=resolved.beside, told=read)
         loaded[name] = known
         check_unchanged(files)
+    _check_ids(loaded)
     return loaded
+
+
+def _check_ids(loaded: Mapping[str, Loaded]) -> None:
+    """Raise CurateError where rows of two sources are the same: versions bring their ids along."""
+    if not any(file.version for source in loaded.values() for file in source.files):
+        return
+    ids = pl.concat(
+        [source.rows.select("id", pl.lit(n).alias("at")) for n, source in loaded.items()]
+    )
+    twice = ids.filter(pl.col("id").is_duplicated()).sort("id", "at")
+    if twice.is_empty():
+        return
+    id, first = twice.row(0)
+    second = twice.row(1)[1]
+    rows = twice["id"].n_unique()
+    raise CurateError(
+        f"the sources {first} and {second} hold the same row {id}"
+        + (f", and {rows - 1} more" if rows > 1 else ""),
+        "A row of a version keeps its id. Take each row from one source only.",
+    )
 
 
 def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +137,8 @@ def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, A
             "dataset": source.dataset,
             "revision": source.revision,
             "hub": repositories(rows.files),
+            "columns": dict(rows.columns),
+            **version_facts(rows.files),
             "facts": dict(rows.facts),
         }
     return facts

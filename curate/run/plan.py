@@ -74,8 +74,15 @@ def plan(
     sets: Sequence[str] = (),
     *,
     limit: int | None = None,
+    out: Path | None = None,
 ) -> Plan:
     """Resolve a recipe, count its rows, and look up what is remembered. Loads no model.
+
+    Args:
+        source: The recipe: a path, or its content as a mapping.
+        sets: Overrides, each `a.b.c=value`.
+        limit: Plan for the first rows of each source only.
+        out: Where published versions live; by default `curated`.
 
     Raises:
         RecipeError: The recipe is wrong.
@@ -84,8 +91,8 @@ def plan(
     """
     registry = get_registry()
     beside = Path(source).parent if isinstance(source, str | Path) else None
-    checked = check(source, sets, registry, keep_rows=limit is None)
-    resolved = resolve(checked, registry, beside=beside, download=False)
+    checked = check(source, sets, registry, keep_rows=limit is None, out=out)
+    resolved = resolve(checked, registry, beside=beside, download=False, out=out)
 
     loaded = load_sources(resolved, limit)
     memo = Memo(home() / "memo")

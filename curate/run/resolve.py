@@ -97,7 +97,9 @@ class Resolved:
         recipe = self.checked.recipe
         sources = {}
         for name, source in recipe.sources.items():
-            options = source.model_dump(exclude={"path", "dataset", "revision", "on_failure"})
+            options = source.model_dump(
+                exclude={"path", "dataset", "version", "revision", "on_failure"}
+            )
             sources[name] = options | {"files": [file.sha256 for file in self.files[name]]}
         return {
             "name": recipe.name,
@@ -181,6 +183,7 @@ def resolve(
     beside: Path | None = None,
     download: bool = True,
     commits: Mapping[str, str] | None = None,
+    out: Path | None = None,
 ) -> Resolved:
     """Find and hash everything that a checked recipe names.
 
@@ -190,13 +193,14 @@ def resolve(
         beside: Folder of the recipe, for hints.
         download: Whether a model that is not on this machine may be fetched.
         commits: Model of the Hub > the commit to take, whatever its name stands for by now.
+        out: Where published versions live; by default `curated`.
 
     Raises:
         CurateError: Something cannot be found or read.
     """
     document = checked.document
     files = {
-        name: as_written(document, ("sources", name), resolve_files(source, beside))
+        name: as_written(document, ("sources", name), resolve_files(source, beside, out))
         for name, source in checked.recipe.sources.items()
     }
 
@@ -217,7 +221,8 @@ def as_written(
         value = value[step]
     text = document.shown_at(path)
     if isinstance(value, Mapping):
-        value, text = value.get("path") or [], text.get("path") or []
+        way = "path" if "path" in value else "version"
+        value, text = value.get(way) or [], text.get(way) or []
     pairs = (
         zip([text], [value], strict=True)
         if isinstance(value, str)
@@ -334,6 +339,14 @@ def _automatic(
 
 def _print(part: Any) -> str:
     return hashlib.sha256(canonical(part)).hexdigest()
+
+
+def version_facts(files: Iterable[SourceFile]) -> dict[str, str]:
+    """The published version that files belong to, and its digest; nothing for other files."""
+    for file in files:
+        if file.version is not None and file.digest is not None:
+            return {"version": file.version, "digest": file.digest}
+    return {}
 
 
 def check_unchanged(files: Iterable[SourceFile]) -> None:

@@ -38,6 +38,8 @@ class SourceFile:
         bytes: Its size; of `dataset:` the size of its canonical rows.
         sha256: Hex hash of its content; of `dataset:` of its canonical rows.
         commit: The commit of the repository on the Hub that it came from.
+        version: The published version (`name@v3`) whose file it is.
+        digest: The digest of that version.
     """
 
     shown: str
@@ -46,14 +48,19 @@ class SourceFile:
     bytes: int
     sha256: str
     commit: str | None = None
+    version: str | None = None
+    digest: str | None = None
 
 
-def resolve_files(source: Source | Reference, beside: Path | None = None) -> list[SourceFile]:
+def resolve_files(
+    source: Source | Reference, beside: Path | None = None, out: Path | None = None
+) -> list[SourceFile]:
     """Find, download and hash the files of a source or reference.
 
     Args:
         source: What the recipe says.
         beside: Folder of the recipe, to say so where a file stands there instead.
+        out: Where published versions live; by default `curated`.
 
     Returns:
         Files in the recipe's order, the matches of a glob sorted by name.
@@ -61,9 +68,13 @@ def resolve_files(source: Source | Reference, beside: Path | None = None) -> lis
     Raises:
         CurateError: Something is missing, cannot be read or has an unknown suffix.
     """
+    if isinstance(source, Source) and source.version is not None:
+        from curate.sources.published import ROOT, version_files
+
+        return version_files(source.version, ROOT if out is None else out)
     if isinstance(source, Source) and source.path is None:
         return [_dataset(source)]
-    assert source.path is not None, "a source has a path or a dataset"
+    assert source.path is not None, "a source has a path, a dataset or a version"
     specs = [source.path] if isinstance(source.path, str) else source.path
     files = [file for spec in specs for file in resolve_path(spec, beside)]
     for path, times in Counter(file.path.resolve() for file in files).items():

@@ -17,7 +17,9 @@ from curate.examples.texts import unread_turns
 from curate.recipe.model import Source
 from curate.sources.files import SourceFile, resolve_files
 from curate.sources.formats.base import Format
+from curate.sources.formats.found import AnyShape
 from curate.sources.frames import clash, frame_of
+from curate.sources.kept import kept_rows
 from curate.sources.kinds.batch import Batch
 from curate.sources.records import read_file
 from curate.sources.rows import RowReader, Unreadable
@@ -74,7 +76,11 @@ def load(
             types, or more rows are unreadable than `on_failure` allows.
     """
     found = resolve_files(source, beside) if files is None else files
-    return _load(name, spec_of(source), found, limit, told)
+    spec = spec_of(source)
+    if spec.version is None:
+        return _load(name, spec, found, limit, told)
+    rows = stack(kept_rows(name, found, spec.given, limit))
+    return Loaded(rows, (), tuple(found), count_facts(rows), AnyShape(), {})
 
 
 def load_reference(

@@ -68,6 +68,7 @@ def inspect_rows(
     source: Source | Reference,
     beside: Path | None = None,
     told: Callable[[int], None] | None = None,
+    out: Path | None = None,
 ) -> tuple[Schema, Loaded | None]:
     """As `inspect`, together with the rows where they had to be read.
 
@@ -76,13 +77,14 @@ def inspect_rows(
         source: What the recipe says.
         beside: Folder of the recipe, for a hint where a file is missing.
         told: Told how many rows of a source are read, now and then.
+        out: Where published versions live; by default `curated`.
 
     Raises:
         CurateError: As `load` does.
     """
     if is_remote(source):
         return Schema({}, complete=False, rows=None, format=source.format), None
-    files = resolve_files(source, beside)
+    files = resolve_files(source, beside, out)
     entry = home() / "schemas" / f"{_key(source, files)}.json"
     try:
         return Schema(**json.loads(entry.read_bytes())), None

@@ -18,6 +18,7 @@ class Spec:
     dataset: str | None = None
     split: str | None = None
     revision: str | None = None
+    version: str | None = None
     format: str = "auto"
     columns: Mapping[str, str] = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Spec:
         said = asdict(self)
         for name in ("path", "dataset", "revision", "on_failure"):
             del said[name]
+        said["version"] = self.version is not None
         rule = None if self.on_failure is None else self.on_failure.set_aside
         return said | {"set_aside": rule}
 
@@ -48,6 +50,7 @@ def spec_of(source: Source | Reference) -> Spec:
         dataset=source.dataset,
         split=source.split,
         revision=source.revision,
+        version=source.version,
         format=source.format,
         columns=source.columns,
         types=source.types,

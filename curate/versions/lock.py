@@ -98,6 +98,7 @@ class Locked:
         paid: Folder of the memo that holds the journal of answers.
 
     Attributes:
+        out: Where versions live.
         lock: The lock.
         recipe: The version's recipe.
         sets: All overrides: those of the run, what the Hub's names and `auto` came to, those given.
@@ -109,6 +110,7 @@ class Locked:
     """
 
     def __init__(self, path: Path, sets: Sequence[str], registry: Registry, paid: Path) -> None:
+        self.out = path.parent.parent
         self.lock = read_lock(path)
         self.recipe = path / "recipe.yaml"
         self.registry = registry
@@ -177,8 +179,13 @@ class Locked:
         return found
 
     def _pinned(self, data: Mapping[str, Any]) -> Iterator[str]:
-        """Sets that name the commits of what came from the Hub."""
+        """Sets that name the commits of what came from the Hub, and the versions of data sets."""
         for name, entry in self.lock["sources"].items():
+            if "version" in entry:
+                asked = data["sources"][name]["version"]
+                if "/" not in asked:  # a name alone stands for the latest version of some day
+                    yield f"sources.{name}.version={json.dumps(entry['version'])}"
+                continue
             commits = {f["file"]: f["commit"] for f in entry["files"] if "commit" in f}
             if not commits:
                 continue
@@ -239,10 +246,10 @@ class Locked:
         """Files of sources and references, and those that parameters name."""
         for name, entry in self.lock["sources"].items():
             expected = {file["sha256"]: file["file"] for file in entry["files"]}
-            where = f"sources.{name}.path"
+            where = f"sources.{name}.{'version' if 'version' in entry else 'path'}"
             try:
                 source = Source.model_validate(self.data["sources"][name])
-                here = {file.sha256: file.shown for file in resolve_files(source)}
+                here = {file.sha256: file.shown for file in resolve_files(source, None, self.out)}
             except (CurateError, ValidationError, KeyError) as error:
                 yield _missing(f"source '{name}'", error, expected, where)
             else:

@@ -74,8 +74,8 @@ def run_recipe(
 
     registry, watch = get_registry(), watch or Watch()
     beside = Path(source).parent if isinstance(source, str | Path) else None
-    checked = check(source, sets, registry, keep_rows=limit is None, told=watch.reading)
-    resolved = resolve(checked, registry, beside=beside)
+    checked = check(source, sets, registry, keep_rows=limit is None, out=out, told=watch.reading)
+    resolved = resolve(checked, registry, beside=beside, out=out)
     name = checked.recipe.name
     registry.point("curate.engines", engine)
     make_folder(out / name, "Say where versions are to live with --out.")

@@ -8,17 +8,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import CurateError, UsageError, nearest
+from curate.errors import CurateError, UsageError
+from curate.sources.published import (
+    datasets_of,
+    find_version,
+    known_dataset,
+    read_manifest,
+    versions_of,
+)
 from curate.versions.funnel import funnel
-from curate.versions.runs import PREVIEW, read_manifest, versions_of
 from curate.versions.text import one_line
 
 if TYPE_CHECKING:
     import datasets
     import polars as pl
 
+    from curate.versions.export import Exported
     from curate.versions.reproduce import Reproduced
     from curate.versions.verify import Verified
+
+__all__ = ["Version", "datasets_of", "find_version", "known_dataset", "open_pair", "open_version"]
 
 
 class Version:
@@ -75,6 +84,43 @@ class Version:
         """Readable rows that were not kept, whole; None where the recipe leaves them out."""
         file = self.path / "dropped.parquet"
         return self._read(file) if file.exists() else None
+
+    def export(
+        self,
+        to: str | Path,
+        format: str,
+        *,
+        scores: bool = False,
+        provenance: bool = False,
+        columns: Sequence[str] = (),
+        skip: bool = False,
+    ) -> Exported:
+        """Write the kept rows as training data; as `curate export`, without entries for trainers.
+
+        Args:
+            to: A .jsonl (also .gz, .zst) or .parquet file, or a folder; never over a file.
+            format: Name of the row shape, such as `messages`.
+            scores: Add the score columns.
+            provenance: Add id, source, origin, generator, license, ability and parents.
+            columns: Add these columns.
+            skip: Leave out rows that the shape cannot say.
+
+        Raises:
+            CurateError: The file is there already, there is no such format or column, or the
+                shape cannot say a row.
+        """
+        from curate.versions.export import export, target
+
+        file = target(self, Path(to), folder=str(to).endswith("/"))
+        return export(
+            self,
+            file,
+            format,
+            scores=scores,
+            provenance=provenance,
+            columns=columns,
+            skip=skip,
+        )
 
     def explain(self, id: str) -> dict[str, Any]:
         """The life of one example: its ledger row, `scores`, and all that `explain` tells.
@@ -148,37 +194,7 @@ def open_version(name: str | Path, root: str | Path = "curated") -> Version:
         UsageError: There is no such dataset or version.
         CurateError: The version is damaged.
     """
-    return Version(find_version(name, root))
-
-
-def find_version(name: str | Path, root: str | Path = "curated") -> Path:
-    """The folder of a version, which need not be whole.
-
-    Args:
-        name: `NAME@vN`, `NAME@preview`, `NAME` (its latest version), or the path of a version's
-            folder (a `Path`, or text with a slash in it).
-        root: Where versions live.
-
-    Raises:
-        UsageError: There is no such dataset or version.
-    """
-    if isinstance(name, Path) or "/" in name:
-        return Path(name)
-    dataset, at, version = name.partition("@")
-    folder = known_dataset(dataset, Path(root))
-    versions = versions_of(folder)
-    previewed = (folder / PREVIEW).is_dir()
-    if at:
-        known = [*versions, PREVIEW] if previewed else versions
-        if version not in known:
-            raise UsageError(f"'{dataset}' has no version '{version}'.", nearest(version, known))
-        return folder / version
-    if not versions:
-        raise UsageError(
-            f"'{dataset}' has no version yet.",
-            f"There is a preview: {dataset}@{PREVIEW}." if previewed else "",
-        )
-    return folder / versions[-1]
+    return Version(find_version(name, Path(root)))
 
 
 def open_pair(one: str, two: str | None, root: Path) -> tuple[Version, Version]:
@@ -206,21 +222,3 @@ def open_pair(one: str, two: str | None, root: Path) -> tuple[Version, Version]:
             "Name another to compare it with.",
         )
     return Version(first.path.parent / versions[-2]), first
-
-
-def known_dataset(name: str, root: Path) -> Path:
-    """The folder of a dataset; raises UsageError, with the nearest name, where there is none."""
-    known = datasets_of(root)
-    if name not in known:
-        remedy = nearest(name, known) if known else "Run a recipe, or say where with --out."
-        raise UsageError(f"There is no dataset '{name}' in {root}.", remedy)
-    return root / name
-
-
-def datasets_of(root: Path) -> list[str]:
-    """The datasets with a version or a preview in a folder, by name."""
-    if not root.is_dir():
-        return []
-    return sorted(
-        path.name for path in root.iterdir() if versions_of(path) or (path / PREVIEW).is_dir()
-    )

@@ -89,8 +89,8 @@ def reproduce(
         )
     if found := locked.differences():
         raise LockedError(name, found)
-    checked = check(locked.recipe, locked.sets, registry)
-    resolved = resolve(checked, registry, beside=path, commits=locked.commits)
+    checked = check(locked.recipe, locked.sets, registry, out=locked.out)
+    resolved = resolve(checked, registry, beside=path, commits=locked.commits, out=locked.out)
     if found := locked.unlike(resolved):
         raise LockedError(name, found)
 

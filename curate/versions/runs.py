@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError
+from curate.sources.published import NUMBERED, PREVIEW, read_manifest, versions_of
 
-PREVIEW = "preview"
-"""The folder of a run over a part of its sources; never numbered."""
-
-_NUMBERED = re.compile(r"v([1-9][0-9]*)\Z")
+__all__ = ["PREVIEW", "KnownRun", "find_run", "read_manifest", "record_run", "versions_of"]
 
 
 @dataclass(frozen=True)
@@ -28,34 +25,6 @@ class KnownRun:
 
     version: str
     digest: str
-
-
-def versions_of(folder: Path) -> list[str]:
-    """The versions in the folder of a dataset, oldest first; empty if there is no folder."""
-    if not folder.is_dir():
-        return []
-    numbers = [int(m[1]) for p in folder.iterdir() if (m := _NUMBERED.match(p.name))]
-    return [f"v{number}" for number in sorted(numbers)]
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Read the manifest of a version.
-
-    Raises:
-        CurateError: There is none, or it cannot be read.
-    """
-    try:
-        manifest = json.loads((path / "manifest.json").read_bytes())
-    except FileNotFoundError:
-        raise CurateError(f"{path} is no version: it has no manifest.json") from None
-    except ValueError as error:
-        raise CurateError(
-            f"{path / 'manifest.json'} cannot be read: {error}",
-            "A version is never changed after publishing; delete this one and run again.",
-        ) from error
-    if not isinstance(manifest, dict):
-        raise CurateError(f"{path / 'manifest.json'} is not a manifest")
-    return manifest
 
 
 def find_run(root: Path, name: str, run_key: str) -> KnownRun | None:
@@ -118,7 +87,7 @@ def _runs(folder: Path) -> list[Mapping[str, Any]]:
 def _manifest_of(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
     """The manifest of a run's version, if that folder still holds what the run made."""
     version = str(run.get("version"))
-    if not _NUMBERED.match(version):
+    if not NUMBERED.match(version):
         return None
     try:
         manifest = read_manifest(folder / version)

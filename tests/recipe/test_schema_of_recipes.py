@@ -18,7 +18,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft202012Validator:
-    schema = recipe_schema(get_registry().stages().values())
+    schema = recipe_schema(get_registry().stages().values(), get_registry().formats())
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -42,6 +42,8 @@ def test_our_recipes_validate(file: Path, validator: jsonschema.Draft202012Valid
         ),
         recipe({"fuse": "core.concat", "from": ["a", "b"]}),
         recipe({"score": "core.length"}, sources={"x": {"path": ["a", "b"]}}),
+        recipe({"score": "core.length"}, sources={"x": {"path": "a", "format": "sharegpt"}}),
+        recipe({"score": "core.length"}, sources={"x": {"version": "other@v3"}}),
         recipe({"score": "core.length", "on_failure": {"set_aside": "2%"}}),
         recipe(
             {"score": "nait.alignment", "with": {"targets": {"a": "x", "b": {"path": "y"}}}},
@@ -66,6 +68,7 @@ def test_what_check_accepts(document: dict, validator: jsonschema.Draft202012Val
         recipe({"score": "core.length"}, sede=1),
         recipe({"score": "core.length"}, seed="ten"),
         recipe({"score": "core.length"}, sources={"x": {"path": "x", "origin": "syntetic"}}),
+        recipe({"score": "core.length"}, sources={"x": {"path": "x", "format": "sharegtp"}}),
         recipe({"score": "core.length"}, sources={}),
         recipe({"score": "core.length"}, pipeline=[]),
     ],

@@ -53,9 +53,13 @@ class Alpaca(Format):
             asked = pl.select(pl.when(has_input).then(joined).otherwise(asked)).to_series()
         return [("user", asked), ("assistant", answered)]
 
-    def write(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
-        """Pairs of user and assistant, after a system turn or none."""
+    def write(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None
+    ) -> dict[str, Any] | None:
+        """Pairs of user and assistant, after a system turn or none; no tools."""
         fields: dict[str, Any] = {}
+        if tools or any(turn.get("tool_calls") for turn in messages):
+            return None
         turns = list(messages)
         if turns and turns[0]["role"] == "system":
             fields["system"] = turns.pop(0)["content"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -31,6 +32,20 @@ class NotTextError(RowError):
     """A field holds something else than text."""
 
 
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation with all that a row says of it.
+
+    Attributes:
+        turns: `role`, `content` and what else a turn holds; calls of tools under `tool_calls`,
+            results with the role `tool`, as chat interfaces write them.
+        tools: What the assistant may call; None where nothing is said.
+    """
+
+    turns: list[dict[str, Any]]
+    tools: Sequence[Any] | None = None
+
+
 class Format:
     """A row shape. Subclass it and register an instance.
 
@@ -39,12 +54,16 @@ class Format:
         required: Fields that a row must have.
         optional: Fields that it may have.
         synonyms: Field > names under which other data sets have it, for suggestions.
+        turn_keys: What a turn may hold that the shape can say; None: anything.
+        shared: Fields beside the conversation that rows made from a row take over from it.
     """
 
     name: ClassVar[str]
     required: ClassVar[tuple[str, ...]]
     optional: ClassVar[tuple[str, ...]] = ()
     synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    turn_keys: ClassVar[frozenset[str] | None] = frozenset({"role", "content"})
+    shared: ClassVar[tuple[str, ...]] = ()
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
         """The conversation of one row.
@@ -78,9 +97,51 @@ class Format:
         """
         return None
 
-    def write(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
-        """The fields of a row that reads as this conversation; None if the shape cannot say it."""
+    def whole(self, row: Mapping[str, Any]) -> Conversation:
+        """The conversation of a row that `read` takes, with all that its turns hold.
+
+        Args:
+            row: As for `read`.
+        """
+        return Conversation(list(self.read(row)))
+
+    def write(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None
+    ) -> dict[str, Any] | None:
+        """The fields of a row that reads as this conversation.
+
+        Args:
+            messages: Turns with `role` and `content`; what else they hold is left out where
+                `turn_keys` lacks it.
+            tools: What the assistant may call.
+
+        Returns:
+            None where the shape cannot say it, tool calls included.
+        """
         raise NotImplementedError
+
+    def rewrite(
+        self, row: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """The fields of a row that takes the place of another, or is made from it.
+
+        Args:
+            row: The fields of the other one.
+            messages: The new conversation.
+
+        Returns:
+            All fields; None where there is nothing to say.
+        """
+        kept = {field: row.get(field) for field in self.shared}
+        return dict.fromkeys(self.fields) | kept | (self.write(messages) or {})
+
+    def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """Give the rows of one file one form, where the shape has several; as they are otherwise.
+
+        Args:
+            rows: Fields, each row as this format reads it.
+        """
+        return rows
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -133,6 +194,29 @@ def optional_text_of(row: Mapping[str, Any], field: str) -> str:
         RowError: It is no text.
     """
     return "" if row.get(field) is None else text_of(row, field)
+
+
+def turns_of(row: Mapping[str, Any], field: str) -> list[Any]:
+    """The turns of a required field.
+
+    Raises:
+        RowError: It is missing, null, empty or no list.
+    """
+    turns = row.get(field)
+    if turns is None:
+        raise RowError(field, "is null" if field in row else "is missing")
+    if not isinstance(turns, list):
+        raise RowError(field, f"is {spoken(turns)}, not a list of turns")
+    if not turns:
+        raise RowError(field, "is empty")
+    return turns
+
+
+def stated(value: Any) -> Any:
+    """A value without the nulls of objects: a typed column fills in what a row does not hold."""
+    if isinstance(value, Mapping):
+        return {key: stated(item) for key, item in value.items() if item is not None}
+    return [stated(item) for item in value] if isinstance(value, list) else value
 
 
 def short(text: str) -> str:

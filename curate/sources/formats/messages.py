@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from curate.hookspecs import hookimpl
-from curate.sources.formats.base import Format, RowError, short, spoken
+from curate.sources.formats.base import (
+    Conversation,
+    Format,
+    RowError,
+    short,
+    spoken,
+    stated,
+    turns_of,
+)
+from curate.sources.formats.tools import one_form, tools_of
 
 CURATE_API = 1
 
@@ -18,39 +27,60 @@ class Messages(Format):
 
     name = "messages"
     required = ("messages",)
+    optional = ("tools",)
     synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "messages": ("conversation", "dialog", "dialogue", "chat")
     }
+    turn_keys = None
+    shared = ("tools",)
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
         """The turns, reduced to role and content; a turn of tool calls alone has content ""."""
-        turns = row.get("messages")
-        if turns is None:
-            raise RowError("messages", "is null" if "messages" in row else "is missing")
-        if not isinstance(turns, list):
-            raise RowError("messages", f"is {spoken(turns)}, not a list of turns")
-        if not turns:
-            raise RowError("messages", "is empty")
-        return [_turn(at, turn) for at, turn in enumerate(turns, 1)]
+        return read_turns(row, "messages")
 
-    def write(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
+    def whole(self, row: Mapping[str, Any]) -> Conversation:
+        """The turns as they are."""
+        return Conversation(written_turns(row["messages"]), tools_of(row))
+
+    def write(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None
+    ) -> dict[str, Any] | None:
         """The conversation itself."""
-        return {"messages": [{"role": m["role"], "content": m["content"]} for m in messages]}
+        fields: dict[str, Any] = {"messages": written_turns(messages)}
+        return fields | ({"tools": list(tools)} if tools else {})
+
+    def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """Content in every turn, null beside calls alone; tools as lists where some rows have."""
+        return [row | {"messages": written_turns(row["messages"])} for row in one_form(rows)]
 
 
-def _turn(at: int, turn: Any) -> dict[str, str]:
+def read_turns(row: Mapping[str, Any], field: str) -> list[dict[str, str]]:
+    """The turns of a field, reduced to role and content.
+
+    Raises:
+        RowError: One of them is no turn.
+    """
+    return [_turn(field, at, turn) for at, turn in enumerate(turns_of(row, field), 1)]
+
+
+def written_turns(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Turns with role and content first, and the rest that they hold."""
+    return [{"role": m["role"], "content": m.get("content")} | stated(m) for m in messages]
+
+
+def _turn(field: str, at: int, turn: Any) -> dict[str, str]:
     if not isinstance(turn, Mapping):
         what = "null" if turn is None else spoken(turn)
-        raise RowError("messages", f"has {what} for turn {at}, not role and content")
+        raise RowError(field, f"has {what} for turn {at}, not role and content")
     role, content = turn.get("role"), turn.get("content")
     if role not in ROLES:
         shown = f"the role '{short(role)}'" if isinstance(role, str) else "no role"
-        raise RowError("messages", f"has {shown} in turn {at}", f"Roles are {', '.join(ROLES)}.")
-    if content is None and turn.get("tool_calls"):
+        raise RowError(field, f"has {shown} in turn {at}", f"Roles are {', '.join(ROLES)}.")
+    if content is None and (turn.get("tool_calls") or turn.get("function_call")):
         content = ""
     if not isinstance(content, str):
         what = "no content" if content is None else f"{spoken(content)} for content"
-        raise RowError("messages", f"has {what} in turn {at}", "The content of a turn is text.")
+        raise RowError(field, f"has {what} in turn {at}", "The content of a turn is text.")
     return {"role": role, "content": content}
 
 

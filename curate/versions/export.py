@@ -1,0 +1,285 @@
+"""The kept rows of a version as training data, in the shape that a trainer reads."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from curate.contract import counted
+from curate.errors import CurateError, UsageError, nearest
+from curate.examples import cleaned
+from curate.plugins.registry import get_registry
+from curate.sources.formats.base import stated
+from curate.sources.formats.found import column_of, every_shape, shapes_of
+from curate.sources.formats.messages import Messages
+from curate.sources.hashes import make_folder
+from curate.versions.text import one_line
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from curate.sources.formats.base import Format
+    from curate.versions.open import Version
+
+PROVENANCE = ("id", "source", "origin", "generator", "license", "ability", "parents")
+"""Columns that say where a row comes from."""
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What went out.
+
+    Attributes:
+        path: The file.
+        format: The shape of its rows.
+        rows: How many.
+        unchanged: How many of them went out as they had come in.
+        skipped: Kept rows that the shape cannot say, left out.
+        lost: What turns held that the shape cannot say > rows that lost it.
+        fields: Columns of the file.
+        data: Its rows, but for what stands beside the format's fields.
+    """
+
+    path: Path
+    format: str
+    rows: int
+    unchanged: int
+    skipped: int
+    lost: Mapping[str, int]
+    fields: tuple[str, ...]
+    data: Sequence[Mapping[str, Any]]
+
+
+def target(version: Version, to: Path, *, folder: bool) -> Path:
+    """The file that an export to a path writes.
+
+    Args:
+        version: What is exported.
+        to: A file, or a folder, in which the file is named for the version.
+        folder: Whether it is written like a folder, with a slash at its end.
+
+    Raises:
+        UsageError: The suffix is not one of `SUFFIXES`, the file is there already, or it would
+            lie in a version.
+    """
+    file = to
+    if folder or to.is_dir() or not to.suffix:
+        file = to / f"{version.name}-{version.version}.jsonl"
+    if not file.name.endswith(SUFFIXES):
+        raise UsageError(
+            f"{to}: exports are {', '.join(SUFFIXES)}, or a folder", "Choose one of these suffixes."
+        )
+    if any((above / "SHA256SUMS").exists() for above in file.absolute().parents):
+        raise UsageError(
+            f"{file} would lie in a version, which is never changed", "Choose another --to."
+        )
+    if file.exists():
+        raise UsageError(f"{file} is there already, and stays as it is", "Choose another --to.")
+    return file
+
+
+def export(
+    version: Version,
+    file: Path,
+    shape: str,
+    *,
+    scores: bool = False,
+    provenance: bool = False,
+    columns: Sequence[str] = (),
+    skip: bool = False,
+) -> Exported:
+    """Write the kept rows of a version in their order.
+
+    A row that came in this shape goes out with the fields that it came with, others are
+    converted, with their tool calls where the shape knows them.
+
+    Args:
+        version: Which one.
+        file: Where to; `target` says which names are possible. It appears whole or not at all.
+        shape: Name of the format.
+        scores: Whether the score columns stand beside the fields.
+        provenance: Whether the columns `PROVENANCE` do.
+        columns: Others that do.
+        skip: Leave out rows that the shape cannot say.
+
+    Raises:
+        UsageError: There is no such format or column, or the file is there already.
+        CurateError: The shape cannot say a row, and these are not to be left out.
+    """
+    form = _format(shape)
+    frame = version.frame()
+    beside = _beside(version, frame, form, scores, provenance, columns)
+    made, ids, lost = _converted(version, frame, form)
+    said = [at for at, (fields, _) in enumerate(made) if fields is not None]
+    unsaid = len(made) - len(said)
+    if unsaid and (not skip or not said):
+        raise _cannot_say(form, ids, [fields for fields, _ in made])
+    rows = form.settle([fields for fields, _ in made if fields is not None])
+    held = {name for row in rows for name, value in row.items() if value is not None}
+    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in held]
+    rows = [{name: row.get(name) for name in names} for row in rows]
+    beside = beside[said] if beside.columns else beside
+    with _aside(file) as part:
+        (_write_parquet if file.suffix == ".parquet" else _write_lines)(rows, beside, part)
+    return Exported(
+        file,
+        form.name,
+        len(rows),
+        sum(as_it_came for fields, as_it_came in made if fields is not None),
+        unsaid,
+        dict(lost),
+        (*names, *beside.columns),
+        rows,
+    )
+
+
+def _format(name: str) -> Format:
+    registry = get_registry()
+    names = [point.word for point in registry.points if point.group == "curate.readers"]
+    if name not in names:
+        raise UsageError(f"there is no format '{one_line(name)}'", nearest(name, names))
+    return registry.format(name)
+
+
+def _converted(
+    version: Version, frame: pl.DataFrame, form: Format
+) -> tuple[list[tuple[dict[str, Any] | None, bool]], list[str], Counter[str]]:
+    """For each row its fields and whether they are those that it came with; ids; what is lost."""
+    mappings = {
+        name: source.get("columns", {}) for name, source in version.manifest["sources"].items()
+    }
+    shapes = _last(every_shape(), Messages.name)
+    place = {name: at for at, name in enumerate(frame.columns)}
+    made: list[tuple[dict[str, Any] | None, bool]] = []
+    lost: Counter[str] = Counter()
+    for row in frame.iter_rows(named=True):
+        mapping = mappings.get(row["source"], {})
+        known = [(shape, mapping) for shape, _ in shapes] if mapping else []
+        # Every row has messages: what it came in says more, unless it came in more than these.
+        first = [] if row.get(column_of("messages", mapping)) is None else [(form, mapping)]
+        if form.name != Messages.name:
+            first = [(form, mapping)]
+        plain = (Messages(), {"messages": row["messages"]})
+        shape, found = next(shapes_of(row, [*first, *known, *shapes]), plain)
+        if shape.name == form.name:
+            order = sorted(found, key=lambda name: place.get(column_of(name, mapping), -1))
+            made.append(({name: stated(found[name]) for name in order}, True))
+            continue
+        whole = shape.whole(found)
+        fields = form.write(whole.turns, whole.tools)
+        made.append((fields, False))
+        if fields is not None and form.turn_keys is not None:
+            held = {key for turn in whole.turns for key in turn}
+            lost.update(held - form.turn_keys)
+    return made, frame["id"].to_list(), lost
+
+
+def _last(
+    shapes: Sequence[tuple[Format, Mapping[str, str]]], name: str
+) -> list[tuple[Format, Mapping[str, str]]]:
+    """The shapes with one of them at the end: every row has `messages`, others say more."""
+    return sorted(shapes, key=lambda pair: pair[0].name == name)
+
+
+def _beside(
+    version: Version,
+    frame: pl.DataFrame,
+    form: Format,
+    scores: bool,
+    provenance: bool,
+    columns: Sequence[str],
+) -> pl.DataFrame:
+    """What stands beside the fields, in the order of the rows."""
+    scored = frame.select("id").join(version.scores, on="id", how="left", maintain_order="left")
+    wanted = dict.fromkeys(PROVENANCE if provenance else ())
+    wanted |= dict.fromkeys([*(scored.columns[1:] if scores else ()), *columns])
+    known = frame.hstack(scored.drop("id"))
+    for name in wanted:
+        if name not in known.columns:
+            raise UsageError(
+                f"{version.name}@{version.version} has no column '{one_line(name)}'.",
+                nearest(name, known.columns),
+            )
+        if name in form.fields:
+            raise UsageError(
+                f"'{name}' is a field of {form.name}, and cannot stand beside it too.",
+                "Choose other columns.",
+            )
+    return known.select(list(wanted))
+
+
+def _cannot_say(
+    form: Format, ids: Sequence[str], fields: Sequence[Mapping[str, Any] | None]
+) -> CurateError:
+    unsaid = [id for id, said in zip(ids, fields, strict=True) if said is None]
+    others = [name for name in ("messages", "sharegpt") if name != form.name]
+    remedy = f"`--skip` leaves them out; {' or '.join(others)} can say more."
+    if len(unsaid) == len(ids):
+        remedy = f"Choose another format: {' or '.join(others)} can say more."
+    return CurateError(
+        f"{len(unsaid):,} of {counted(len(ids))} cannot be said in the shape {form.name}, "
+        f"the first of them {unsaid[0]}.",
+        remedy,
+    )
+
+
+@contextmanager
+def _aside(file: Path) -> Iterator[Path]:
+    """A file to write to beside another, which it becomes when it is whole, if that is not there.
+
+    Raises:
+        UsageError: The other appeared meanwhile.
+        CurateError: The folder cannot be made, or nothing be written there.
+    """
+    make_folder(file.parent, "Choose another --to.")
+    part = file.with_name(f".{secrets.token_hex(8)}-{file.name}")
+    try:
+        yield part
+        try:
+            os.link(part, file)
+        except OSError:  # it is there, or the file system knows no links
+            if file.exists():
+                raise UsageError(f"{file} has appeared meanwhile, and stays as it is.") from None
+            part.rename(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_lines(rows: Sequence[Mapping[str, Any]], beside: pl.DataFrame, part: Path) -> None:
+    import pyarrow as pa
+
+    packed = {".gz": "gzip", ".zst": "zstd"}.get(part.suffix)
+    more = beside.iter_rows(named=True) if beside.columns else repeat({}, len(rows))
+    with pa.output_stream(str(part), compression=packed) as out:
+        for row, other in zip(rows, more, strict=True):
+            line = {**row, **other}
+            out.write(orjson.dumps(line, default=cleaned, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _write_parquet(rows: Sequence[Mapping[str, Any]], beside: pl.DataFrame, part: Path) -> None:
+    import polars as pl
+
+    from curate.sources.columns import typed
+    from curate.versions.tables import write
+
+    def place(at: int) -> str:
+        return f"row {at + 1}"
+
+    try:
+        columns = [typed(name, [row[name] for row in rows], place) for name in rows[0]]
+    except CurateError as error:
+        raise CurateError(
+            f"Parquet cannot hold it: {error.message}.", "Export to .jsonl."
+        ) from None
+    write(pl.DataFrame([*columns, *beside]), part)

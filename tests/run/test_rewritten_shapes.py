@@ -1,0 +1,52 @@
+"""A row that a stage writes anew stands in the columns that its parent came in."""
+
+import json
+
+import pytest
+
+from curate.versions.make import run_recipe
+from curate.versions.open import Version
+
+ASKED = [{"role": "user", "content": "q"}]
+ANSWERED = [{"role": "assistant", "content": "a"}]
+AGAIN = [{"role": "user", "content": "q (again 0)"}]
+SPOKEN = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+SPOKEN_AGAIN = [{"from": "human", "value": "q (again 0)"}, SPOKEN[1]]
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "made"),
+    [
+        ({"prompt": "q", "completion": "a"}, {}, {"prompt": "q (again 0)", "completion": "a"}),
+        (
+            {"prompt": ASKED, "completion": ANSWERED, "tools": [{"name": "f"}]},
+            {},
+            {"prompt": AGAIN, "completion": ANSWERED, "tools": [{"name": "f"}]},
+        ),
+        (
+            {"conversations": SPOKEN},
+            {"types": {"conversations": "json"}},
+            {"conversations": json.dumps(SPOKEN_AGAIN, separators=(",", ":"))},
+        ),
+        ({"messages": ASKED + ANSWERED, "tools": [{"name": "f"}]}, {}, {"tools": [{"name": "f"}]}),
+        (
+            {"chat": ASKED + ANSWERED},
+            {"columns": {"messages": "chat"}},
+            {"chat": AGAIN + ANSWERED},
+        ),
+        (
+            {"instruction": "q", "input": "", "output": "a", "note": 1},
+            {},
+            {"instruction": "q (again 0)", "input": "", "output": "a", "note": 1},
+        ),
+    ],
+)
+def test_columns_of_a_row_that_takes_the_place_of_another(tmp_path, row, options, made):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    stage = {"expand": "toys.double", "with": {"in_place": True, "every": 1}}
+    recipe = {"name": "t", "sources": {"s": {"path": str(file), **options}}, "pipeline": [stage]}
+    frame = Version(run_recipe(recipe, out=tmp_path / "curated").path).frame()
+    (child,) = frame.to_dicts()
+    assert child["messages"] == AGAIN + ANSWERED
+    assert {name: child[name] for name in made} == made
