@@ -22,6 +22,7 @@ from curate.plugins.registry import Registry
 from curate.run.resolve import Resolved, files_facts, version_facts
 from curate.run.tools import Tools
 from curate.services.models import alias_of
+from curate.sources.formats.found import AnyShape
 from curate.sources.hashes import file_sha256
 
 VERSION = 2
@@ -72,7 +73,8 @@ def provided(
     is installed in editable mode, otherwise null. A plugin of another interface is not loaded, so
     `api_version` is that of curate.
     """
-    words: list[tuple[str, str, str]] = [("formats", "curate.readers", name) for name in formats]
+    read = [name for name in formats if name != AnyShape.name]  # of a version: by curate itself
+    words: list[tuple[str, str, str]] = [("formats", "curate.readers", name) for name in read]
     for r in resolved.steps:
         words.append(("stages", "curate", r.step.stage.name.partition(".")[0]))
         words += [("services", "curate.services", service) for service in r.services]
