@@ -22,6 +22,7 @@ from curate.errors import RecipeError
 from curate.run import outcome
 from curate.services.llm import sending
 from curate.versions.lock import LockedError
+from curate.versions.make import run_recipe
 from curate.versions.open import Version
 from curate.versions.reproduce import reproduce
 from curate.versions.verify import verify
@@ -121,8 +122,6 @@ def test_the_lock_names_everything_that_the_version_was_made_of(bench):
 
 
 def test_a_recipe_from_a_file_or_with_sources_of_many_files_is_made_again(bench, monkeypatch):
-    from curate.versions.make import run_recipe
-
     monkeypatch.chdir(bench.folder)
     bench.pool.rename("pool-1.jsonl")
     shutil.copy("pool-1.jsonl", "pool-0.jsonl")
@@ -505,3 +504,16 @@ def test_the_result_is_said_in_words(bench, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert f"published  {'0' * 64}\nnow        {content['digest']}\n" in printed
     assert "order, columns or refs differ" in printed
+
+
+def test_a_version_that_is_a_source_is_the_one_of_then(bench):
+    first = bench.run(COUNT, TOP)
+    name = first.path.parent.name
+    recipe = {"name": "after", "sources": {"old": {"version": name}}, "pipeline": [COUNT]}
+    result = run_recipe(recipe, out=bench.folder / "curated")
+    assert bench.run(COUNT).version == "v2"  # another is the latest now
+    assert reproduce(result.path).same
+    (source,) = lock_of(result)["sources"].values()
+    assert (source["version"], source["digest"]) == (f"{name}@v1", first.digest)
+    shutil.rmtree(first.path)
+    assert set(named(result)) == {"source 'old'"}
