@@ -128,7 +128,8 @@ class Host(Protocol):
             account: Told what the stage's services took, by their name, as in a manifest.
 
         Returns:
-            `id` and the stage's outputs by name; rows that failed are left out.
+            `id`, the stage's outputs by name, and `error`, which only rows that failed have; they
+            stand last, without outputs.
 
         Raises:
             CurateError: The parameters are wrong, or more rows fail than may.

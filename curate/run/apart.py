@@ -14,6 +14,7 @@ import polars as pl
 from curate.contract import Reference
 from curate.errors import CurateError, Problem, RecipeError
 from curate.host import Apart
+from curate.ledger import FAILED
 from curate.memo.store import Memo
 from curate.plugins.registry import Registry, get_registry
 from curate.run.arena import Arena
@@ -65,9 +66,12 @@ def score(
     (resolved,) = execution.resolved.steps
     if account is not None:
         account(execution.tools.account(resolved))
-    frame = execution.arena.frame(kept, resolved.step.adds)
-    prefix = f"{resolved.step.id}_"
-    return frame.rename({name: name.removeprefix(prefix) for name in resolved.step.adds})
+    ledger, prefix = execution.arena.ledger, f"{resolved.step.id}_"
+    rows = np.concatenate([kept, np.flatnonzero(ledger.fate == FAILED)])
+    frame = execution.arena.frame(rows, resolved.step.adds)
+    frame = frame.rename({name: name.removeprefix(prefix) for name in resolved.step.adds})
+    errors = pl.Series("error", ledger.detail[rows].tolist(), dtype=pl.String)
+    return frame.with_columns(errors)
 
 
 def examples(table: str | Path | Mapping[str, Any]) -> pl.DataFrame:

@@ -64,7 +64,7 @@ def test_the_counts_are_those_of_the_marks(place, capsys):
     report = json.loads(capsys.readouterr().out)
     verdicts = {each.pop("part"): each for each in report.pop("verdicts")}
     assert report.pop("llm")["used"]["answers"] == 6
-    assert report == {"pairs": 4, "unchanged": 1, "failed": 0}
+    assert report == {"pairs": 4, "unchanged": 1, "failed": 0, "failures": []}
     assert list(verdicts) == ["total", *PARTS]
     for part in (*PARTS, "total"):
         gains = []
@@ -143,6 +143,12 @@ def test_a_withheld_answer_costs_its_pair_alone(place, capsys):
     assert (report["pairs"], report["unchanged"], report["failed"]) == (4, 1, 1)
     total = report["verdicts"][0]
     assert (total["higher"], total["ties"], total["lower"]) == (0, 1, 1)
+    (failure,) = report["failures"]
+    assert failure["version"] == "raw"
+    assert "withheld" in failure["error"]
+    assert coachlm(answers="withheld.jsonl") == 0
+    said = capsys.readouterr().out
+    assert f"failed: raw version of pair {failure['pair']}: {failure['error']}" in said
     assert coachlm("--may-fail", "0", answers="withheld.jsonl") == 1
     said = capsys.readouterr().err
     assert "Stage 'lift_quality' failed on the raw version of pair" in said

@@ -49,6 +49,15 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A version that could not be marked: the id of its pair, `raw` or `expert`, and why."""
+
+    pair: str
+    version: str
+    error: str
+
+
+@dataclass(frozen=True)
 class Report:
     """What came of a comparison.
 
@@ -57,6 +66,7 @@ class Report:
         unchanged: Pairs that the expert left as they were; they are not marked.
         failed: Pairs of which a version could not be marked.
         verdicts: Over the other pairs, the total first.
+        failures: The versions that could not be marked.
         llm: What asking took, as a manifest records it.
     """
 
@@ -64,6 +74,7 @@ class Report:
     unchanged: int
     failed: int
     verdicts: tuple[Verdict, ...]
+    failures: tuple[Failure, ...]
     llm: Mapping[str, Any]
 
 
@@ -108,7 +119,10 @@ def compare(
         raise CurateError(f"{file}: no pair differs between its two versions.")
     if may_fail is None:
         may_fail = -(-2 * len(changed) // 10)
-    marks, llm = _marked(host, wide, changed["id"].to_list(), params, may_fail)
+    scored, llm = _marked(host, wide, changed["id"].to_list(), params, may_fail)
+    failed = scored.filter(pl.col("error").is_not_null()).sort("pair", "version")
+    failures = tuple(Failure(*row) for row in failed.select("pair", "version", "error").rows())
+    marks = scored.filter(pl.col("error").is_null())
     parts = [name for name in marks.columns if marks.schema[name] == pl.Int64]
     both = marks.filter(pl.col("version") == "raw").join(
         marks.filter(pl.col("version") == "expert"), on="pair", suffix=" expert"
@@ -117,7 +131,8 @@ def compare(
         _verdict(part, both[part], both[f"{part} expert"])
         for part in sorted(parts, key=lambda part: part != "total")
     )
-    return Report(len(pairs), len(pairs) - len(changed), len(changed) - len(both), verdicts, llm)
+    unchanged = len(pairs) - len(changed)
+    return Report(len(pairs), unchanged, len(changed) - len(both), verdicts, failures, llm)
 
 
 def _marked(
@@ -127,7 +142,7 @@ def _marked(
     params: Mapping[str, Any],
     may_fail: int,
 ) -> tuple[pl.DataFrame, Mapping[str, Any]]:
-    """`pair`, `version` and the stage's outputs, of all versions it marked; what asking took."""
+    """`pair`, `version`, the stage's outputs and `error`, of all versions; what asking took."""
     llm: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         path, written = Path(folder, "versions.jsonl"), list[str]()

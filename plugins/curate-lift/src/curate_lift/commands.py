@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CURATE_API = 1
 
+_FAILURES = 10
+"""Failures that are printed."""
+
 
 @click.group("lift")
 def command() -> None:
@@ -96,6 +99,12 @@ def _print(report: Report) -> None:
     click.echo(f"{'part':<13}{'higher':>16}{'ties':>16}{'lower':>16}{'gain':>8}")
     for each in report.verdicts:
         click.echo(_line(each, marked))
+    for failure in report.failures[:_FAILURES]:
+        # an error may quote what a model said
+        error = "".join(sign if sign.isprintable() else " " for sign in failure.error)
+        click.echo(f"failed: {failure.version} version of pair {failure.pair}: {error}")
+    if len(report.failures) > _FAILURES:
+        click.echo(f"failed: {len(report.failures) - _FAILURES:,} more, which --json names")
     click.echo(_cost(report.llm))
 
 
