@@ -8,13 +8,17 @@ without one, and nothing is removed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from curate.errors import CurateError
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]  # runs lock nothing, and nothing is removed
 
 LOCK = ".lock"
 
@@ -30,8 +34,9 @@ def hold(folder: Path) -> int | None:
         file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError:
         return None
-    with suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_SH)
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_SH)
     return file
 
 
@@ -46,19 +51,28 @@ def alone(folder: Path) -> Iterator[bool]:
         CurateError: That cannot be known.
     """
     try:
-        file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            yield False
-            return
+        file, free = _locked(folder)
     except OSError as error:
         raise CurateError(
             f"Whether {folder} is in use cannot be known: {error}.",
             "Nothing was removed there. Delete it yourself while nothing runs.",
         ) from error
     try:
-        yield True
+        yield free
     finally:
         os.close(file)
+
+
+def _locked(folder: Path) -> tuple[int, bool]:
+    """An open lock file, and whether nobody else holds it; raises OSError without locks."""
+    if fcntl is None:
+        raise OSError("this system knows no such locks")
+    file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return file, False
+    except OSError:
+        os.close(file)
+        raise
+    return file, True

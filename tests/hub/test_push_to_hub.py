@@ -374,7 +374,8 @@ def test_without_the_extra_one_message_says_so(make, typed, monkeypatch):
 
 def test_without_what_draws_charts_it_is_pushed_without_them(hub, make, typed, monkeypatch):
     make(*TEXTS)
-    monkeypatch.delitem(sys.modules, "curate.report.charts", raising=False)
+    for module in ("charts", "vega"):
+        monkeypatch.delitem(sys.modules, f"curate.report.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     code, out, err = typed("push", "tales", REPO)
     assert code == 0

@@ -464,6 +464,7 @@ def test_a_second_home_and_working_copy_make_the_same(bench, tmp_path):
         "digest": first["digest"],
         "differences": [],
         "warnings": [],
+        "observers_failed": {},
     }
     (two / "pool.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     done = curate("run", "again", "--locked", cwd=two, **home)

@@ -92,7 +92,11 @@ def command(
     wrong = [each for each in findings if each.state != "met"]
     if wrong:
         said = "; ".join(_sentence(each) for each in wrong)
-        raise PolicyError(f"Of {len(findings)} clauses {len(wrong)} are not met: {said}.")
+        error = PolicyError(f"Of {len(findings)} clauses {len(wrong)} are not met: {said}.")
+        if as_json:  # the findings are the one answer on stdout
+            click.echo(_plain(str(error)), err=True)
+            raise click.exceptions.Exit(error.exit_code)
+        raise error
 
 
 def _sentence(finding: Finding) -> str:
