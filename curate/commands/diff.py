@@ -55,6 +55,7 @@ def command(one: str, two: str | None, file: Path | None, out: Path, as_json: bo
 def _check(file: Path) -> None:
     """Refuse what is not a new parquet file in a folder that is there."""
     from curate.errors import UsageError
+    from curate.sources.published import check_outside
 
     if file.suffix != ".parquet":
         raise UsageError(f"--rows: '{file}' does not end in .parquet.")
@@ -62,6 +63,7 @@ def _check(file: Path) -> None:
         raise UsageError(f"--rows: {file} exists.", "Name a file that does not.")
     if not file.parent.is_dir():
         raise UsageError(f"--rows: there is no folder {file.parent}.")
+    check_outside(file)
 
 
 def _write(rows: pl.DataFrame, file: Path) -> None:

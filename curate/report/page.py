@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.contract import Clause
-from curate.errors import CurateError
+from curate.errors import CurateError, UsageError
 from curate.report.charts import charts
 from curate.report.clusters import duplicates
 from curate.report.headline import headline
@@ -23,6 +23,7 @@ from curate.report.marks import marked, marked_line
 from curate.report.near import near
 from curate.report.rows import table
 from curate.report.vega import COLOURS, svg
+from curate.sources.published import check_outside
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.policy import certificates
@@ -37,6 +38,10 @@ except ImportError as missing:  # the extra is not installed
     ) from missing
 
 _ASSETS = Path(__file__).parent / "assets"
+_MADE = '<meta name="generator" content="curate">'
+_HEAD = 2_000
+"""Bytes of a page in which that stands."""
+
 _BOOKS = ("in", "created", "out", "dropped", "failed", "merged")
 _LLM = {
     "sent": "requests",
@@ -73,9 +78,11 @@ def write(version: Version, to: Path | None = None) -> Written:
         to: The file; None: `default_path`.
 
     Raises:
+        UsageError: The file is no page, lies in a version, or is something else.
         CurateError: The file cannot be written.
     """
     path = default_path(version) if to is None else to
+    _check_target(path)
     rendered, shown, total = _render(version)
     content = rendered.encode()
     aside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
@@ -89,6 +96,17 @@ def write(version: Version, to: Path | None = None) -> Written:
             "Name a file in a folder that is there: --to FILE.",
         ) from error
     return Written(path, len(content), shown, total, tuple(headline(version.manifest)))
+
+
+def _check_target(path: Path) -> None:
+    """Raise UsageError where the page would take the place of something else."""
+    if path.suffix != ".html":
+        raise UsageError(f"{path} does not end in .html.", "The report is a page: --to FILE.html.")
+    check_outside(path)
+    if path.exists() and _MADE.encode() not in path.read_bytes()[:_HEAD]:
+        raise UsageError(
+            f"{path} is there already, and no report of curate.", "Name another: --to FILE.html."
+        )
 
 
 def _render(version: Version) -> tuple[str, int, int]:

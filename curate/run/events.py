@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import UsageError
 from curate.hookspecs import hookimpl
+from curate.sources.published import check_outside
 
 if TYPE_CHECKING:
     from curate.run.observe import Observer
@@ -30,7 +31,7 @@ class EventLog:
         target: The file.
 
     Raises:
-        UsageError: None is named, or it cannot be written.
+        UsageError: None is named, it cannot be written, or it is something else.
     """
 
     def __init__(self, target: str) -> None:
@@ -38,8 +39,14 @@ class EventLog:
             raise UsageError("The observer 'events' needs a file.", "Write --observe events=FILE.")
         self._path = Path(target)
         self._advanced: dict[tuple[str, str], float] = {}
+        check_outside(self._path)
         try:
-            self._path.open("ab").close()
+            with self._path.open("ab+") as log:
+                log.seek(0)
+                if not _is_log(log.readline()):
+                    raise UsageError(
+                        f"{target} is there already, and no log of events.", "Name another file."
+                    )
         except OSError as error:
             raise UsageError(f"{target} cannot be written: {error.strerror}.") from error
 
@@ -82,6 +89,15 @@ class EventLog:
         line = json.dumps({"time": at, "event": event, **facts}, default=str)
         with self._path.open("ab", buffering=0) as log:
             log.write(f"{line}\n".encode())
+
+
+def _is_log(line: bytes) -> bool:
+    """Whether a file with this first line may be appended to: a log, or nothing yet."""
+    try:
+        first = json.loads(line) if line else {"time": "", "event": ""}
+    except ValueError:
+        return False
+    return isinstance(first, dict) and {"time", "event"} <= first.keys()
 
 
 @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from curate.errors import CurateError, PluginError
@@ -81,10 +82,14 @@ class Watch:
         for word, observer in list(self._named.items()):
             try:
                 getattr(observer, event)(facts)
-            except Exception as error:  # a plugin may raise anything; the run carries it to its end
+            except KeyboardInterrupt:
+                raise
+            except (
+                BaseException
+            ) as error:  # a plugin may raise anything; the run goes on
                 if event != "run_started":
-                    del self._named[word]
                     self.faults[word] = f"{type(error).__name__}: {error}"
+                    self._leave(self._named.pop(word), event)
                 elif isinstance(error, CurateError):
                     raise
                 else:
@@ -93,6 +98,12 @@ class Watch:
                         f"{type(error).__name__}: {error}",
                         "Nothing was done yet. Run without it, or mend what it says.",
                     ) from error
+
+    def _leave(self, observer: Observer, event: str) -> None:
+        """Let an observer that is told no more end what it began, if it still can."""
+        if event not in ("run_finished", "run_failed"):
+            with suppress(Exception):  # its fault is known already
+                observer.run_failed({"error": f"the observer failed at {event}"})
 
     def reading(self, name: str, rows: int) -> None:
         """Tell that so many rows of a source are read."""

@@ -99,6 +99,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+def check_outside(file: Path) -> None:
+    """Raise UsageError where a file would lie in a version."""
+    if any((above / "SHA256SUMS").exists() for above in file.absolute().parents):
+        raise UsageError(
+            f"{file} would lie in a version, which is never changed.", "Name a file elsewhere."
+        )
+
+
 def version_files(name: str, root: Path) -> list[SourceFile]:
     """The files with the kept rows of a version, as files of a source.
 

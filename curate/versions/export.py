@@ -22,6 +22,7 @@ from curate.sources.formats.base import stated
 from curate.sources.formats.found import column_of, every_shape, shapes_of
 from curate.sources.formats.messages import Messages
 from curate.sources.hashes import make_folder
+from curate.sources.published import check_outside
 from curate.versions.text import one_line
 
 if TYPE_CHECKING:
@@ -80,10 +81,7 @@ def target(version: Version, to: Path, *, folder: bool) -> Path:
         raise UsageError(
             f"{to}: exports are {', '.join(SUFFIXES)}, or a folder", "Choose one of these suffixes."
         )
-    if any((above / "SHA256SUMS").exists() for above in file.absolute().parents):
-        raise UsageError(
-            f"{file} would lie in a version, which is never changed", "Choose another --to."
-        )
+    check_outside(file)
     if file.exists():
         raise UsageError(f"{file} is there already, and stays as it is", "Choose another --to.")
     return file

@@ -97,11 +97,11 @@ def run_recipe(
     memo, preview = Memo(home() / "memo"), limit is not None
     started = registry.engine(engine, workers)
     with closing(Tools(registry, memo, started, seed, watch, preview)) as tools:
-        watch.tell(
-            "run_started",
-            {"name": name, "seed": seed, "run_key": resolved.run_key, "stages": stages},
-        )
         try:
+            watch.tell(
+                "run_started",
+                {"name": name, "seed": seed, "run_key": resolved.run_key, "stages": stages},
+            )
             outcome = execute(resolved, tools, limit)
             published = (publish if limit is None else publish_preview)(outcome, out)
         except BaseException as error:  # told and raised again

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from curate.commands import call
 from curate.commands.report import command
+from curate.errors import UsageError
 
 COMPLETE = {
     "licenses": {"unknown": 12},
@@ -134,3 +135,19 @@ def test_a_version_that_kept_everything_has_a_page(publish):
     done = report("toy", "--out", out)
     assert done.exit_code == 0
     assert done.stderr.startswith("40 of 40 examples kept.\n")
+
+
+def test_nothing_but_a_page_is_replaced(version, out, tmp_path):
+    other = tmp_path / "other.html"
+    other.write_text("<!doctype html><p>mine")
+    for target, said in (
+        (tmp_path / "rows.jsonl", "does not end in .html"),
+        (other, "no report of curate"),
+        (version.path / "page.html", "would lie in a version"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            report("toy", "--out", out, "--to", target)
+    assert other.read_text() == "<!doctype html><p>mine"
+    page = tmp_path / "page.html"
+    for _ in range(2):
+        assert report("toy", "--out", out, "--to", page).exit_code == 0

@@ -133,6 +133,23 @@ def test_an_observer_that_refuses_at_the_start_stops_before_any_work(recipe, out
     assert not (out / "bench" / "v1").exists()
 
 
+def test_where_one_refuses_the_others_are_told_that_the_run_failed(recipe, out, log):
+    with pytest.raises(PluginError):
+        called(recipe(COUNT), out, "--observe", f"events={log}", "--observe", "brittle=run_started")
+    assert events(log)[-1]["event"] == "run_failed"
+
+
+def test_a_file_that_is_no_log_of_events_is_not_written_to(recipe, out, bench):
+    path, before = recipe(COUNT), bench.pool.read_bytes()
+    for file in (bench.pool, path):
+        with pytest.raises(UsageError, match="no log of events"):
+            called(path, out, "--observe", f"events={file}")
+    assert bench.pool.read_bytes() == before
+    version = Path(json.loads(called(path, out).stdout)["path"])
+    with pytest.raises(UsageError, match="would lie in a version"):
+        called(path, out, "--observe", f"events={version / 'events.jsonl'}")
+
+
 @pytest.mark.parametrize("event", ["stage_started", "stage_finished", "run_finished"])
 def test_an_observer_that_fails_later_costs_no_version(
     recipe, out, log, event, tmp_path, monkeypatch
@@ -146,7 +163,8 @@ def test_an_observer_that_fails_later_costs_no_version(
     assert (out / "bench" / "v1" / "manifest.json").exists()
     assert result["observers_failed"] == {f"brittle={event}": f"OSError: no {event} today"}
     assert f"the observer 'brittle={event}' failed" in done.stderr
-    assert heard.read_text().splitlines()[-1] == event  # told no more
+    end = [event] if event == "run_finished" else [event, "run_failed"]  # told no more
+    assert heard.read_text().splitlines()[-len(end) :] == end
     assert events(log)[-1]["event"] == "run_finished"  # the others are
 
 

@@ -63,7 +63,7 @@ def test_a_run_is_there_with_its_facts(store, recipe):
     version = curate.run(recipe(), observe=[f"mlflow={store}"])
     client, (run,) = runs(store)
     assert (run.info.run_name, run.info.status) == ("watched", "FINISHED")
-    assert run.data.params["seed"] == "7"
+    assert run.data.params["recipe/seed"] == "7"
     assert run.data.params["core_top"] == "filter: core.top, version 1"
     assert run.data.params["core_top.count"] == "5"
     assert run.data.params["core_top.by"] == "core_length_words"

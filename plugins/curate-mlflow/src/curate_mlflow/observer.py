@@ -66,7 +66,7 @@ class MlflowObserver:
                 "or mlflow=https://...; a database needs all of mlflow (pip install mlflow).",
             ) from error
         self._client, self._run = client, run.info.run_id
-        self._params({"seed": facts["seed"], "stages": facts["stages"]})
+        self._params({"recipe/seed": facts["seed"], "recipe/stages": facts["stages"]})
 
     def source_advanced(self, facts: Mapping[str, Any]) -> None:
         """How far a source is, is not written."""
@@ -101,6 +101,8 @@ class MlflowObserver:
 
     def run_failed(self, facts: Mapping[str, Any]) -> None:
         """Write why the run ended."""
+        if self._client is None:  # it ended before it began here
+            return
         interrupted = facts["error"] == "interrupted"
         self._client.set_tag(self._run, "curate.error", facts["error"][: _LONGEST["tag"]])
         self._client.set_terminated(self._run, "KILLED" if interrupted else "FAILED")
