@@ -98,7 +98,7 @@ def _reasons(reasons: Sequence[Facts], console: Console) -> Table:
 def _changes(changes: Sequence[Facts], console: Console) -> Table:
     table = grid(("", "name", "before", "after"))
     for each in changes:
-        hashes = each["what"] in ("input", "reference", "model", "plugin")
+        hashes = each["what"] in ("input", "reference", "model", "environment", "plugin")
         table.add_row(
             Text(each["what"], style="dim"),
             inline(each["name"], console),
@@ -141,7 +141,7 @@ def _shares(facts: Facts, console: Console) -> Table:
     for each in facts["shares"]:
         shown.setdefault(each["column"], []).append(each)
     for column, values in shown.items():
-        if len(values) < 2:
+        if len(values) < 2 or all(each["before"] == each["after"] for each in values):
             continue
         for at, each in enumerate(sorted(values, key=lambda v: (-v["after"], -v["before"]))):
             pair = [

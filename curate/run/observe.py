@@ -84,9 +84,7 @@ class Watch:
                 getattr(observer, event)(facts)
             except KeyboardInterrupt:
                 raise
-            except (
-                BaseException
-            ) as error:  # a plugin may raise anything; the run goes on
+            except BaseException as error:  # a plugin may raise anything; the run goes on
                 if event != "run_started":
                     self.faults[word] = f"{type(error).__name__}: {error}"
                     self._leave(self._named.pop(word), event)

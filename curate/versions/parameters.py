@@ -17,7 +17,7 @@ class Change:
     """One thing that was set or found otherwise.
 
     Attributes:
-        what: `recipe`, `input`, `reference`, `model`, `stage`, `plugin` or `package`.
+        what: `recipe`, `input`, `reference`, `model`, `stage`, `environment`, `plugin`, `package`.
         name: Dotted, and for parameters of a recipe as `--set` writes it:
             `near.with.threshold`, `sources.gpt4.path`; `gpt4: data/gpt4.jsonl` for a file.
         before: JSON value in the first version; None where it was not there.
@@ -39,9 +39,40 @@ def changes(one: Version, two: Version) -> list[Change]:
         found += _values(what, *(_files(manifest[key]) for manifest in manifests))
     found += _values("model", *(_flat_all(manifest["models"]) for manifest in manifests))
     found += _values("stage", *(_stages(manifest) for manifest in manifests))
+    one_identity, two_identity = (lock.get("identity") or {} for lock in locks)
+    found += _hidden(one_identity, two_identity, found)
     found += _values("plugin", *(_flat_all(lock.get("plugins", {})) for lock in locks))
     found += _values("package", *(_environment(manifest) for manifest in manifests))
     return found
+
+
+def _hidden(
+    one: Mapping[str, Any], two: Mapping[str, Any], found: Sequence[Change]
+) -> Iterator[Change]:
+    """Sources and stages that resolve to something else though all that is shown of them is equal.
+
+    What `${NAME}` stood for is in no version, but hashes of what it made.
+    """
+    named = {change.name for change in found}
+    models = any(change.what == "model" for change in found)
+    for id, before, after in _both(_resolved(one), _resolved(two)):
+        source = id.removeprefix("sources.")
+        told = any(name.startswith((f"{id}.", f"{id} ", f"{source}: ")) for name in named)
+        if before != after and not told and not (models and source == id):
+            yield Change("environment", f"{id}: what the environment or a file says", before, after)
+
+
+def _resolved(identity: Mapping[str, Any]) -> dict[str, str]:
+    stages = {id: sum for step in identity.get("pipeline", ()) for id, sum in step.items()}
+    sources = identity.get("sources", {})
+    return {**{f"sources.{name}": sum for name, sum in sources.items()}, **stages}
+
+
+def _both(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What both have by a name."""
+    for name in one:
+        if name in two:
+            yield name, one[name], two[name]
 
 
 def _lock(version: Version) -> dict[str, Any]:

@@ -290,6 +290,20 @@ def test_parameters_are_compared_as_set_addresses_them(bench):
     assert books["in"] == 20 == books["out"] + books["dropped"]
 
 
+def test_what_only_the_environment_says_otherwise_is_named(bench, monkeypatch):
+    score = {"score": "core.length", "with": {"text": "response"}}
+    keep = {"filter": "core.where", "with": {"keep": "core_length_words > ${LEAST}"}}
+    versions = []
+    for least in ("1", "2", "1"):
+        monkeypatch.setenv("LEAST", least)
+        versions.append(bench.run(score, keep))
+    (change,) = Diff(*versions[:2]).changes
+    assert change.what == "environment"
+    assert change.name.startswith("core_where:")
+    assert change.before != change.after
+    assert "LEAST" not in str(change)
+
+
 def test_equal_versions_differ_in_nothing(bench):
     one = bench.run(LENGTH, ODD)
     facts = Diff(one, one).facts()

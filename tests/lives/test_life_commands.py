@@ -67,6 +67,23 @@ def test_diff_writes_every_row_that_changed(two, tmp_path):
             call(diff, "bench@v1", "bench@v2", "--out", two, "--rows", wrong)
 
 
+def test_shares_that_did_not_move_are_left_out(bench):
+    for ability, name in (("a", "one"), ("b", "two")):
+        bench.write(
+            [{"instruction": f"{name} {n}", "output": "x", "ability": ability} for n in range(9)],
+            bench.folder / f"{name}.jsonl",
+        )
+    sources = {n: {"path": str(bench.folder / f"{n}.jsonl")} for n in ("one", "two")}
+    bench.run(LENGTH, sources=sources)
+    done = call(diff, "bench@v1", "bench@v1", "--out", bench.out)
+    assert "points" not in done.output
+
+
+def test_the_rows_are_never_written_into_a_version(two):
+    with pytest.raises(UsageError, match="would lie in a version"):
+        call(diff, "bench@v1", "bench@v2", "--out", two, "--rows", two / "bench/v1/rows.parquet")
+
+
 def test_diff_of_versions_without_a_common_row_says_so(bench):
     bench.run(LENGTH)
     sources = {"other": {"path": str(bench.pool)}}
