@@ -61,7 +61,10 @@ def command(
     for step in planned.steps:
         if step.changed:
             changed = escape(", ".join(step.changed))
-            console.print(f"{escape(step.id)} is computed anew, for these changed: {changed}")
+            console.print(
+                f"{escape(step.id)} is computed anew: where {escape(step.stage)} was last used, "
+                f"{'this was' if len(step.changed) == 1 else 'these were'} otherwise: {changed}"
+            )
     for step in planned.steps:
         if step.llm is not None:
             console.print(f"{escape(step.id)} asks: {_asks(step.llm)}")

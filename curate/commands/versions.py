@@ -11,11 +11,14 @@ from curate.commands.options import out_option
 
 
 @click.command(name="versions")
-@click.argument("name")
+@click.argument("name", required=False)
 @out_option
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
-def command(name: str, out: Path, as_json: bool) -> None:
-    """List the versions of the dataset NAME, oldest first."""
+def command(name: str | None, out: Path, as_json: bool) -> None:
+    """List the versions of the dataset NAME, oldest first; without a name, all datasets."""
+    if name is None:
+        _datasets(out, as_json=as_json)
+        return
     from curate.versions.open import known_dataset
     from curate.versions.runs import PREVIEW, versions_of
 
@@ -40,6 +43,25 @@ def command(name: str, out: Path, as_json: bool) -> None:
     for facts in found:
         table.add_row(facts["version"], *map(Text, _cells(facts)))
     wide_console().print(table)
+
+
+def _datasets(out: Path, *, as_json: bool) -> None:
+    """List the datasets of a folder with their versions."""
+    from curate.sources.published import PREVIEW, datasets_of, versions_of
+
+    found = {name: versions_of(out / name) for name in datasets_of(out)}
+    for name, versions in found.items():
+        if (out / name / PREVIEW).is_dir():
+            versions.append(PREVIEW)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found))
+        return
+    if not found:
+        click.echo(f"There is no dataset in {out}.")
+    for name, versions in found.items():
+        click.echo(f"{name}  {', '.join(versions)}")
 
 
 def _facts(path: Path) -> dict[str, Any]:

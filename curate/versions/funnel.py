@@ -207,7 +207,7 @@ def _warnings_of(stage: Mapping[str, Any]) -> list[str]:
         if margin["close"]:
             tolerance = margin["tolerance"]
             why = "may be close" if tolerance is None else "was close"
-            may = "" if tolerance is None else f", where values may move by {tolerance:.2g}"
+            may = "" if tolerance is None else f", where each value may move by {tolerance:.2g}"
             found.append(
                 f"Stage {id}: the cut {margin['cut']} {why} ({margin['distance']:.2g} from the "
                 f"nearest row{may}); another machine may decide that row differently."

@@ -58,6 +58,12 @@ def test_versions_as_json(version, out):
     assert listed[0]["books"]["kept"] == 12
 
 
+def test_without_a_name_the_datasets_are_listed(version, out, tmp_path):
+    assert call(versions, "--out", out).output == "toy  v1, preview\n"
+    assert json.loads(call(versions, "--out", out, "--json").output) == {"toy": ["v1", "preview"]}
+    assert "no dataset" in call(versions, "--out", tmp_path / "nowhere").output
+
+
 def test_a_damaged_version_is_a_line_in_the_list(version, out):
     file = version.path / "manifest.json"
     os.chmod(file, 0o644)
