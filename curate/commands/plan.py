@@ -62,8 +62,8 @@ def command(
         if step.changed:
             changed = escape(", ".join(step.changed))
             console.print(
-                f"{escape(step.id)} is computed anew: where {escape(step.stage)} was last used, "
-                f"{'this was' if len(step.changed) == 1 else 'these were'} otherwise: {changed}"
+                f"{escape(step.id)} is computed anew: where {escape(step.stage)} was last used "
+                f"it had other values of {changed}"
             )
     for step in planned.steps:
         if step.llm is not None:

@@ -61,8 +61,6 @@ def test_the_plan_fits_80_columns_and_names_what_changed(bench, monkeypatch):
     assert max(map(len, said.splitlines())) <= 80
     (line,) = (line for line in said.splitlines() if line.startswith("score"))
     assert line.split() == ["score", "toys_count", "20", "20", "0", "20"]
-    assert (
-        "toys_count is computed anew: where toys.count was last used, this was otherwise: params.salt"
-        in said
-    )
-    assert "anew, for" not in CliRunner().invoke(command, salted[:3]).output
+    words = "toys_count is computed anew: where toys.count was last used it had other values of "
+    assert words + "params.salt" in " ".join(said.split())
+    assert "anew:" not in CliRunner().invoke(command, salted[:3]).output
