@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,6 +57,14 @@ def _cleaned_float(value: float) -> float | int | str | None:
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     return int(value) if value.is_integer() and abs(value) < _INT64 else value
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON text that says all of it; what only parquet knows, in its canonical form."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError):
+        return orjson.dumps(cleaned(value)).decode()
 
 
 def row_id(source: str, row: Mapping[str, Any], occurrence: int = 0) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from curate.errors import CurateError
-from curate.examples.ids import cleaned
+from curate.examples.ids import cleaned, json_text
 from curate.examples.tables import EXACT, conflict, shown_path
 from curate.sources.formats.base import RowError, spoken
 
@@ -26,7 +26,6 @@ _SCALARS = {
     pa.int64(): pl.Int64,
     pa.float64(): pl.Float64,
 }
-_SORTED = orjson.OPT_SORT_KEYS
 
 
 def typed(name: str, values: Sequence[Any], place: Place) -> pl.Series:
@@ -76,11 +75,8 @@ def as_text(name: str, value: Any) -> str:
 
 
 def as_json(values: Sequence[Any]) -> list[str | None]:
-    """Values as canonical JSON text (`types: json`); null stays null."""
-    return [
-        None if value is None else orjson.dumps(cleaned(value), option=_SORTED).decode()
-        for value in values
-    ]
+    """Values as JSON text (`types: json`), keys in their order; null stays null."""
+    return [None if value is None else json_text(value) for value in values]
 
 
 def _json(value: Any) -> str:

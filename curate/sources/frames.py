@@ -13,6 +13,7 @@ from curate.errors import CurateError
 from curate.examples import FRAMEWORK, cleaned, texts_of
 from curate.sources.columns import Place, as_json, from_arrow, typed
 from curate.sources.files import SourceFile
+from curate.sources.formats.base import stated
 from curate.sources.kinds.batch import Batch
 from curate.sources.rows import Readable
 from curate.sources.spec import ROW_FACTS, Spec
@@ -88,7 +89,7 @@ def _columns(
         shown = _name_for(name, file)
         column: pl.Series | None
         if name == "messages" and is_messages:
-            column = _whole_messages(spec, good, place)
+            column = _whole_messages(batch, good)
         else:
             column = _column(name, spec, batch, good, place)
         if column is None:
@@ -100,7 +101,8 @@ def _columns(
 
 
 def _column(name: str, spec: Spec, batch: Batch, good: Readable, place: Place) -> pl.Series:
-    if batch.table is not None and name not in spec.types:
+    tools = name == spec.columns.get("tools", "tools") and name not in spec.types
+    if batch.table is not None and name not in spec.types and not tools:
         column = batch.table.column(name)
         whole = len(good.positions) == len(batch.rows)
         return from_arrow(
@@ -109,11 +111,19 @@ def _column(name: str, spec: Spec, batch: Batch, good: Readable, place: Place) -
     if name in good.texts:
         return good.texts[name]
     values = [row.get(name) for row in good.rows]
-    return typed(name, as_json(values) if spec.types.get(name) == "json" else values, place)
+    if tools and any(isinstance(value, list) for value in values):
+        return pl.Series(name, _said(values, batch), dtype=pl.String)
+    return typed(
+        name, _as_stated(values, batch) if spec.types.get(name) == "json" else values, place
+    )
 
 
-def _whole_messages(spec: Spec, good: Readable, place: Place) -> pl.Series | None:
-    """What `messages` holds beyond the conversation, null elsewhere; None if it does nowhere."""
+def _whole_messages(batch: Batch, good: Readable) -> pl.Series | None:
+    """What `messages` holds beyond the conversation, null elsewhere; None if it does nowhere.
+
+    It is JSON text: in a typed column a turn would get the keys of all others, and lose objects
+    without fields.
+    """
     values: list[Any] = [row.get("messages") for row in good.rows]
     more = [
         value if value != turns and cleaned(value) != turns else None
@@ -121,7 +131,18 @@ def _whole_messages(spec: Spec, good: Readable, place: Place) -> pl.Series | Non
     ]
     if not any(value is not None for value in more):
         return None
-    return typed("messages", as_json(more) if spec.types.get("messages") == "json" else more, place)
+    return pl.Series("messages", _said(more, batch), dtype=pl.String)
+
+
+def _said(values: Sequence[Any], batch: Batch) -> list[str | None]:
+    """Values as JSON text; text as it is."""
+    texts = _as_stated(values, batch)
+    return [v if isinstance(v, str) else text for v, text in zip(values, texts, strict=True)]
+
+
+def _as_stated(values: Sequence[Any], batch: Batch) -> list[str | None]:
+    """Values as JSON text, without the nulls that a typed file fills in."""
+    return as_json([stated(value) for value in values] if batch.table is not None else values)
 
 
 def _row_fact(column: pl.Series, file: SourceFile) -> pl.Series:

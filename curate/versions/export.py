@@ -17,8 +17,8 @@ import orjson
 from curate.contract import counted
 from curate.errors import CurateError, UsageError, nearest
 from curate.examples import cleaned
+from curate.examples.ids import json_text
 from curate.plugins.registry import get_registry
-from curate.sources.formats.base import stated
 from curate.sources.formats.found import column_of, every_shape, shapes_of
 from curate.sources.formats.messages import Messages
 from curate.sources.hashes import make_folder
@@ -172,7 +172,7 @@ def _converted(
         shape, found = next(shapes_of(row, [*first, *known, *shapes]), plain)
         if shape.name == form.name:
             order = sorted(found, key=lambda name: place.get(column_of(name, mapping), -1))
-            made.append(({name: stated(found[name]) for name in order}, True))
+            made.append(({name: found[name] for name in order}, True))
             continue
         whole = shape.whole(found)
         fields = form.write(whole.turns, whole.tools)
@@ -181,6 +181,13 @@ def _converted(
             held = {key for turn in whole.turns for key in turn}
             lost.update(held - form.turn_keys)
     return made, frame["id"].to_list(), lost
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(row, default=cleaned, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # a whole number of more than 64 bits
+        return f"{json_text(row)}\n".encode()
 
 
 def _last(
@@ -262,7 +269,7 @@ def _write_lines(rows: Sequence[Mapping[str, Any]], beside: pl.DataFrame, part: 
     with pa.output_stream(str(part), compression=packed) as out:
         for row, other in zip(rows, more, strict=True):
             line = {**row, **other}
-            out.write(orjson.dumps(line, default=cleaned, option=orjson.OPT_APPEND_NEWLINE))
+            out.write(_line(line))
 
 
 def _write_parquet(rows: Sequence[Mapping[str, Any]], beside: pl.DataFrame, part: Path) -> None:

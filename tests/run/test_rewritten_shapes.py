@@ -21,14 +21,14 @@ SPOKEN_AGAIN = [{"from": "human", "value": "q (again 0)"}, SPOKEN[1]]
         (
             {"prompt": ASKED, "completion": ANSWERED, "tools": [{"name": "f"}]},
             {},
-            {"prompt": AGAIN, "completion": ANSWERED, "tools": [{"name": "f"}]},
+            {"prompt": AGAIN, "completion": ANSWERED, "tools": '[{"name":"f"}]'},
         ),
         (
             {"conversations": SPOKEN},
             {"types": {"conversations": "json"}},
             {"conversations": json.dumps(SPOKEN_AGAIN, separators=(",", ":"))},
         ),
-        ({"messages": ASKED + ANSWERED, "tools": [{"name": "f"}]}, {}, {"tools": [{"name": "f"}]}),
+        ({"messages": ASKED + ANSWERED, "tools": [{"name": "f"}]}, {}, {"tools": '[{"name":"f"}]'}),
         (
             {"chat": ASKED + ANSWERED},
             {"columns": {"messages": "chat"}},

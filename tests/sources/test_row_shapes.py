@@ -154,7 +154,7 @@ def test_tool_calls_stay_whole_in_messages_and_in_lists_of_turns():
         (json.dumps(TOOLS), TOOLS),
         (json.dumps(TOOLS[0]), TOOLS),
         ("search(x)", ["search(x)"]),
-        ([{"name": "f", "more": None}], [{"name": "f"}]),
+        ([{"name": "f", "more": None}], [{"name": "f", "more": None}]),
     ],
 )
 def test_tools_of_a_row(tools, found):

@@ -332,3 +332,32 @@ def test_the_command(version, tmp_path, capsys, monkeypatch):
     assert (facts["path"], facts["rows"], facts["unchanged"]) == ("d/toy-v1.jsonl", 3, 1)
     assert facts["files"] == ["d/dataset_info.json", "d/toy-v1.axolotl.yaml"]
     assert {Path(file).name for file in facts["files"]} < {p.name for p in Path("d").iterdir()}
+
+
+def test_tools_and_calls_go_out_as_they_came(version, tmp_path):
+    """Objects without fields, nulls, numbers of any length and the order of keys are said whole."""
+    schema = {"type": "object", "properties": {}, "default": None}
+    function = {"name": "now", "arguments": {}}
+    call = {"type": "function", "id": "c1", "function": function}
+    other = {"function": {"arguments": {"wei": 10**24, "x": [None]}, "name": "pay"}}
+    turns = [
+        {"content": "q", "role": "user"},
+        {"role": "assistant", "tool_calls": [call, other], "content": None},
+    ]
+    one = {"messages": turns, "tools": [{"function": {"name": "now", "parameters": schema}}]}
+    plain = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    exported = version({"s": [one, plain]}).export(tmp_path / "out.jsonl", "messages")
+    assert (exported.unchanged, dict(exported.lost)) == (2, {})
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    expected = [one, plain | {"tools": None}]  # every line of a file has the same keys
+    assert [json.dumps(json.loads(line)) for line in lines] == list(map(json.dumps, expected))
+
+
+def test_conversations_of_all_shapes_go_into_one_version(version, tmp_path):
+    spoken = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+    shared = {"conversations": spoken, "tools": json.dumps(CALLING["tools"])}
+    mixed = {"messages": [{"role": "assistant", "tool_calls": [{"n": n}]} for n in (1, "x")]}
+    made = version({"a": [shared], "b": [CALLING], "c": [mixed]})
+    assert made.manifest["books"]["kept"] == 3
+    made.export(tmp_path / "out.jsonl", "messages", skip=True)
+    assert [row.get("tools") for row in read(tmp_path / "out.jsonl")][:2] == [CALLING["tools"]] * 2

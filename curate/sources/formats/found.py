@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from curate.plugins.registry import get_registry
-from curate.sources.formats.base import Format, RowError
+from curate.sources.formats.base import Format, RowError, stated
 from curate.sources.formats.tools import parsed
 
 
@@ -43,6 +43,7 @@ def fields_of(
     fields = {field: value for field, value in fields.items() if value is not None}
     if not fields.keys() >= set(shape.required):
         return None
+    fields = {field: stated(value) for field, value in fields.items()}
     for said in (fields, {field: _plain(value) for field, value in fields.items()}):
         try:
             if shape.read(said) == row["messages"]:
@@ -68,7 +69,7 @@ def shapes_of(
 
 
 def _plain(value: Any) -> Any:
-    """A list that was read as JSON text (`types: json`); anything else as it is."""
+    """A list that is kept as JSON text; anything else as it is."""
     found = parsed(value) if isinstance(value, str) else None
     return found if isinstance(found, list) else value
 

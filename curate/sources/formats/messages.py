@@ -12,10 +12,9 @@ from curate.sources.formats.base import (
     RowError,
     short,
     spoken,
-    stated,
     turns_of,
 )
-from curate.sources.formats.tools import one_form, tools_of
+from curate.sources.formats.tools import tools_of, with_lists
 
 CURATE_API = 1
 
@@ -50,8 +49,8 @@ class Messages(Format):
         return fields | ({"tools": list(tools)} if tools else {})
 
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        """Content in every turn, null beside calls alone; tools as lists where some rows have."""
-        return [row | {"messages": written_turns(row["messages"])} for row in one_form(rows)]
+        """Content in every turn, null beside calls alone; tools as lists."""
+        return [row | {"messages": written_turns(row["messages"])} for row in with_lists(rows)]
 
 
 def read_turns(row: Mapping[str, Any], field: str) -> list[dict[str, str]]:
@@ -64,8 +63,11 @@ def read_turns(row: Mapping[str, Any], field: str) -> list[dict[str, str]]:
 
 
 def written_turns(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Turns with role and content first, and the rest that they hold."""
-    return [{"role": m["role"], "content": m.get("content")} | stated(m) for m in messages]
+    """Turns as they are, with a content in each."""
+    return [
+        dict(turn) if "content" in turn else {"role": turn["role"], "content": None, **turn}
+        for turn in messages
+    ]
 
 
 def _turn(field: str, at: int, turn: Any) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from curate.hookspecs import hookimpl
 from curate.sources.formats.base import Conversation, Format, stated, text_of
 from curate.sources.formats.messages import read_turns, written_turns
-from curate.sources.formats.tools import one_form, tools_of
+from curate.sources.formats.tools import tools_of, with_lists
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,7 +77,7 @@ class PromptCompletion(Format):
 
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         """Lists in all rows, where one has lists."""
-        rows = one_form(rows)
+        rows = with_lists(rows)
         if all(isinstance(row[field], str) for row in rows for field in _SPEAKERS):
             return rows
         return [

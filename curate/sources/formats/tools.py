@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from curate.examples.ids import json_text
 from curate.sources.formats.base import stated
 
 
 def parsed(text: Any) -> Any:
-    """The value of JSON text; None where it is no JSON."""
+    """The value of JSON text, whole numbers of any length; None where it is no JSON."""
     try:
-        return orjson.loads(text)
-    except (orjson.JSONDecodeError, TypeError):
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
         return None
 
 
 def as_text(value: Any) -> str:
     """A value as JSON text; text stays as it is."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else json_text(value)
 
 
 def tools_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
@@ -30,14 +30,11 @@ def tools_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
         tools = parsed(tools) or ([tools] if tools.strip() else None)
     if isinstance(tools, Mapping):
         tools = [tools]
-    return stated(tools) or None if isinstance(tools, list) else None
+    return tools or None if isinstance(tools, list) else None
 
 
-def one_form(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """Tools as lists in all rows, unless all of them have text."""
-    kinds = {type(row["tools"]) for row in rows if row.get("tools") is not None}
-    if len(kinds) < 2:
-        return rows
+def with_lists(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Rows with their tools as lists: a table has them as JSON text."""
     return [row | {"tools": tools_of(row)} if "tools" in row else row for row in rows]
 
 
