@@ -157,8 +157,9 @@ def _row_fact(column: pl.Series, file: SourceFile) -> pl.Series:
 
 def _name_for(name: str, file: SourceFile) -> str:
     """The name that a column of the file gets in the table."""
-    if not name or name.startswith("@"):
+    if not name or name.startswith("@") or "\x00" in name:  # parquet's names end at a null byte
+        shown = name.replace("\x00", "\\x00")
         raise CurateError(
-            f"{file.shown}: a column cannot be named '{name}'", "Rename it in the file."
+            f"{file.shown}: a column cannot be named '{shown}'", "Rename it in the file."
         )
     return f"original_{name}" if name in FRAMEWORK else name

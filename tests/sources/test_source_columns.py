@@ -198,6 +198,7 @@ def test_framework_names_are_kept_as_originals(loaded):
         ({"ability": 3}, "types: {ability: string}"),
         ({"@file": 3}, "a column cannot be named '@file'"),
         ({"": 3}, "a column cannot be named ''"),
+        ({"a\x00b": 3}, r"a column cannot be named 'a\x00b'"),
         ({"id": 1, "original_id": 2}, "there is a column original_id already"),
     ],
 )
