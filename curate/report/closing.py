@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.contract import Clause
+from curate.report.drawing import inline
 from curate.report.facts import Cut, Example, last_cut
 from curate.versions.funnel import Share, Step, funnel, shares, warnings
 from curate.versions.open import Version
@@ -177,7 +178,7 @@ def _shares(column: str, found: Sequence[Share], console: Console) -> Table:
         shown = [*shown, others]
     for share in shown:
         table.add_row(
-            _data(share.value, console),
+            inline(share.value, console),
             f"{share.before:,}",
             _percent(share.before, before),
             f"{share.after:,}",
@@ -207,7 +208,7 @@ def _clauses(certificate: Certificate, console: Console) -> Table:
     if len(clauses) > _CLAUSES:  # of many, those that decided
         clauses = tuple(clause for clause in clauses if clause.state != "slack")
     for clause in clauses:
-        row = [_data(cell, console) for cell in clause.words()]
+        row = [inline(cell, console) for cell in clause.words()]
         row[Clause.HEAD.index("state")].stylize(styles[clause.state])
         table.add_row(*row)
     return table
@@ -230,15 +231,9 @@ def _examples(cut: Cut, console: Console) -> Table:
         for at, example in enumerate(side):
             style = "red" if side is cut.dropped else "green"
             score = Text(_score(example), style=style)
-            table.add_row("" if at else label, score, _data(example.text, console))
+            table.add_row("" if at else label, score, inline(example.text, console))
     return table
 
 
 def _score(example: Example) -> str:
     return f"{example.score:.4g}"
-
-
-def _data(text: str, console: Console) -> Text:
-    """Text from data: on one line, without markup and control characters, encodable."""
-    line = one_line(text).encode(console.encoding, "replace").decode(console.encoding)
-    return Text(line)

@@ -28,6 +28,8 @@ def passage(
     known: Mapping[str, Any],
     maker: str | None,
     children: Mapping[str, list[str]],
+    *,
+    made: bool,
 ) -> list[dict[str, Any]]:
     """What each stage did to a row, in the order in which it came to them.
 
@@ -35,19 +37,21 @@ def passage(
         version: The version.
         life: The row's line of the ledger.
         known: Its columns, scores and texts, as far as they are published.
-        maker: The stage that made it; None for rows of the sources.
-        children: Stage > rows that it made of this one.
+        maker: The stage that made it; None for rows of the sources, and where it cannot be told.
+        children: Stage > rows that it made of this one; `` for those whose maker cannot be told.
+        made: Whether a stage of this version made it.
 
     Returns:
         For each stage its `id`, `stage`, `verb` and `params`, and `outcome`: `scored`, `not asked`
         (outside its `where:`, or without a value that it reads), `stayed`, `dropped`, `failed`,
-        `replaced`, `rewritten` (children beside it) or `passed`. A stage that ended its life has
-        `reason`, `detail` and `ref`; `values` are the scores that it wrote, `reads` the columns
-        that its parameters name; `cut` is what it chose by, among the rows that it decided on: see
-        `_cut`. `margins` are the stage's.
+        `replaced`, `rewritten` (children beside it), `passed`, or `unknown`: it may have been
+        rewritten. Of a row whose maker cannot be told only the stage that ended it is known. A
+        stage that ended its life has `reason`, `detail` and `ref`; `values` are the scores that it
+        wrote, `reads` the columns that its parameters name; `cut` is what it chose by, among the
+        rows that it decided on: see `_cut`. `margins` are the stage's.
     """
     found = []
-    for stage in _stages(version, life, maker):
+    for stage in _stages(version, life, maker, unknown=made and maker is None):
         ends = life["stage"] == stage["id"] and life["fate"] != KEPT
         inside = _asked(version, stage, known)
         entry: dict[str, Any] = {
@@ -87,10 +91,16 @@ def known_of(row: Mapping[str, Any] | None, scores: Mapping[str, Any]) -> dict[s
 _MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 
 
-def _stages(version: Version, life: Mapping[str, Any], maker: str | None) -> Iterator[Stage]:
+def _stages(
+    version: Version, life: Mapping[str, Any], maker: str | None, *, unknown: bool
+) -> Iterator[Stage]:
     """The stages that a row came to; where its way is not recorded, the one that ended it."""
     stages = {stage["id"]: stage for stage in version.manifest["stages"]}
     reader = {name: stage for stage in stages.values() for name in stage["inputs"]}
+    if unknown:
+        if life["stage"] in stages:
+            yield stages[life["stage"]]
+        return
     start = life["source"] if maker is None else stages[maker].get("result", maker)
     last = life["stage"]
     if life["fate"] != KEPT and last not in stages:  # it could not be read
@@ -122,7 +132,9 @@ def _outcome(
     if inside is False:
         return "not asked"
     if stage["verb"] == "expand":
-        return "rewritten" if children.get(stage["id"]) else "passed"
+        if children.get(stage["id"]):
+            return "rewritten"
+        return "unknown" if children.get("") else "passed"
     return "scored" if stage["verb"] == "score" else "stayed"
 
 

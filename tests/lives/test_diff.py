@@ -347,3 +347,18 @@ def test_every_pair_of_versions_balances(bench, plain):
     for one in versions:
         for two in versions:
             check_counts(Diff(one, two), plain)
+
+
+def test_a_row_whose_kept_replacement_stood_beside_it_is_told_with_it(bench, plain):
+    """In one version the child stands beside its parent, in the other in its place."""
+    one, two = bench.run(double()), bench.run(double(in_place=True))
+    ledger = plain.ledger(two)
+    children = {p: id for id, line in ledger.items() for p in line["parents"]}
+    assert children
+    for diff, change in ((Diff(one, two), "removed"), (Diff(two, one), "added")):
+        check_counts(diff, plain)
+        found = by_id(diff, change)
+        assert set(found) == set(children)
+        for id, row in found.items():
+            assert (row["stage"], row["reason"]) == ("double", "replaced")
+            assert row["detail"] == f"{children[id]} in its place: kept in both"
