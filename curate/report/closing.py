@@ -12,7 +12,7 @@ from rich.text import Text
 
 from curate.contract import Clause
 from curate.report.facts import Cut, Example, last_cut
-from curate.versions.funnel import Share, Step, funnel, shares, warnings
+from curate.versions.funnel import Share, Step, funnel, grouped, kept_of, shares, warnings
 from curate.versions.open import Version
 from curate.versions.overlap import overlap
 from curate.versions.policy import Certificate, certificates
@@ -21,9 +21,12 @@ from curate.versions.text import one_line
 from curate.versions.verify import sums_of
 
 _BAR = 12
+
 _VALUES = 8
-_CLAUSES = 12
 """Values of a column whose shares are shown; the rest stands in one line."""
+
+_CLAUSES = 12
+"""Clauses of a policy up to which all are shown; of more, those that decided."""
 
 
 def render(version: Version, console: Console) -> None:
@@ -53,7 +56,7 @@ def show(version: Version, console: Console) -> None:
     books = manifest["books"]
     title = Text.assemble((f"{version.name}@{version.version}", "bold"), "  ")
     title.append(f"{books['kept']:,}", style="bold green")
-    title.append(f" of {books['sources'] + books['created']:,} examples kept")
+    title.append(f" {kept_of(books)}")
     console.print()
     _print(console, title)
     made = f"{manifest['created'][:16].replace('T', ' ')}, digest {version.digest[:12]}"
@@ -169,13 +172,7 @@ def _shares(column: str, found: Sequence[Share], console: Console) -> Table:
         table.add_column(when, justify="right", no_wrap=True)
         table.add_column("", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    shown, rest = found[:_VALUES], found[_VALUES:]
-    if rest:
-        others = Share(
-            f"{len(rest)} others", sum(s.before for s in rest), sum(s.after for s in rest)
-        )
-        shown = [*shown, others]
-    for share in shown:
+    for share in grouped(found, _VALUES):
         table.add_row(
             _data(share.value, console),
             f"{share.before:,}",

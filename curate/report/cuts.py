@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,10 +11,6 @@ import polars as pl
 from curate.recipe.where import WhereError, parse_where
 from curate.report.facts import numbers, published_rows
 from curate.versions.open import Version
-
-_COMPARED = re.compile(
-    r"\s*([a-z][a-z0-9_]*)\s*(<=|>=|<|>)\s*(-?[0-9]+(?:\.[0-9]+)?)\s*\Z", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -123,13 +118,13 @@ def _line(version: Version, stage: Mapping[str, Any], column: str) -> Line:
 
 
 def _compared(stage: Mapping[str, Any]) -> list[Line]:
-    """The comparisons with a number of which a condition is made."""
+    """The comparisons with a number that a condition demands."""
     keep = stage["params"].get("keep")
-    if not isinstance(keep, str) or re.search(r"\b(or|not)\b", keep, re.IGNORECASE):
+    try:
+        condition = parse_where(keep) if isinstance(keep, str) else None
+    except WhereError:  # the recipe has it from the environment, as `${NAME}`
         return []
-    parts = re.split(r"\band\b", keep, flags=re.IGNORECASE)
-    found = [match for match in map(_COMPARED.match, parts) if match]
     return [
-        Line(stage["id"], column, float(number), f"passed where {sign} {number}")
-        for column, sign, number in (match.groups() for match in found)
+        Line(stage["id"], column, number, f"passed where {sign} {number:.12g}")
+        for column, sign, number in (condition.bounds() if condition else ())
     ]

@@ -16,6 +16,7 @@ import xxhash
 from curate.examples.columns import FRAMEWORK
 from curate.report.facts import published_rows
 from curate.report.marks import marked, marked_line
+from curate.versions.lineage import Lineage
 from curate.versions.open import Version
 
 MOST = 20_000
@@ -25,6 +26,12 @@ TEXT = 20_000
 """Characters of a row; halved until all rows together have no more than `TOTAL`."""
 
 TOTAL = 32_000_000
+
+_CHILDREN = 50
+"""Children of a row that are named; they are counted."""
+
+_EXACT = 2**53
+"""Whole numbers up to which a browser knows each."""
 
 _KINDS = ("number", "integer", "boolean", "string")
 _LEDGER = ("id", "source", "file", "line", "fate", "stage", "reason", "detail", "ref")
@@ -37,11 +44,11 @@ class Table:
 
     Attributes:
         packed: gzip in base64 of JSON: `scores` (names of columns), and `rows`, an object of lists
-            that are equally long: the ledger's columns, `parents`, what is said of each row,
-            `numbers` (a list for each row, as long as `scores`), `turns` (pairs of role and text;
-            null where the row is not published or could not be read), `more` (pairs of column and
-            text; null for a text that is left out) and `left` (characters that are left out). All
-            texts are safe to show.
+            that are equally long: the ledger's columns, `parents`, the first `children`, how many
+            there are of these (`born`), what is said of each row, `numbers` (a list for each row,
+            as long as `scores`), `turns` (pairs of role and text; null where the row is not
+            published or could not be read), `more` (pairs of column and text; null for a text that
+            is left out) and `left` (characters that are left out). All texts are safe to show.
         shown: Rows in it.
         total: Rows of the version's ledger.
         drawn: How many of them were drawn by the seed; None where all are there.
@@ -85,12 +92,18 @@ def table(version: Version, named: Iterable[str] = ()) -> Table:
     sizes = [sum(len(text) for _, text in (*(turns or ()), *more)) for turns, more in written]
     characters = _cap(sizes)
     names, numbers = _scores(version, ledger)
-    parents = ledger["parents"].to_list() if "parents" in ledger.columns else [[]] * len(ledger)
+    kin = Lineage(version) if "parents" in ledger.columns else None
+    parents, children = (
+        [list(of.get(id, ())) for id in ledger["id"]]
+        for of in ((kin.parents, kin.children) if kin else ({}, {}))
+    )
     content = {
         "scores": names,
         "rows": {
             **{name: _column(ledger, name) for name in _LEDGER},
-            "parents": [list(map(marked_line, ids)) if ids else [] for ids in parents],
+            "parents": [list(map(marked_line, ids)) for ids in parents],
+            "children": [ids[:_CHILDREN] for ids in children],
+            "born": list(map(len, children)),
             **{name: [_safe(row[name]) if row else None for row in rows] for name in _PER_ROW},
             "numbers": numbers,
             "turns": [_shortened(turns, characters) for turns, _ in written],
@@ -172,6 +185,8 @@ def _safe(value: Any) -> Any:
     if isinstance(value, str):
         return marked(value)
     if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and abs(value) > _EXACT:
         return str(value)
     return value
 

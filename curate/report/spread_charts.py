@@ -31,7 +31,7 @@ def score_chart(one: Histogram) -> Drawing:
     if one.beyond:
         says.append(_beyond(one))
     if one.without:
-        says.append(f"Without it, as they fell before or were not asked: {counted(one.without)}.")
+        says.append(f"Without it: {counted(one.without)}.")
     return Drawing(
         f"scores-{one.column}",
         one.column,

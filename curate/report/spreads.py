@@ -33,7 +33,7 @@ class Histogram:
         beyond: Rows outside the edges, which are counted in the bins at the ends.
         low: The smallest number.
         high: The largest.
-        without: Rows that have no number: dropped before, or not asked.
+        without: Rows that have no number.
         geometric: Whether bins grow by a factor.
         lines: The cuts through it.
     """

@@ -276,11 +276,12 @@ def test_pictures_are_named_and_drawn(version):
 def test_figures_beside_the_funnel_are_the_books(version):
     drawn = charts(version).funnel
     stages = {stage["id"]: stage for stage in version.manifest["stages"]}
-    for _, id, entered, out, gone, _ in drawn.rows[1:]:
-        assert (entered, out, gone) == (
+    for _, id, entered, out, gone, replaced, _ in drawn.rows[1:]:
+        assert (entered, out, gone, replaced) == (
             stages[id]["in"],
             stages[id]["out"],
             stages[id]["dropped"],
+            0,
         )
 
 

@@ -1,0 +1,149 @@
+"""A version with rows that stages made, beside and in place of others, and losses after its cut."""
+
+import base64
+import gzip
+import io
+import json
+from collections import Counter
+
+import pytest
+from rich.console import Console
+
+from curate.report import rows as rows_module
+from curate.report.charts import charts
+from curate.report.closing import show
+from curate.report.headline import headline
+from curate.report.rows import table
+from curate.versions.make import run_recipe
+from curate.versions.open import Version
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a pipeline over rows with a column `stars`; a line `{` cannot be read."""
+
+    def run(*pipeline, rows=40, broken=0, **more):
+        lines = [
+            json.dumps({"instruction": f"Say {n}.", "output": f"It is {n}.", "stars": n % 20})
+            for n in range(rows)
+        ]
+        (tmp_path / "pool.jsonl").write_text("\n".join([*lines, *["{"] * broken]) + "\n")
+        source = {"path": str(tmp_path / "pool.jsonl"), **({"on_failure": {"set_aside": 10}} if broken else {})}
+        recipe = {"name": "made", "sources": {"pool": source | more}, "pipeline": list(pipeline)}
+        return Version(run_recipe(recipe, out=tmp_path / "curated").path)
+
+    return run
+
+
+def unpacked(packed):
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def double(id, **params):
+    return {"expand": "toys.double", "id": id, "with": {"every": 2, **params}}
+
+
+def where(id, keep):
+    return {"filter": "core.where", "id": id, "with": {"keep": keep}}
+
+
+def screen(version):
+    file = io.StringIO()
+    show(version, Console(file=file, width=120))
+    return file.getvalue()
+
+
+def test_what_is_rewritten_in_place_did_not_fall(run):
+    version = run(double("again", in_place=True))
+    assert headline(version.manifest) == [
+        "40 examples kept, of 40 from the sources and 20 that stages made.",
+        "20 gave way to what was made of them.",
+    ]
+    assert "40 examples kept, of 40 from the sources and 20 that stages made\n" in screen(version)
+    drawn = charts(version).funnel
+    assert drawn.rows[1][2:] == (60, 40, 0, 20, "20 created, 20 merged")
+    bars = {bar["what"]: bar["rows"] for bar in bars_of(drawn) if bar["stage"] == "again"}
+    assert bars == {"kept": 40, "replaced": 20, "fell": 0}
+
+
+def bars_of(drawing):
+    (bars,) = (
+        rows["values"] for rows in values_of(drawing.spec) if "what" in (rows["values"] or [{}])[0]
+    )
+    return bars
+
+
+def values_of(spec):
+    if isinstance(spec, dict):
+        if "values" in spec and isinstance(spec["values"], list):
+            yield spec
+        for inner in spec.values():
+            yield from values_of(inner)
+    elif isinstance(spec, list):
+        for inner in spec:
+            yield from values_of(inner)
+
+
+def test_the_stage_where_most_fell_is_one_that_lost_rows(run):
+    version = run(double("again", in_place=True), where("enough", "stars >= 2"))
+    fell = len(version.ledger.filter(fate="dropped", stage="enough"))
+    said = " ".join(headline(version.manifest))
+    assert 0 < fell < 20
+    assert f"Most fell at enough: {fell} of 40 (" in said
+
+
+def test_rows_that_could_not_be_read_did_not_fail(run):
+    version = run(where("enough", "stars >= 2"), broken=3)
+    assert "3 could not be read." in headline(version.manifest)
+    assert "failed" not in " ".join(headline(version.manifest))
+    assert "! 3 rows of the sources could not be read and went no further." in screen(version)
+    assert "a rerun" not in screen(version)
+
+
+def test_shares_that_are_the_same_are_said_to_be(run):
+    version = run({"score": "core.length", "id": "size"})
+    version.manifest["shares"]["origin"] = {
+        "before": {"human": 20, "synthetic": 20}, "after": {"human": 5, "synthetic": 5},
+    }  # fmt: skip
+    (drawn,) = charts(version).shares
+    assert drawn.says == "The same shares of the source rows and of the kept rows."
+    version.manifest["shares"]["origin"]["after"] = {"human": 6, "synthetic": 4}
+    (drawn,) = charts(version).shares
+    assert drawn.says.startswith("human changed most: 50.0% of the source rows, 60.0%")
+
+
+def test_unknown_is_one_value_whether_said_or_not(run):
+    version = run({"score": "core.length", "id": "size"})
+    version.manifest["shares"]["origin"] = {
+        "before": {"": 20, "unknown": 10, "human": 10}, "after": {"": 5, "human": 5},
+    }  # fmt: skip
+    (drawn,) = charts(version).shares
+    assert [(row[0], row[1], row[3]) for row in drawn.rows] == [
+        ("unknown", 30, 5),
+        ("human", 10, 5),
+    ]
+
+
+def test_a_row_names_its_children_though_they_are_not_on_the_page(run, monkeypatch):
+    version = run(double("again", children=3), rows=10)
+    born = Counter(parent for ids in version.ledger["parents"].to_list() for parent in ids)
+    monkeypatch.setattr(rows_module, "MOST", 4)
+    monkeypatch.setattr(rows_module, "_CHILDREN", 2)
+    parent = next(iter(born))
+    rows = unpacked(table(version, [parent]).packed)["rows"]
+    assert rows["born"] == [born[id] for id in rows["id"]]
+    assert [len(ids) for ids in rows["children"]] == [min(born[id], 2) for id in rows["id"]]
+    at = rows["id"].index(parent)
+    of = version.ledger.filter(parents=[parent])["id"].to_list()
+    assert rows["children"][at] == of[:2]
+
+
+def test_whole_numbers_keep_their_digits(run):
+    version = run({"score": "core.length", "id": "size"}, rows=2)
+    name = version.scores.columns[1]
+    version.__dict__["scores"] = version.scores.with_columns(
+        **{name: rows_module.pl.Series([2**53 + 1, 2**53])}
+    )
+    found = unpacked(table(version).packed)
+    at = found["scores"].index(name)
+    assert {row[at] for row in found["rows"]["numbers"]} == {str(2**53 + 1), 2**53}
