@@ -40,6 +40,15 @@ class Lineage:
         self._makers: dict[str, str | None] = {}
 
     @cached_property
+    def made(self) -> frozenset[str]:
+        """The rows that stages of this version made: they share the place of their root's.
+
+        Rows of a source that is a version may have parents too, and are not among them.
+        """
+        place = pl.struct("source", "file", "line")
+        return frozenset(self.version.ledger.filter(~place.is_first_distinct())["id"])
+
+    @cached_property
     def merged(self) -> dict[str, str]:
         """Row that was replaced > the stage that did it."""
         rows = self.version.ledger.filter(fate=MERGED)

@@ -12,9 +12,9 @@ import polars as pl
 
 from curate.examples.texts import texts_of
 from curate.ledger import DROPPED, FAILED, KEPT, MERGED
-from curate.recipe.where import Where, WhereError, parse_where
+from curate.versions.judged import column_of, judged
 from curate.versions.open import Version
-from curate.versions.rows import schema_of, table
+from curate.versions.rows import condition, schema_of
 
 Stage = Mapping[str, Any]
 
@@ -126,16 +126,6 @@ def _outcome(
     return "scored" if stage["verb"] == "score" else "stayed"
 
 
-def condition(text: object) -> Where | None:
-    """A condition of a recipe; None where it cannot be read here, such as with `${NAME}` in it."""
-    if not isinstance(text, str):
-        return None
-    try:
-        return parse_where(text)
-    except WhereError:
-        return None
-
-
 def _asked(version: Version, stage: Stage, known: Mapping[str, Any]) -> bool | None:
     """Whether a stage was asked about a row; None where that cannot be told."""
     columns = [
@@ -181,58 +171,34 @@ def _reads(stage: Stage, known: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sources(version: Version, stage: Stage) -> list[str]:
-    """The sources whose rows come to a stage."""
-    maker = {each.get("result", each["id"]): each for each in version.manifest["stages"]}
-    names, found = list(stage["inputs"]), []
-    while names:
-        name = names.pop()
-        if name in maker:
-            names += maker[name]["inputs"]
-        else:
-            found.append(name)
-    return found
-
-
 def _cut(version: Version, stage: Stage, known: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a stage chose by, and where the rows stood that it kept and dropped.
+    """What a stage chose by, and where the rows stood that passed and that it dropped.
 
-    Only rows inside its `where:` count, and, where it chose in groups (`per`), those of the row's
-    group.
+    Only rows that it judged count, and, where it chose in groups (`per`), those of the row's group.
 
     Returns:
         `column`, the row's `value` there, `kept` and `dropped` (each least and greatest value, None
-        where there is none) and `rows` (how many had a value); None where the stage has no numbers.
+        where there is none), `rows` (how many had a value) and `unpublished` (how many more it
+        judged, in any group); None where the stage has no numbers.
     """
-    by, value = stage["params"].get("by"), f"{stage['id']}_value"
-    column = by if isinstance(by, str) else value
-    schema = schema_of(version)
-    if column not in schema or not schema[column].is_numeric():
+    column, per = column_of(version, stage), stage["params"].get("per")
+    if column is None:
         return None
-    where, per = condition(stage.get("where")), stage["params"].get("per")
-    columns = [column, *(where.columns if where else ())]
-    grouped = isinstance(per, str) and per in schema and per in known
-    columns += [str(per)] if grouped else []
-    if any(name not in schema for name in columns) or (stage.get("where") and where is None):
+    grouped = isinstance(per, str) and per in known and per in schema_of(version)
+    found = judged(version, stage, column, [str(per)] if grouped else [])
+    if found is None:
         return None
-    rows = table(version, [*columns, "ledger.source", "ledger.fate", "ledger.stage"])
-    if where is not None:
-        rows = rows.filter(where.expr())
+    rows = found.rows
     if grouped:
         rows = rows.filter(pl.col(str(per)).eq_missing(pl.lit(known[str(per)])))
-    rows = rows.filter(pl.col("ledger.source").is_in(_sources(version, stage)))
-    stages = [each["id"] for each in version.manifest["stages"]]
-    later = stages[stages.index(stage["id"]) + 1 :]
-    here = pl.col("ledger.stage") == stage["id"]
-    stayed = (pl.col("ledger.fate") == KEPT) | pl.col("ledger.stage").is_in(later)
-    judged = rows.filter(pl.col(column).is_not_null())
     sides = {
-        "kept": judged.filter(stayed)[column],
-        "dropped": judged.filter(here & (pl.col("ledger.fate") == DROPPED))[column],
+        "kept": rows.filter("passed")["value"],
+        "dropped": rows.filter(~pl.col("passed"))["value"],
     }
     return {
         "column": column,
         "value": known.get(column),
         **{name: [side.min(), side.max()] if len(side) else None for name, side in sides.items()},
-        "rows": sum(map(len, sides.values())),
+        "rows": len(rows),
+        "unpublished": found.unpublished,
     }
