@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.contract import Clause
-from curate.report.facts import Cut, Example, last_cut
+from curate.report.near import Near, near
 from curate.versions.funnel import Share, Step, funnel, grouped, kept_of, shares, warnings
 from curate.versions.open import Version
 from curate.versions.overlap import overlap
@@ -24,6 +24,9 @@ _BAR = 12
 
 _VALUES = 8
 """Values of a column whose shares are shown; the rest stands in one line."""
+
+_NEAR = 3
+"""Rows that are shown on each side of a cut."""
 
 _CLAUSES = 12
 """Clauses of a policy up to which all are shown; of more, those that decided."""
@@ -79,11 +82,12 @@ def show(version: Version, console: Console) -> None:
         slack = sum(clause.state == "slack" for clause in certificate.clauses)
         if slack and len(certificate.clauses) > _CLAUSES:
             console.print(Text(f"and {slack:,} more, met with rows to spare", style="dim"))
-    cut = last_cut(version)
-    if cut is not None:
+    around = near(version, _NEAR)
+    if around is not None:
         console.print()
-        _print(console, Text(f"around the cut of {cut.stage}, by {cut.column}", style="bold"))
-        console.print(_examples(cut, console))
+        line = around.line
+        _print(console, Text(f"around the cut of {line.stage}, by {line.column}", style="bold"))
+        console.print(_examples(around, console))
     found_warnings = warnings(manifest)
     if found_warnings:
         console.print()
@@ -210,10 +214,10 @@ def _clauses(certificate: Certificate, console: Console) -> Table:
     return table
 
 
-def _examples(cut: Cut, console: Console) -> Table:
-    sides = {"best" if cut.chosen else "just kept": cut.kept, "just dropped": cut.dropped}
+def _examples(around: Near, console: Console) -> Table:
+    sides = {"just kept": around.kept, "just dropped": around.dropped}
     labels = max(map(len, sides))
-    scores = max((len(_score(e)) for side in sides.values() for e in side), default=0)
+    scores = max(len(_score(row.number)) for side in sides.values() for row in side)
     gaps = 2 * 2
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="dim", width=labels)
@@ -224,15 +228,15 @@ def _examples(cut: Cut, console: Console) -> Table:
         max_width=max(console.width - labels - scores - gaps, 1),
     )
     for label, side in sides.items():
-        for at, example in enumerate(side):
-            style = "red" if side is cut.dropped else "green"
-            score = Text(_score(example), style=style)
-            table.add_row("" if at else label, score, _data(example.text, console))
+        for at, row in enumerate(side):
+            style = "red" if side is around.dropped else "green"
+            score = Text(_score(row.number), style=style)
+            table.add_row("" if at else label, score, _data(row.text, console))
     return table
 
 
-def _score(example: Example) -> str:
-    return f"{example.score:.4g}"
+def _score(number: float) -> str:
+    return f"{number:.4g}"
 
 
 def _data(text: str, console: Console) -> Text:

@@ -14,10 +14,11 @@ import polars as pl
 import xxhash
 
 from curate.examples.columns import FRAMEWORK
-from curate.report.facts import published_rows
 from curate.report.marks import marked, marked_line
 from curate.versions.lineage import Lineage
 from curate.versions.open import Version
+from curate.versions.rows import published
+from curate.versions.rows import table as columns_of
 
 MOST = 20_000
 """Rows of a page, but for those that it names elsewhere."""
@@ -66,12 +67,13 @@ class Table:
     columns: tuple[str, ...]
 
 
-def table(version: Version, named: Iterable[str] = ()) -> Table:
+def table(version: Version, named: Iterable[str] = (), also: Iterable[str] = ()) -> Table:
     """The rows of a page in the ledger's order.
 
     Args:
         version: The version.
         named: Ids of rows that the page names elsewhere: they are in it in any case.
+        also: Columns of the rows that stand with the scores.
     """
     ledger, seed = version.ledger, version.manifest["seed"]
     total, drawn = len(ledger), None
@@ -82,7 +84,7 @@ def table(version: Version, named: Iterable[str] = ()) -> Table:
     wanted = ledger["id"].implode()
     texts = {
         row.pop("id"): row
-        for row in published_rows(version)
+        for row in published(version)
         .filter(pl.col("id").is_in(wanted))
         .collect()
         .iter_rows(named=True)
@@ -91,7 +93,7 @@ def table(version: Version, named: Iterable[str] = ()) -> Table:
     written = [_written(row) for row in rows]
     sizes = [sum(len(text) for _, text in (*(turns or ()), *more)) for turns, more in written]
     characters = _cap(sizes)
-    names, numbers = _scores(version, ledger)
+    names, numbers = _scores(version, ledger, also)
     kin = Lineage(version) if "parents" in ledger.columns else None
     parents, children = (
         [list(of.get(id, ())) for id in ledger["id"]]
@@ -191,15 +193,14 @@ def _safe(value: Any) -> Any:
     return value
 
 
-def _scores(version: Version, ledger: pl.DataFrame) -> tuple[list[str], list[list[Any]]]:
-    """Names of the score columns that can be shown, and their values for each row."""
-    names = [
-        column["name"]
-        for column in version.manifest["columns"]
-        if column["published"] and column["kind"] in _KINDS
-    ]
-    there = [name for name in names if name in version.scores.columns]
-    joined = ledger.select("id").join(
-        version.scores.select("id", *there), on="id", how="left", maintain_order="left"
+def _scores(
+    version: Version, ledger: pl.DataFrame, also: Iterable[str]
+) -> tuple[list[str], list[list[Any]]]:
+    """Names of the score columns that can be shown and of others, and their values of each row."""
+    columns = version.manifest["columns"]
+    shown = [c["name"] for c in columns if c["published"] and c["kind"] in _KINDS]
+    names = [*dict.fromkeys([*(name for name in shown if name in version.scores.columns), *also])]
+    rows = ledger.select("id").join(
+        columns_of(version, names), on="id", how="left", maintain_order="left"
     )
-    return there, [list(map(_safe, row)) for row in joined.drop("id").iter_rows()]
+    return names, [list(map(_safe, row)) for row in rows.drop("id").iter_rows()]

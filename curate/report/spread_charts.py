@@ -30,7 +30,9 @@ def score_chart(one: Histogram) -> Drawing:
             says.append(f"Rows outside its `where: {line.where}` pass untouched.")
     if one.beyond:
         says.append(_beyond(one))
-    if one.without:
+    if one.part:
+        says.append("Of dropped rows it is not published.")
+    elif one.without:
         says.append(f"Without it: {counted(one.without)}.")
     return Drawing(
         f"scores-{one.column}",

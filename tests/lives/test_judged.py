@@ -1,18 +1,6 @@
 """Which rows a filter judged agrees with the books of the run, over random recipes."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
-import polars as pl
-import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from curate.versions.judged import column_of, judged
-from curate.versions.make import run_recipe
-from curate.versions.open import Version
-from curate.versions.store import NothingKeptError
 
 COUNT = {"score": "toys.count", "id": "n"}
 WHERES = [None, "grade > 2", "n_number > 18", "source = 'a'", "grade > 1 AND origin = 'human'"]
@@ -49,8 +37,11 @@ def pipelines(draw):
 
     if draw(st.booleans()):
         for source, name in (("a", "left"), ("b", "right")):
-            stages.append({**COUNT, "from": source} if source == "a" else {
-                "score": "toys.count", "id": "m", "from": source})
+            stages.append(
+                {**COUNT, "from": source}
+                if source == "a"
+                else {"score": "toys.count", "id": "m", "from": source}
+            )
             chain(draw(st.integers(1, 2)))
             stages[-1]["as"] = name
         stages.append({"fuse": "core.concat", "id": "joined", "from": ["left", "right"]})

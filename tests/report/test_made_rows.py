@@ -13,6 +13,7 @@ from curate.report import rows as rows_module
 from curate.report.charts import charts
 from curate.report.closing import show
 from curate.report.headline import headline
+from curate.report.page import write
 from curate.report.rows import table
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
@@ -22,13 +23,18 @@ from curate.versions.open import Version
 def run(tmp_path):
     """Runs a pipeline over rows with a column `stars`; a line `{` cannot be read."""
 
-    def run(*pipeline, rows=40, broken=0, **more):
+    def run(*pipeline, rows=40, broken=0, first=0, **more):
         lines = [
-            json.dumps({"instruction": f"Say {n}.", "output": f"It is {n}.", "stars": n % 20})
+            json.dumps(
+                {"instruction": f"Say {n}.", "output": f"It is {n}.", "stars": first + n % 20}
+            )
             for n in range(rows)
         ]
         (tmp_path / "pool.jsonl").write_text("\n".join([*lines, *["{"] * broken]) + "\n")
-        source = {"path": str(tmp_path / "pool.jsonl"), **({"on_failure": {"set_aside": 10}} if broken else {})}
+        source = {
+            "path": str(tmp_path / "pool.jsonl"),
+            **({"on_failure": {"set_aside": 10}} if broken else {}),
+        }
         recipe = {"name": "made", "sources": {"pool": source | more}, "pipeline": list(pipeline)}
         return Version(run_recipe(recipe, out=tmp_path / "curated").path)
 
@@ -56,32 +62,19 @@ def screen(version):
 def test_what_is_rewritten_in_place_did_not_fall(run):
     version = run(double("again", in_place=True))
     assert headline(version.manifest) == [
-        "40 examples kept, of 40 from the sources and 20 that stages made.",
-        "20 gave way to what was made of them.",
+        "40 examples kept, of 40 from the sources and 26 that stages made.",
+        "26 gave way to what was made of them.",
     ]
-    assert "40 examples kept, of 40 from the sources and 20 that stages made\n" in screen(version)
+    assert "40 examples kept, of 40 from the sources and 26 that stages made\n" in screen(version)
     drawn = charts(version).funnel
-    assert drawn.rows[1][2:] == (60, 40, 0, 20, "20 created, 20 merged")
+    assert drawn.rows[1][2:] == (66, 40, 0, 26, "26 created, 26 merged")
     bars = {bar["what"]: bar["rows"] for bar in bars_of(drawn) if bar["stage"] == "again"}
-    assert bars == {"kept": 40, "replaced": 20, "fell": 0}
+    assert bars == {"kept": 40, "replaced": 26, "fell": 0}
 
 
 def bars_of(drawing):
-    (bars,) = (
-        rows["values"] for rows in values_of(drawing.spec) if "what" in (rows["values"] or [{}])[0]
-    )
+    (bars,) = (rows for rows in drawing.spec["datasets"].values() if "what" in rows[0])
     return bars
-
-
-def values_of(spec):
-    if isinstance(spec, dict):
-        if "values" in spec and isinstance(spec["values"], list):
-            yield spec
-        for inner in spec.values():
-            yield from values_of(inner)
-    elif isinstance(spec, list):
-        for inner in spec:
-            yield from values_of(inner)
 
 
 def test_the_stage_where_most_fell_is_one_that_lost_rows(run):
@@ -139,11 +132,17 @@ def test_a_row_names_its_children_though_they_are_not_on_the_page(run, monkeypat
 
 
 def test_whole_numbers_keep_their_digits(run):
-    version = run({"score": "core.length", "id": "size"}, rows=2)
-    name = version.scores.columns[1]
-    version.__dict__["scores"] = version.scores.with_columns(
-        **{name: rows_module.pl.Series([2**53 + 1, 2**53])}
-    )
-    found = unpacked(table(version).packed)
-    at = found["scores"].index(name)
-    assert {row[at] for row in found["rows"]["numbers"]} == {str(2**53 + 1), 2**53}
+    version = run(where("enough", "stars >= 2"), first=2**53)
+    found = unpacked(table(version, also=["stars"]).packed)
+    (at,) = (place for place, name in enumerate(found["scores"]) if name == "stars")
+    numbers = [row[at] for row in found["rows"]["numbers"]]
+    assert set(numbers) == {2**53, *(str(2**53 + n) for n in range(1, 20))}
+
+
+def test_the_page_has_the_numbers_of_a_source_that_a_filter_cut_by(run):
+    version = run({"filter": "core.top", "id": "best", "with": {"by": "stars", "count": 10}})
+    page = write(version).path.read_text()
+    assert 'data-score="stars"' in page
+    packed = page.split('id="data">')[1].split("<")[0]
+    assert unpacked(packed)["scores"] == ["stars"]
+    assert charts(version).scores[0].title == "stars"
