@@ -12,11 +12,17 @@ from rich.console import Console
 from curate.report import rows as rows_module
 from curate.report.charts import charts
 from curate.report.closing import show
+from curate.report.cuts import lines
 from curate.report.headline import headline
+from curate.report.near import near
 from curate.report.page import write
 from curate.report.rows import table
+from curate.report.spread_charts import score_chart
+from curate.report.spreads import of_scores
+from curate.versions.lineage import Lineage
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
+from curate.versions.rows import table as rows_of
 
 
 @pytest.fixture
@@ -146,3 +152,43 @@ def test_the_page_has_the_numbers_of_a_source_that_a_filter_cut_by(run):
     packed = page.split('id="data">')[1].split("<")[0]
     assert unpacked(packed)["scores"] == ["stars"]
     assert charts(version).scores[0].title == "stars"
+
+
+def test_a_cut_is_of_the_rows_that_the_filter_judged(run):
+    """Not of rows outside its `where:`, nor of children made later; losses later shift nothing."""
+    version = run(
+        {
+            "filter": "core.top", "id": "best", "where": "stars >= 5",
+            "with": {"by": "stars", "count": 8},
+        },
+        double("again"),
+        where("not_twelve", "stars <> 12 or stars is null"),
+        rows=20,
+    )  # fmt: skip
+    assert len(version.ledger.filter(stage="not_twelve")) > 0
+    stars = dict(rows_of(version, ["stars"]).iter_rows())
+    made = {id for ids in Lineage(version).children.values() for id in ids}
+    (line,) = lines(version)
+    assert (line.stage, line.at) == ("best", 11.5)
+    drawn = {one.column: one for one in of_scores(version)}["stars"]
+    assert drawn.drawn == (("best", 11.5),)
+    kept = set(version.frame()["id"])
+    assert made
+    assert made <= kept
+    assert drawn.all.rows == sum(value is not None for value in stars.values()) == 20
+    assert drawn.kept.rows == len(kept - made)
+    found = near(version, 3)
+    assert [row.number for row in found.kept] == [13, 14, 15]
+    assert [row.number for row in found.dropped] == [11, 10, 9]
+    assert not made & {row.id for row in (*found.kept, *found.dropped)}
+    shown = screen(version)
+    assert "around the cut of best, by stars" in shown
+    said = score_chart(drawn).says
+    assert "Cut of best: passed from 12 up." in said
+    assert said.endswith(f"Without it: {len(made)} rows.")
+
+
+def test_rows_without_a_number_are_counted_without_a_reason(run):
+    version = run(where("enough", "stars >= 2"), {"score": "core.length", "id": "size"}, rows=20)
+    found = {one.column: score_chart(one).says for one in of_scores(version)}
+    assert found["size_words"].endswith("kept: 18. Without it: 2 rows.")
