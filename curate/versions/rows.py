@@ -56,6 +56,17 @@ def schema_of(version: Version) -> dict[str, pl.DataType]:
     return {**prefixed, **ledger, **texts, **scores, **rows}
 
 
+def check_columns(version: Version, names: Iterable[str]) -> None:
+    """Raise UsageError unless `schema_of` gives every name."""
+    known = schema_of(version)
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"{version.name}@{version.version} has no column '{name}'.",
+                nearest(name, [each for each in known if "." not in each]),
+            )
+
+
 def table(version: Version, columns: Iterable[str]) -> pl.DataFrame:
     """Columns of every example ever seen, in the order of the ledger.
 
@@ -70,13 +81,7 @@ def table(version: Version, columns: Iterable[str]) -> pl.DataFrame:
         UsageError: There is no such column.
     """
     names = list(dict.fromkeys(columns))
-    known = schema_of(version)
-    for name in names:
-        if name not in known:
-            raise UsageError(
-                f"{version.name}@{version.version} has no column '{name}'.",
-                nearest(name, [each for each in known if "." not in each]),
-            )
+    check_columns(version, names)
     rows, scores = published(version), pl.scan_parquet(version.path / "scores.parquet")
     held, scored = rows.collect_schema(), scores.collect_schema()
     shared = ("id", "source", "parents")  # of rows that could not be read too

@@ -209,6 +209,7 @@ def test_the_cut_stands_between_the_rows_kept_and_dropped(bench, plain, per):
             "kept": [values["kept"][0], values["kept"][-1]],
             "dropped": [values["dropped"][0], values["dropped"][-1]],
             "rows": len(group),
+            "unpublished": 0,
         }
 
 
