@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from curate.commands import call
 from curate.commands.report import command
+from curate.report.page import write
 
 COMPLETE = {
     "licenses": {"unknown": 12},
@@ -134,3 +135,13 @@ def test_a_version_that_kept_everything_has_a_page(publish):
     done = report("toy", "--out", out)
     assert done.exit_code == 0
     assert done.stderr.startswith("40 of 40 examples kept.\n")
+
+
+def test_a_version_of_an_earlier_build_has_a_page(make_version):
+    """Its manifest lacks what came later: licences, environment, columns of scores."""
+    version = make_version(stages={"top": {"facts": {}}})
+    late = {"licenses", "environment", "models", "references", "parent", "baselines"}
+    version.__dict__["manifest"] = {k: v for k, v in version.manifest.items() if k not in late}
+    page = write(version).path.read_text()
+    assert 'id="sources"' in page
+    assert "Licences of the kept rows" not in page
