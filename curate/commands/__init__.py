@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.commands.printing import plain
 from curate.errors import CurateError, RecipeError, UsageError, nearest
+from curate.versions.text import printable
 
 if TYPE_CHECKING:
     from curate.host import Host
@@ -150,7 +150,7 @@ def call(arguments: list[str] | None = None) -> int:
 
 def _show(error: CurateError) -> None:
     """Print a message, without control characters that data may have brought into it."""
-    text = plain(str(error))
+    text = printable(str(error))
     if not isinstance(error, RecipeError):
         text = click.style("Error: ", fg="red", bold=True) + text
     click.echo(text, err=True)

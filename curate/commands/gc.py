@@ -103,7 +103,8 @@ def _print(facts: Mapping[str, Any], removing: bool, narrowed: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from curate.commands.printing import plain, wide_console
+    from curate.commands.printing import wide_console
+    from curate.versions.text import printable
 
     console = wide_console()
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
@@ -121,9 +122,9 @@ def _print(facts: Mapping[str, Any], removing: bool, narrowed: bool) -> None:
         )
     if facts["held"]:
         console.print(table)
-    console.print(Text(f"{_sum(facts['held'])} in {plain(facts['home'])}"), soft_wrap=True)
+    console.print(Text(f"{_sum(facts['held'])} in {printable(facts['home'])}"), soft_wrap=True)
     if facts["not_ours"]:
-        names = plain(", ".join(facts["not_ours"]))
+        names = printable(", ".join(facts["not_ours"]))
         console.print(Text(f"! not the memo's, and never touched: {names}", style="yellow"))
     if removing:
         console.print(Text(f"removed: {_sum(facts['removed'])}"))

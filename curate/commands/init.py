@@ -59,7 +59,7 @@ def command(data: tuple[str, ...], name: str | None, as_json: bool) -> None:
 
 def _say(survey: Survey) -> None:
     """Print what is in a file, to stderr: the answer on stdout is the command to type."""
-    from curate.commands.printing import plain
+    from curate.versions.text import printable
 
     shape = survey.format
     if survey.mapping:
@@ -76,4 +76,4 @@ def _say(survey: Survey) -> None:
         first = survey.unreadable[0]
         what = f"{first.file}:{first.line}: {first.error}"
         lines.append(f"  {len(survey.unreadable):,} cannot be read and are set aside; {what}")
-    click.echo(plain("\n".join(lines)), err=True)
+    click.echo(printable("\n".join(lines)), err=True)

@@ -46,7 +46,8 @@ def _print_list(found: list[Health]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from curate.commands.printing import plain, wide_console
+    from curate.commands.printing import wide_console
+    from curate.versions.text import printable
 
     console = wide_console()
     table = Table(
@@ -62,13 +63,13 @@ def _print_list(found: list[Health]) -> None:
         state = "[green]well[/]" if health.well else "[red]broken[/]"
         api = ", ".join(sorted({str(f.api) for f in health.findings if f.api is not None}))
         cells = (health.name, health.version, api, ", ".join(stages), "; ".join(also))
-        table.add_row(*(escape(plain(cell)) for cell in cells), state)
+        table.add_row(*(escape(printable(cell)) for cell in cells), state)
     console.print(table)
     for health in found:
         for finding in health.findings:
             if finding.error is not None:
-                console.print(f"\n[red]{escape(plain(finding.error))}[/]")
-                console.print(escape(plain(f"  {finding.remedy}".rstrip())))
+                console.print(f"\n[red]{escape(printable(finding.error))}[/]")
+                console.print(escape(printable(f"  {finding.remedy}".rstrip())))
 
 
 @command.command(name="show")
@@ -102,18 +103,19 @@ def _print_stage(facts: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from curate.commands.printing import plain, wide_console
+    from curate.commands.printing import wide_console
+    from curate.versions.text import printable
 
     console = wide_console()
     head = f"{facts['verb']}: [bold]{escape(facts['stage'])}[/]"
     origin = f"{facts['distribution']} {facts['distribution_version']}"
     console.print(f"{head}  version {facts['version']}, from {escape(origin)}")
-    console.print(f"\n{escape(plain(facts['doc']))}\n")
+    console.print(f"\n{escape(printable(facts['doc']))}\n")
     table = Table("parameter", "type", "default", "meaning", box=None, header_style="dim")
     for parameter in facts["parameters"]:
         keys = ("name", "type", "default", "description")
         cells = ("none" if parameter[key] is None else str(parameter[key]) for key in keys)
-        table.add_row(*(escape(plain(cell)) for cell in cells))
+        table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table if facts["parameters"] else "It takes no parameters.")
     for title in ("reads", "services"):
         if facts[title]:
@@ -121,13 +123,13 @@ def _print_stage(facts: dict[str, Any]) -> None:
     if facts["presets"]:
         console.print("\npresets: what is written besides wins")
         for name, preset in facts["presets"].items():
-            console.print(f"  {escape(plain(name))}: {escape(plain(preset['source']))}")
+            console.print(f"  {escape(printable(name))}: {escape(printable(preset['source']))}")
             values = ", ".join(f"{key}: {json.dumps(v)}" for key, v in preset["values"].items())
-            console.print(f"    {escape(plain(values))}", style="dim")
+            console.print(f"    {escape(printable(values))}", style="dim")
     for title in ("outputs", "reasons"):
         if facts[title]:
             console.print(f"\n{title}:")
             for key, text in facts[title].items():
-                console.print(f"  {escape(plain(f'{key}: {text}'))}")
+                console.print(f"  {escape(printable(f'{key}: {text}'))}")
     if facts["value"]:
-        console.print(f"\n<id>_value: {escape(plain(facts['value']))}")
+        console.print(f"\n<id>_value: {escape(printable(facts['value']))}")

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WIDE = 160
-
-
-def plain(text: str) -> str:
-    """The text without control characters, but for tabs and line ends."""
-    return _CONTROL.sub("", text)
 
 
 def wide_console() -> Console:

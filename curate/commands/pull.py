@@ -26,8 +26,8 @@ def command(repo: str, revision: str | None, sha256: str | None, out: Path, as_j
 
     A version is never replaced: one that is there already is left as it is.
     """
-    from curate.commands.printing import plain
     from curate.versions.hub.pull import pull
+    from curate.versions.text import printable
 
     pulled = pull(repo, out, revision=revision, sha256=sha256)
     if as_json:
@@ -48,4 +48,4 @@ def command(repo: str, revision: str | None, sha256: str | None, out: Path, as_j
     if not pulled.dropped:
         click.echo("dropped.parquet was left out when it was pushed.")
     if pulled.others:
-        click.echo(f"Not of the version, and left there: {plain(', '.join(pulled.others))}")
+        click.echo(f"Not of the version, and left there: {printable(', '.join(pulled.others))}")

@@ -34,19 +34,16 @@ def command(name: str, out: Path, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from curate.report.distributions import distributions
-    from curate.report.facts import last_cut
+    from curate.report.near import near
+    from curate.report.spreads import flags, of_scores
     from curate.versions.funnel import warnings
 
-    cut = last_cut(version)
+    around = near(version)
     shown = {
         "path": str(version.path),
         **version.manifest,
-        "cut": asdict(cut) if cut else None,
-        "scores": [
-            {"column": each} if isinstance(each, str) else asdict(each)
-            for each in distributions(version)
-        ],
+        "cut": asdict(around) if around else None,
+        "scores": [*map(asdict, of_scores(version)), *map(asdict, flags(version))],
         "warnings": warnings(version.manifest),
     }
     click.echo(json.dumps(shown))

@@ -28,9 +28,9 @@ def watched(observe: Sequence[str], interrupted: str) -> Iterator[Watch]:
         observe: Observers that were asked for.
         interrupted: What to say where the user ends it; the exit code is 130 then.
     """
-    from curate.commands.printing import plain
     from curate.plugins.registry import get_registry
     from curate.run.observe import Watch, named_observers
+    from curate.versions.text import printable
 
     named = named_observers(observe, get_registry())
     with ExitStack() as stack:
@@ -50,4 +50,4 @@ def watched(observe: Sequence[str], interrupted: str) -> Iterator[Watch]:
         finally:
             for word, error in watch.faults.items():
                 said = f"Warning: the observer '{word}' failed and was told no more: {error}"
-                click.echo(plain(said), err=True)
+                click.echo(printable(said), err=True)

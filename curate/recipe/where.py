@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from curate.recipe.terms import Call, Column, Term, WhereError
+from curate.recipe.terms import Call, Column, Literal, Term, WhereError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from curate.contract import Kind
 
 __all__ = ["Where", "WhereError", "parse_where"]
+
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+"""Comparisons, and the same with its sides changed."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,28 @@ class Where:
         from curate.recipe.lower import lower
 
         return lower(self._root)
+
+    def bounds(self) -> list[tuple[str, str, float]]:
+        """Comparisons of a column with a number that all must hold: column, sign, number.
+
+        A number that stands first is turned around: `3 <= x` is `x >= 3`.
+        """
+        found, stack = [], [self._root]
+        while stack:
+            term = stack.pop()
+            if not isinstance(term, Call):
+                continue
+            if term.name == "and":
+                stack += reversed(term.args)
+            elif term.name in _TURNED:
+                sign, (one, two) = term.name, term.args
+                if isinstance(one, Literal):
+                    sign, one, two = _TURNED[sign], two, one
+                if not isinstance(one, Column) or not isinstance(two, Literal):
+                    continue
+                if isinstance(two.value, int | float) and not isinstance(two.value, bool):
+                    found.append((one.name, sign, float(two.value)))
+        return found
 
     def check_types(self, kinds: Mapping[str, Kind]) -> list[WhereError]:
         """What cannot be computed on columns of these kinds; others may be of any kind."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curate.contract import counted
 from curate.report.agreement import agreements
 from curate.report.comparisons import agreement_chart, baseline_charts
-from curate.report.marks import marked_line
 from curate.report.spread_charts import length_chart, score_chart
 from curate.report.spreads import of_lengths, of_scores
 from curate.report.vega import (
@@ -23,8 +23,9 @@ from curate.report.vega import (
     painted,
     png,
 )
-from curate.versions.funnel import Share, funnel, shares
+from curate.versions.funnel import Share, funnel, grouped, kept_of, shares, unreadable
 from curate.versions.open import Version
+from curate.versions.text import marked_line
 
 _VALUES = 8
 """Values of a column that are drawn; the rest is one bar."""
@@ -75,13 +76,21 @@ def pngs(version: Version) -> dict[str, bytes]:
 
 def _funnel(manifest: Mapping[str, Any]) -> Drawing:
     books, steps = manifest["books"], funnel(manifest)
-    unreadable = sum(source["unreadable"] for source in manifest["sources"].values())
+    unread = unreadable(manifest)
     figures: list[tuple[Any, ...]] = [
-        ("read", "sources", books["sources"], books["sources"] - unreadable, unreadable, "")
+        (
+            "read",
+            "sources",
+            books["sources"],
+            books["sources"] - unread,
+            unread,
+            0,
+            f"{unread:,} unreadable" if unread else "",
+        )
     ]
     figures += [
         (f"{step.verb} {step.stage}", step.id, step.entered + step.created, step.out,
-         step.entered + step.created - step.out, step.why().replace("_", " "))
+         step.gone, step.merged, step.why().replace("_", " "))
         for step in steps
     ]  # fmt: skip
     order = different([row[1] for row in figures])
@@ -89,7 +98,8 @@ def _funnel(manifest: Mapping[str, Any]) -> Drawing:
     for label, row in zip(order, figures, strict=True):
         bars += [
             {"stage": label, "rows": row[3], "what": "kept", "at": 0},
-            {"stage": label, "rows": row[4], "what": "fell", "at": 1},
+            {"stage": label, "rows": row[5], "what": "replaced", "at": 1},
+            {"stage": label, "rows": row[4], "what": "fell", "at": 2},
         ]
     ends = [
         {"stage": label, "end": row[2], "text": f"{row[3]:,}"}
@@ -102,7 +112,7 @@ def _funnel(manifest: Mapping[str, Any]) -> Drawing:
     drawn = base.encode(
         y=y,
         x=alt.X("rows:Q", stack="zero", axis=None, scale=scale),
-        color=painted(("kept", "fell")),
+        color=painted(("kept", "replaced", "fell")),
         order=alt.Order("at:Q"),
     )
     words = (
@@ -113,22 +123,17 @@ def _funnel(manifest: Mapping[str, Any]) -> Drawing:
     return Drawing(
         "funnel",
         "Rows after each stage",
-        f"{books['kept']:,} of {books['sources'] + books['created']:,} rows are left after "
-        f"{len(steps)} stages. The figure beside a bar is what went on.",
+        f"{books['kept']:,} {kept_of(books)} after {counted(len(steps), 'stage')}. The figure "
+        "beside a bar is what went on.",
         finished(drawn + words, BAND * len(order)),
-        ("does", "stage", "in", "out", "gone", "why"),
+        ("does", "stage", "in", "out", "fell", "replaced", "why"),
         tuple(figures),
     )
 
 
 def _shares(column: str, found: Sequence[Share]) -> Drawing:
     before, after = (sum(getattr(s, when) for s in found) or 1 for when in ("before", "after"))
-    shown, rest = list(found[:_VALUES]), found[_VALUES:]
-    if len(rest) == 1:
-        shown += rest
-    elif rest:
-        others = (sum(getattr(s, when) for s in rest) for when in ("before", "after"))
-        shown.append(Share(f"{len(rest)} others", *others))
+    shown = grouped(found, _VALUES)
     order = different([share.value for share in shown])
     bars = [
         {"value": label, "share": part / whole, "what": what, "text": f"{part / whole:.1%}"}
@@ -144,12 +149,10 @@ def _shares(column: str, found: Sequence[Share]) -> Drawing:
     )
     drawn = base.mark_bar().encode(color=painted(("rest", "kept")))
     words = base.mark_text(align="left", dx=4, color=COLOURS["faint"], fontSize=11)
-    first = max(found, key=lambda share: abs(share.after / after - share.before / before))
     return Drawing(
         f"shares-{column}",
         f"Shares by {column}",
-        f"{marked_line(first.value)} changed most: {first.before / before:.1%} of the source rows, "
-        f"{first.after / after:.1%} of the kept rows.",
+        _changed(found, before, after),
         finished(drawn + words.encode(text="text:N"), round(BAND * 1.6 * len(order)) + 8),
         (column, "before", "share before", "after", "share after"),
         tuple(
@@ -158,3 +161,15 @@ def _shares(column: str, found: Sequence[Share]) -> Drawing:
             for s in found
         ),
     )  # fmt: skip
+
+
+def _changed(found: Sequence[Share], before: int, after: int) -> str:
+    """The value whose share changed most, or that none did."""
+    first = max(found, key=lambda share: abs(share.after / after - share.before / before))
+    then, now = f"{first.before / before:.1%}", f"{first.after / after:.1%}"
+    if then == now:
+        return "The same shares of the source rows and of the kept rows."
+    return (
+        f"{marked_line(first.value)} changed most: {then} of the source rows, {now} of the kept "
+        "rows."
+    )

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.contract import Clause
-from curate.report.facts import Cut, Example, last_cut
-from curate.versions.funnel import Share, Step, funnel, shares, warnings
+from curate.report.drawing import inline
+from curate.report.near import Near, near
+from curate.versions.funnel import Share, Step, funnel, grouped, kept_of, shares, warnings
 from curate.versions.open import Version
 from curate.versions.overlap import overlap
 from curate.versions.policy import Certificate, certificates
@@ -21,9 +22,15 @@ from curate.versions.text import one_line
 from curate.versions.verify import sums_of
 
 _BAR = 12
+
 _VALUES = 8
-_CLAUSES = 12
 """Values of a column whose shares are shown; the rest stands in one line."""
+
+_NEAR = 3
+"""Rows that are shown on each side of a cut."""
+
+_CLAUSES = 12
+"""Clauses of a policy up to which all are shown; of more, those that decided."""
 
 
 def render(version: Version, console: Console) -> None:
@@ -53,7 +60,7 @@ def show(version: Version, console: Console) -> None:
     books = manifest["books"]
     title = Text.assemble((f"{version.name}@{version.version}", "bold"), "  ")
     title.append(f"{books['kept']:,}", style="bold green")
-    title.append(f" of {books['sources'] + books['created']:,} examples kept")
+    title.append(f" {kept_of(books)}")
     console.print()
     _print(console, title)
     made = f"{manifest['created'][:16].replace('T', ' ')}, digest {version.digest[:12]}"
@@ -76,11 +83,12 @@ def show(version: Version, console: Console) -> None:
         slack = sum(clause.state == "slack" for clause in certificate.clauses)
         if slack and len(certificate.clauses) > _CLAUSES:
             console.print(Text(f"and {slack:,} more, met with rows to spare", style="dim"))
-    cut = last_cut(version)
-    if cut is not None:
+    around = near(version, _NEAR)
+    if around is not None:
         console.print()
-        _print(console, Text(f"around the cut of {cut.stage}, by {cut.column}", style="bold"))
-        console.print(_examples(cut, console))
+        line = around.line
+        _print(console, Text(f"around the cut of {line.stage}, by {line.column}", style="bold"))
+        console.print(_examples(around, console))
     found_warnings = warnings(manifest)
     if found_warnings:
         console.print()
@@ -169,15 +177,9 @@ def _shares(column: str, found: Sequence[Share], console: Console) -> Table:
         table.add_column(when, justify="right", no_wrap=True)
         table.add_column("", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    shown, rest = found[:_VALUES], found[_VALUES:]
-    if rest:
-        others = Share(
-            f"{len(rest)} others", sum(s.before for s in rest), sum(s.after for s in rest)
-        )
-        shown = [*shown, others]
-    for share in shown:
+    for share in grouped(found, _VALUES):
         table.add_row(
-            _data(share.value, console),
+            inline(share.value, console),
             f"{share.before:,}",
             _percent(share.before, before),
             f"{share.after:,}",
@@ -207,16 +209,16 @@ def _clauses(certificate: Certificate, console: Console) -> Table:
     if len(clauses) > _CLAUSES:  # of many, those that decided
         clauses = tuple(clause for clause in clauses if clause.state != "slack")
     for clause in clauses:
-        row = [_data(cell, console) for cell in clause.words()]
+        row = [inline(cell, console) for cell in clause.words()]
         row[Clause.HEAD.index("state")].stylize(styles[clause.state])
         table.add_row(*row)
     return table
 
 
-def _examples(cut: Cut, console: Console) -> Table:
-    sides = {"best" if cut.chosen else "just kept": cut.kept, "just dropped": cut.dropped}
+def _examples(around: Near, console: Console) -> Table:
+    sides = {"just kept": around.kept, "just dropped": around.dropped}
     labels = max(map(len, sides))
-    scores = max((len(_score(e)) for side in sides.values() for e in side), default=0)
+    scores = max(len(_score(row.number)) for side in sides.values() for row in side)
     gaps = 2 * 2
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="dim", width=labels)
@@ -227,18 +229,12 @@ def _examples(cut: Cut, console: Console) -> Table:
         max_width=max(console.width - labels - scores - gaps, 1),
     )
     for label, side in sides.items():
-        for at, example in enumerate(side):
-            style = "red" if side is cut.dropped else "green"
-            score = Text(_score(example), style=style)
-            table.add_row("" if at else label, score, _data(example.text, console))
+        for at, row in enumerate(side):
+            style = "red" if side is around.dropped else "green"
+            score = Text(_score(row.number), style=style)
+            table.add_row("" if at else label, score, inline(row.text, console))
     return table
 
 
-def _score(example: Example) -> str:
-    return f"{example.score:.4g}"
-
-
-def _data(text: str, console: Console) -> Text:
-    """Text from data: on one line, without markup and control characters, encodable."""
-    line = one_line(text).encode(console.encoding, "replace").decode(console.encoding)
-    return Text(line)
+def _score(number: float) -> str:
+    return f"{number:.4g}"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from curate.report.agreement import Agreement
-from curate.report.marks import marked_line
 from curate.report.vega import (
     BAND,
     COLOURS,
@@ -19,6 +18,7 @@ from curate.report.vega import (
     painted,
 )
 from curate.versions.overlap import overlap
+from curate.versions.text import marked_line
 
 _VALUES = 8
 """Values of a column that are drawn."""

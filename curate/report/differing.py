@@ -31,6 +31,7 @@ def differing(facts: Facts, console: Console) -> None:
         "rows": _reasons(facts["reasons"], console),
         "made otherwise": _changes(facts["changes"], console),
         "stages": _stages(facts["stages"], console),
+        "policies": _policies(facts["policies"], console),
         "shares of the kept rows": _shares(facts, console),
         "scores, mean and median of the kept rows": _scores(facts["scores"], console),
     }
@@ -132,6 +133,21 @@ def _stages(stages: Sequence[Facts], console: Console) -> Table:
         note = "" if before and after else ("new" if after else "gone")
         table.add_row(inline(each["id"], console), *cells, note)
     return table
+
+
+def _policies(clauses: Sequence[Facts], console: Console) -> Table:
+    table = grid(("stage", "clause", "before", "after"))
+    for each in clauses:
+        if each["before"] != each["after"]:
+            cells = (each["stage"], each["name"], *(_clause(each[s]) for s in ("before", "after")))
+            table.add_row(*(inline(cell, console) for cell in cells))
+    return table
+
+
+def _clause(clause: Facts | None) -> str:
+    if clause is None:
+        return "-"
+    return f"{clause['asked']}: {clause['rows']:,} of {clause['of']:,}, {clause['state']}"
 
 
 def _shares(facts: Facts, console: Console) -> Table:

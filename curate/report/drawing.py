@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curate.versions.text import visible
+from curate.versions.text import marked, marked_line
 
 _VALUE = 60
 """Characters of a text that stands among numbers."""
@@ -17,13 +17,16 @@ _VALUE = 60
 
 def inert(text: str, console: Console, style: str = "") -> Text:
     """Text from data as it is: no markup, control characters named, encodable."""
-    shown = visible(text).encode(console.encoding, "replace").decode(console.encoding)
-    return Text(shown, style=style)
+    return Text(_encodable(marked(text), console), style=style)
 
 
 def inline(text: str, console: Console, style: str = "") -> Text:
     """The same on one line."""
-    return inert(" ".join(text.split()), console, style)
+    return Text(_encodable(marked_line(text), console), style=style)
+
+
+def _encodable(text: str, console: Console) -> str:
+    return text.encode(console.encoding, "replace").decode(console.encoding)
 
 
 def grid(heads: Sequence[str], right: Sequence[str] = ()) -> Table:

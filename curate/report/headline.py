@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from curate.versions.funnel import funnel
+from curate.versions.funnel import funnel, kept_of, unreadable
 from curate.versions.overlap import overlap
 
 
 def headline(manifest: Mapping[str, Any]) -> list[str]:
     """Sentences: what is kept, where most rows fell, and what costless picks share with it."""
     books = manifest["books"]
-    seen = books["sources"] + books["created"]
-    said = [f"{books['kept']:,} of {seen:,} examples kept."]
-    steps = funnel(manifest)
-    gone = [step.entered + step.created - step.out for step in steps]
-    if any(gone):
-        step, most = max(zip(steps, gone, strict=True), key=lambda pair: pair[1])
-        reasons = [word.replace("_", " ") for word in step.losses]
+    said = [f"{books['kept']:,} {kept_of(books)}."]
+    if books["merged"]:
+        said.append(f"{books['merged']:,} gave way to what was made of them.")
+    worst = max(funnel(manifest), key=lambda step: step.gone, default=None)
+    if worst is not None and worst.gone:
+        reasons = [word.replace("_", " ") for word in worst.losses if word != "merged"]
         why = f" ({', '.join(reasons)})" if reasons else ""
-        said.append(f"Most fell at {step.id}: {most:,} of {step.entered + step.created:,}{why}.")
+        seen = worst.entered + worst.created
+        said.append(f"Most fell at {worst.id}: {worst.gone:,} of {seen:,}{why}.")
     found = overlap(manifest)
     if found is not None:
         shares = [rows / found.size for rows in found.random]
@@ -30,7 +30,9 @@ def headline(manifest: Mapping[str, Any]) -> list[str]:
             f"Of the {found.size:,} rows chosen from {found.pool:,}, random picks of the same size "
             f"share {drawn}, the longest rows {found.longest / found.size:.1%}."
         )
-    failed = books["failed"]
-    if failed:
-        said.append(f"{failed:,} failed.")
+    unread = unreadable(manifest)
+    if unread:
+        said.append(f"{unread:,} could not be read.")
+    if books["failed"] > unread:
+        said.append(f"{books['failed'] - unread:,} failed.")
     return said

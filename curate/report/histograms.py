@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from curate.report.distributions import BINS, Distribution, Flag, Side, distributions
+from curate.report.spreads import BINS, Histogram, Quartiles, flags, of_scores
 from curate.versions.open import Version
 from curate.versions.text import one_line
 
@@ -26,50 +26,48 @@ def draw(version: Version, console: Console) -> None:
 
     Those that a filter cut by come first; flags are lines of their own at the end.
     """
-    found = list(distributions(version))
-    numbers = [each for each in found if isinstance(each, Distribution)]
-    numbers.sort(key=lambda each: each.cut is None)
-    shown, flags = numbers[:SHOWN], [each for each in found if isinstance(each, Flag)]
-    if shown:
+    numbers, raised = of_scores(version), flags(version)
+    if numbers:
         console.print()
         words = "".join(word.rjust(_NUMBER) for word in ("q1", "median", "q3"))
         head = "scores".ljust(_LABEL + BINS) + "rows".rjust(_ROWS) + words
         console.print(Text(head, style="dim"), soft_wrap=True)
-    for number in shown:
+    for number in numbers[:SHOWN]:
         _histogram(number, console)
-    if flags:
+    if raised:
         console.print()
-    for flag in flags[:SHOWN]:
+    for flag in raised[:SHOWN]:
         said = (
             f"true in {flag.true:,} of {flag.rows:,} rows, {flag.kept_true:,} of {flag.kept:,} kept"
         )
         console.print(Text.assemble((one_line(flag.column), "bold"), f"  {said}"))
-    rest = [number.column for number in numbers[SHOWN:]]
-    rest += [flag.column for flag in flags[SHOWN:]]
-    rest += [each for each in found if isinstance(each, str)]
+    drawn = {one.column for one in numbers[:SHOWN]} | {one.column for one in raised[:SHOWN]}
+    rest = [name for name in version.scores.columns if name not in drawn and name != "id"]
     if rest:
         console.print()
         console.print(Text(f"not drawn: {one_line(', '.join(rest))}", style="dim"))
 
 
-def _histogram(each: Distribution, console: Console) -> None:
-    ascii_only = console.options.ascii_only
+def _histogram(each: Histogram, console: Console) -> None:
     console.print(Text(one_line(each.column), style="bold"), soft_wrap=True)
-    most = max(each.all.bins)
-    _line("all", each.all, most, "none", console)
+    most = max(each.before)
+    _line("all", each.before, each.all, most, "none", console)
     if each.kept is None:
         console.print(Text("kept  no row with a value", style="dim"))
     else:
-        _line("kept", each.kept, most, "green", console)
-    console.print(_axis(each, ascii_only), soft_wrap=True)
+        _line("kept", each.after, each.kept, most, "green", console)
+    for text in _axis(each, console.options.ascii_only):
+        console.print(text, soft_wrap=True)
 
 
-def _line(label: str, side: Side, most: int, style: str, console: Console) -> None:
+def _line(
+    label: str, bins: Sequence[int], of: Quartiles, most: int, style: str, console: Console
+) -> None:
     levels = _ASCII if console.options.ascii_only else _BLOCKS
-    drawn = "".join(_level(count, most, levels) for count in _widened(side.bins))
+    drawn = "".join(_level(count, most, levels) for count in _widened(bins))
     line = Text.assemble((label.ljust(_LABEL), "dim"), (drawn.ljust(BINS), style))
-    line.append(f"{side.rows:,}".rjust(_ROWS))
-    for number in (side.q1, side.median, side.q3):
+    line.append(f"{of.rows:,}".rjust(_ROWS))
+    for number in (of.q1, of.median, of.q3):
         line.append(_short(number).rjust(_NUMBER))
     console.print(line, soft_wrap=True)
 
@@ -92,25 +90,36 @@ def _level(count: int, most: int, levels: str) -> str:
     return levels[max(0, -(-count * len(levels) // most) - 1)]
 
 
-def _axis(each: Distribution, ascii_only: bool) -> Text:
-    """Where the histogram starts and ends, and the cut where it is."""
+def _axis(each: Histogram, ascii_only: bool) -> list[Text]:
+    """Where the histogram starts and ends, and the cuts: the last beside the ends."""
     below, above = ("<=", ">=") if ascii_only else ("≤ ", "≥ ")
-    start = f"{below}{_short(each.start)}" if each.gathers[0] else _short(each.all.low)
-    end = f"{above}{_short(each.end)}" if each.gathers[1] else _short(each.all.high)
-    width = len(_widened(each.all.bins))
-    text = Text(" " * _LABEL)
-    if each.cut is None:
-        return text.append(start + end.rjust(max(width - len(start), len(end) + 1)), style="dim")
-    share = (each.cut - each.start) / (each.end - each.start) if each.end > each.start else 0
-    at = min(max(round(share * width), 0), width)
-    mark = "^" if ascii_only else "▲"
-    line = f"{start} ".ljust(at) if at > len(start) else " " * at
-    said = f"{mark} {_short(each.cut)}, cut of {each.cut_by}"
+    first, last = each.edges[0], each.edges[-1]
+    start = f"{below}{_short(first)}" if each.gathers[0] else _short(each.low)
+    end = f"{above}{_short(last)}" if each.gathers[1] else _short(each.high)
+    width = len(_widened(each.before))
+    texts = [
+        _mark(each, stage, at, width, ascii_only, *(("", "") if others else (start, end)))
+        for others, (stage, at) in enumerate(reversed(each.drawn))
+    ]
+    if not texts:
+        ends = start + end.rjust(max(width - len(start), len(end) + 1))
+        texts = [Text(" " * _LABEL).append(ends, style="dim")]
+    for line in each.lines:
+        if (line.stage, line.at) not in each.drawn:
+            place = "" if line.at is None else f"{_short(line.at)}, beyond the picture, "
+            said = one_line(f"cut of {line.stage}: {place}{line.words}")
+            texts.append(Text(" " * _LABEL + said, style="dim"))
+    return texts
+
+
+def _mark(
+    each: Histogram, stage: str, cut: float, width: int, ascii_only: bool, start: str, end: str
+) -> Text:
+    """A cut at its place between the ends, or as near as these let it stand."""
+    at = round((cut - each.edges[0]) / (each.edges[-1] - each.edges[0]) * width)
+    line = f"{start} ".ljust(at) if start and at > len(start) else " " * at
+    said = f"{'^' if ascii_only else '▲'} {_short(cut)}, cut of {stage}"
+    text = Text(" " * _LABEL).append(line, "dim").append(said, "yellow")
     if at + len(said) + len(end) + 1 <= width:
-        return (
-            text.append(line, "dim")
-            .append(said, "yellow")
-            .append(end.rjust(width - at - len(said)), "dim")
-        )
-    text.append(line, "dim").append(said, "yellow")
+        text.append(end.rjust(width - at - len(said)), "dim")
     return text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from rich.console import Console
@@ -37,6 +39,7 @@ _HOW = {
     "text": "that hold this text",
     "where": "for which the condition holds",
 }
+_LIKE_MARKS = re.compile(r"(?=\[-|-\]|\{\+|\+\})")
 _MARKS = {GONE: ("[-", "-]", "red"), NEW: ("{+", "+}", "green")}
 
 Life = Mapping[str, Any]
@@ -80,7 +83,8 @@ class _Drawing:
         self.line(inline(_fate(facts), self.console, style))
         if facts["detail"]:
             self.out(self.long(facts["detail"]))
-        by = f", made by {facts['made_by']}" if facts["made_by"] else ""
+        maker = facts["made_by"] or "a stage that cannot be told"
+        by = f", made by {maker}" if facts["made"] else ""
         place = f"{facts['file']}, line {facts['line']} (source {facts['source']}{by})"
         self.line(Text.assemble(("from  ", "dim"), inline(place, self.console)))
         said = [
@@ -139,6 +143,9 @@ class _Drawing:
 
     def stages(self) -> None:
         self.out("")
+        if self.facts["made"] and self.facts["made_by"] is None:
+            said = "the stages before cannot be told: this row is not published"
+            self.out(Text(said, style="yellow"))
         table = grid(("", "stage", "outcome", "why"))
         for stage in self.facts["stages"]:
             ended = stage["outcome"] in ("dropped", "failed")
@@ -242,7 +249,7 @@ class _Drawing:
         opens, closes, style = _MARKS[kind]
         shown = Text()
         last = len(parts) - 1
-        for at, (what, text) in enumerate(parts):
+        for at, (what, text) in enumerate(_unlike_marks(parts, kind)):
             if what == SAME:
                 shown.append_text(self.shortened(text, head=at > 0, tail=at < last))
             elif what == kind:
@@ -260,6 +267,17 @@ class _Drawing:
         gap = f" {self.dots} {len(text) - left - right:,} characters in both {self.dots} "
         ends = (inert(text[:left], self.console), inert(text[-right:], self.console))
         return Text.assemble(ends[0], (gap, "yellow"), ends[1])
+
+
+def _unlike_marks(parts: Sequence[tuple[str, str]], kind: str) -> list[tuple[str, str]]:
+    """The parts of one of two texts, so that nothing in it reads as a mark: `{+` as `⟨U+007B⟩+`."""
+    own = [(what, text if what in (SAME, kind) else "") for what, text in parts]
+    like = {found.start() for found in _LIKE_MARKS.finditer("".join(text for _, text in own))}
+    places = count()
+    return [
+        (what, "".join(f"⟨U+{ord(c):04X}⟩" if next(places) in like else c for c in text))
+        for what, text in own
+    ]
 
 
 def _fate(row: Life) -> str:
@@ -285,7 +303,10 @@ def _because(stage: Life) -> list[str]:
     if stage["outcome"] == "not asked":
         return [f"outside where: {stage['where']}" if stage["where"] else "without a value to read"]
     if stage["outcome"] == "replaced":
-        return [f"by {', '.join(each[:_SHOWN] for each in stage.get('children', ()))}"]
+        by = ", ".join(each[:_SHOWN] for each in stage.get("children", ()))
+        return [f"by {by or 'rows of which the maker cannot be told'}"]
+    if stage["outcome"] == "unknown":
+        return ["the maker of its children cannot be told: they are not published"]
     if stage.get("children"):
         said.append(f"made {', '.join(each[:_SHOWN] for each in stage['children'])}")
     if stage.get("reason"):
@@ -302,6 +323,8 @@ def _because(stage: Life) -> list[str]:
             if cut[side] and cut["rows"] > 1:
                 least, most = map(number, cut[side])
                 said.append(f"rows {side} {least}" + (f" to {most}" if most != least else ""))
+        if cut["unpublished"]:
+            said.append(f"{cut['unpublished']:,} more numbers are not published")
     for margin in stage.get("margins", ()):
         said.append(f"cut {margin['cut']}, nearest row {number(margin['distance'])} away")
     return said

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
-from curate.report.cuts import Line, judged, lines
+from curate.ledger import KEPT
+from curate.report.cuts import Line, lines_of
 from curate.report.texts import previews
+from curate.versions.judged import judged
 from curate.versions.open import Version
 
 COUNT = 8
@@ -40,25 +44,28 @@ class Near:
 
 def near(version: Version, count: int = COUNT) -> Near | None:
     """Rows around the last cut that has rows on both its sides; None where there is none."""
-    stages = {stage["id"]: stage for stage in version.manifest["stages"]}
-    for line in reversed(lines(version)):
-        if line.at is None:
-            continue
-        rows = judged(version, stages[line.stage], line.column)
-        sides = [
-            rows.filter(pl.col("fate") == "kept" if kept else ~pl.col("passed"))
-            .sort((pl.col(line.column) - line.at).abs(), "id")
-            .head(count)
-            for kept in (True, False)
-        ]
-        if all(map(len, sides)):
-            texts = previews(version, [id for side in sides for id in side["id"]])
-            kept, dropped = (
-                tuple(
-                    Row(id, number, texts[id])
-                    for id, number in side.select("id", line.column).iter_rows()
-                )
-                for side in sides
-            )
-            return Near(line, kept, dropped)
+    for stage in reversed(version.manifest["stages"]):
+        for line in reversed(lines_of(version, stage)):
+            found = None if line.at is None else _around(version, stage, line, line.at, count)
+            if found is not None:
+                return found
     return None
+
+
+def _around(
+    version: Version, stage: Mapping[str, Any], line: Line, at: float, count: int
+) -> Near | None:
+    """The rows around one cut; None where one of its sides has none."""
+    found = judged(version, stage, line.column)
+    if found is None:
+        return None
+    rows = found.rows.sort((pl.col("value") - at).abs(), "id")
+    sides = [rows.filter(side).head(count) for side in (pl.col("fate") == KEPT, ~pl.col("passed"))]
+    if not all(map(len, sides)):
+        return None
+    texts = previews(version, [id for side in sides for id in side["id"]])
+    kept, dropped = (
+        tuple(Row(id, number, texts[id]) for id, number in side.select("id", "value").iter_rows())
+        for side in sides
+    )
+    return Near(line, kept, dropped)

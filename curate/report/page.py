@@ -18,8 +18,8 @@ from curate.contract import Clause
 from curate.errors import CurateError, UsageError
 from curate.report.charts import charts
 from curate.report.clusters import duplicates
+from curate.report.cuts import lines
 from curate.report.headline import headline
-from curate.report.marks import marked, marked_line
 from curate.report.near import near
 from curate.report.rows import table
 from curate.report.vega import COLOURS, svg
@@ -27,6 +27,7 @@ from curate.sources.published import check_outside
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.policy import certificates
+from curate.versions.text import marked, marked_line
 
 try:
     import jinja2
@@ -125,7 +126,7 @@ def _render(version: Version) -> tuple[str, int, int]:
     for each in found:
         for cluster in each.largest:
             named |= {cluster.survivor, *(member.id for member in cluster.members)}
-    rows = table(version, named)
+    rows = table(version, named, dict.fromkeys(line.column for line in lines(version)))
     style = _style()
     script = (_ASSETS / "page.js").read_text(encoding="utf-8")
     page = environment.get_template("page.html.j2").render(

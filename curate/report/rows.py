@@ -14,9 +14,11 @@ import polars as pl
 import xxhash
 
 from curate.examples.columns import FRAMEWORK
-from curate.report.facts import published_rows
-from curate.report.marks import marked, marked_line
+from curate.versions.lineage import Lineage
 from curate.versions.open import Version
+from curate.versions.rows import published
+from curate.versions.rows import table as columns_of
+from curate.versions.text import marked, marked_line
 
 MOST = 20_000
 """Rows of a page, but for those that it names elsewhere."""
@@ -25,6 +27,12 @@ TEXT = 20_000
 """Characters of a row; halved until all rows together have no more than `TOTAL`."""
 
 TOTAL = 32_000_000
+
+_CHILDREN = 50
+"""Children of a row that are named; they are counted."""
+
+_EXACT = 2**53
+"""Whole numbers up to which a browser knows each."""
 
 _KINDS = ("number", "integer", "boolean", "string")
 _LEDGER = ("id", "source", "file", "line", "fate", "stage", "reason", "detail", "ref")
@@ -37,11 +45,11 @@ class Table:
 
     Attributes:
         packed: gzip in base64 of JSON: `scores` (names of columns), and `rows`, an object of lists
-            that are equally long: the ledger's columns, `parents`, what is said of each row,
-            `numbers` (a list for each row, as long as `scores`), `turns` (pairs of role and text;
-            null where the row is not published or could not be read), `more` (pairs of column and
-            text; null for a text that is left out) and `left` (characters that are left out). All
-            texts are safe to show.
+            that are equally long: the ledger's columns, `parents`, the first `children`, how many
+            there are of these (`born`), what is said of each row, `numbers` (a list for each row,
+            as long as `scores`), `turns` (pairs of role and text; null where the row is not
+            published or could not be read), `more` (pairs of column and text; null for a text that
+            is left out) and `left` (characters that are left out). All texts are safe to show.
         shown: Rows in it.
         total: Rows of the version's ledger.
         drawn: How many of them were drawn by the seed; None where all are there.
@@ -59,12 +67,13 @@ class Table:
     columns: tuple[str, ...]
 
 
-def table(version: Version, named: Iterable[str] = ()) -> Table:
+def table(version: Version, named: Iterable[str] = (), also: Iterable[str] = ()) -> Table:
     """The rows of a page in the ledger's order.
 
     Args:
         version: The version.
         named: Ids of rows that the page names elsewhere: they are in it in any case.
+        also: Columns of the rows that stand with the scores.
     """
     ledger, seed = version.ledger, version.manifest["seed"]
     total, drawn = len(ledger), None
@@ -75,7 +84,7 @@ def table(version: Version, named: Iterable[str] = ()) -> Table:
     wanted = ledger["id"].implode()
     texts = {
         row.pop("id"): row
-        for row in published_rows(version)
+        for row in published(version)
         .filter(pl.col("id").is_in(wanted))
         .collect()
         .iter_rows(named=True)
@@ -84,13 +93,19 @@ def table(version: Version, named: Iterable[str] = ()) -> Table:
     written = [_written(row) for row in rows]
     sizes = [sum(len(text) for _, text in (*(turns or ()), *more)) for turns, more in written]
     characters = _cap(sizes)
-    names, numbers = _scores(version, ledger)
-    parents = ledger["parents"].to_list() if "parents" in ledger.columns else [[]] * len(ledger)
+    names, numbers = _scores(version, ledger, also)
+    kin = Lineage(version) if "parents" in ledger.columns else None
+    parents, children = (
+        [list(of.get(id, ())) for id in ledger["id"]]
+        for of in ((kin.parents, kin.children) if kin else ({}, {}))
+    )
     content = {
         "scores": names,
         "rows": {
             **{name: _column(ledger, name) for name in _LEDGER},
-            "parents": [list(map(marked_line, ids)) if ids else [] for ids in parents],
+            "parents": [list(map(marked_line, ids)) for ids in parents],
+            "children": [ids[:_CHILDREN] for ids in children],
+            "born": list(map(len, children)),
             **{name: [_safe(row[name]) if row else None for row in rows] for name in _PER_ROW},
             "numbers": numbers,
             "turns": [_shortened(turns, characters) for turns, _ in written],
@@ -173,18 +188,19 @@ def _safe(value: Any) -> Any:
         return marked(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, int) and abs(value) > _EXACT:
+        return str(value)
     return value
 
 
-def _scores(version: Version, ledger: pl.DataFrame) -> tuple[list[str], list[list[Any]]]:
-    """Names of the score columns that can be shown, and their values for each row."""
-    names = [
-        column["name"]
-        for column in version.manifest["columns"]
-        if column["published"] and column["kind"] in _KINDS
-    ]
-    there = [name for name in names if name in version.scores.columns]
-    joined = ledger.select("id").join(
-        version.scores.select("id", *there), on="id", how="left", maintain_order="left"
+def _scores(
+    version: Version, ledger: pl.DataFrame, also: Iterable[str]
+) -> tuple[list[str], list[list[Any]]]:
+    """Names of the score columns that can be shown and of others, and their values of each row."""
+    columns = version.manifest["columns"]
+    shown = [c["name"] for c in columns if c["published"] and c["kind"] in _KINDS]
+    names = [*dict.fromkeys([*(name for name in shown if name in version.scores.columns), *also])]
+    rows = ledger.select("id").join(
+        columns_of(version, names), on="id", how="left", maintain_order="left"
     )
-    return there, [list(map(_safe, row)) for row in joined.drop("id").iter_rows()]
+    return names, [list(map(_safe, row)) for row in rows.drop("id").iter_rows()]

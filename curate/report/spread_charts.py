@@ -30,8 +30,10 @@ def score_chart(one: Histogram) -> Drawing:
             says.append(f"Rows outside its `where: {line.where}` pass untouched.")
     if one.beyond:
         says.append(_beyond(one))
-    if one.without:
-        says.append(f"Without it, as they fell before or were not asked: {counted(one.without)}.")
+    if one.part:
+        says.append("Of dropped rows it is not published.")
+    elif one.without:
+        says.append(f"Without it: {counted(one.without)}.")
     return Drawing(
         f"scores-{one.column}",
         one.column,

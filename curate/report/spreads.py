@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from curate.examples.texts import texts_of
+from curate.ledger import KEPT
 from curate.report.cuts import Line, lines
-from curate.report.facts import published_rows
 from curate.versions.open import Version
+from curate.versions.rows import published, table
 
 BINS = 40
+"""Bins at most, but for those that grow."""
+
 _TAIL = 0.005
 """Share of the rows at either end that may lie far out without widening the picture."""
 
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Quartiles:
+    """How many rows have a number, and its quartiles, interpolated linearly."""
+
+    rows: int
+    q1: float
+    median: float
+    q3: float
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A column of yes and no: how many rows have it, and in how many it is true."""
+
+    column: str
+    rows: int
+    true: int
+    kept: int
+    kept_true: int
 
 
 @dataclass(frozen=True)
@@ -33,9 +57,12 @@ class Histogram:
         beyond: Rows outside the edges, which are counted in the bins at the ends.
         low: The smallest number.
         high: The largest.
-        without: Rows that have no number: dropped before, or not asked.
+        without: Rows that have no number.
         geometric: Whether bins grow by a factor.
         lines: The cuts through it.
+        all: Quartiles of all rows that have the number.
+        kept: Those of the kept ones; None: none has it.
+        part: Whether rows that were not kept are left out, as this of them is not published.
     """
 
     column: str
@@ -46,8 +73,11 @@ class Histogram:
     low: float
     high: float
     without: int
+    all: Quartiles
+    kept: Quartiles | None
     geometric: bool = False
     lines: tuple[Line, ...] = ()
+    part: bool = False
 
     @property
     def drawn(self) -> tuple[tuple[str, float], ...]:
@@ -59,25 +89,41 @@ class Histogram:
             if line.at is not None and first <= line.at <= last
         )
 
+    @property
+    def gathers(self) -> tuple[bool, bool]:
+        """Whether the first bin holds smaller numbers too, and the last larger ones."""
+        return self.low < self.edges[0], self.high > self.edges[-1]
+
 
 def of_scores(version: Version) -> list[Histogram]:
-    """A histogram for each published score column of numbers; those of the last cuts first."""
+    """A histogram for each published score of numbers, and each column that a filter cut by.
+
+    Those of the last cuts come first. Columns without a finite number have none.
+    """
     cuts = lines(version)
-    columns = [
-        column["name"]
-        for column in version.manifest["columns"]
-        if column["published"] and column["kind"] in ("number", "integer")
-    ]
     by = dict.fromkeys(line.column for line in reversed(cuts))
-    cut = [name for name in by if name in columns]
-    kept = version.ledger.filter(fate="kept")["id"].implode()
-    is_kept = version.scores["id"].is_in(kept).to_numpy()
+    scores = version.scores.drop("id").schema
+    names = [*by, *(name for name, kind in scores.items() if kind.is_numeric() and name not in by)]
+    rows = table(version, [*names, "ledger.fate"])
+    is_kept = (rows["ledger.fate"] == KEPT).to_numpy()
+    return [
+        replace(found, part=name not in scores and version.dropped is None)
+        for name in names
+        for through in [tuple(line for line in cuts if line.column == name)]
+        if (found := _histogram(name, rows[name], is_kept, through)) is not None
+    ]
+
+
+def flags(version: Version) -> list[Flag]:
+    """Each published score that says yes or no, of at least one row."""
+    scores = version.scores
+    kept = scores["id"].is_in(version.ledger.filter(fate=KEPT)["id"].implode())
     found = []
-    for name in [*cut, *(name for name in columns if name not in cut)]:
-        through = tuple(line for line in cuts if line.column == name)
-        one = _histogram(name, version.scores[name], is_kept, through)
-        if one is not None:
-            found.append(one)
+    for name, kind in scores.schema.items():
+        if kind == pl.Boolean and scores[name].is_not_null().any():
+            known, true = scores[name].is_not_null(), scores[name].fill_null(value=False)
+            counts = (known, true, known & kept, true & kept)
+            found.append(Flag(name, *(int(each.sum()) for each in counts)))
     return found
 
 
@@ -86,8 +132,8 @@ def of_lengths(version: Version) -> Histogram | None:
 
     None where there are no rows. Without published dropped rows it is of the kept rows alone.
     """
-    rows = published_rows(version).select("id", "messages").collect()
-    kept = version.ledger.filter(fate="kept")["id"].implode()
+    rows = published(version).select("id", "messages").collect()
+    kept = version.ledger.filter(fate=KEPT)["id"].implode()
     lengths = texts_of(rows["messages"])[2].str.len_chars()
     is_kept = rows["id"].is_in(kept).to_numpy()
     return _histogram("characters", lengths, is_kept, (), geometric=True)
@@ -126,9 +172,15 @@ def _histogram(
         low=float(values.min()),
         high=float(values.max()),
         without=int((~there).sum()),
+        all=_quartiles(values),
+        kept=_quartiles(values[kept]) if kept.any() else None,
         geometric=geometric,
         lines=cuts,
     )
+
+
+def _quartiles(values: NDArray[np.float64]) -> Quartiles:
+    return Quartiles(len(values), *map(float, np.quantile(values, [0.25, 0.5, 0.75])))
 
 
 def _ends(values: NDArray[np.float64], cuts: list[float]) -> tuple[float, float, float]:
@@ -152,7 +204,8 @@ def _ends(values: NDArray[np.float64], cuts: list[float]) -> tuple[float, float,
 
 def _even(low: float, high: float, through: float) -> NDArray[np.float64]:
     """Bins of equal width, one of whose ends is given."""
-    width = (high - low) / BINS
+    # where one stands within, both sides round up
+    width = (high - low) / (BINS if through in (low, high) else BINS - 1)
     below = math.ceil((through - low) / width - _ROUNDING)
     above = math.ceil((high - through) / width - _ROUNDING)
     return np.asarray(through + width * np.arange(-below, above + 1), dtype=np.float64)
@@ -161,7 +214,8 @@ def _even(low: float, high: float, through: float) -> NDArray[np.float64]:
 def _whole(low: float, high: float, through: float) -> NDArray[np.float64]:
     """Bins for whole numbers: each holds the same count of them, its ends between two."""
     first, last = math.floor(low), math.ceil(high)
-    width = max(math.ceil((last - first + 1) / BINS), 1)
+    count = last - first + 1
+    width = 1 if count <= BINS else math.ceil(count / (BINS - 1))
     start = math.ceil(through) - 0.5
     below = math.ceil((start - first + 0.5) / width)
     above = max(math.ceil((last + 0.5 - start) / width), 1)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import polars as pl
-
-from curate.report.facts import published_rows
-from curate.report.marks import marked, marked_line
 from curate.versions.open import Version
+from curate.versions.rows import messages_of
+from curate.versions.text import marked, marked_line
 
 _PREVIEW = 240
 """Characters of an example's line."""
@@ -48,8 +46,5 @@ def full(turns: Sequence[Mapping[str, str]] | None) -> str:
 def conversations(version: Version, ids: Iterable[str]) -> dict[str, list[dict[str, str]] | None]:
     """The messages of examples; None for those that are not published or could not be read."""
     wanted = list(ids)
-    found = published_rows(version).filter(
-        pl.col("id").is_in(pl.Series(wanted, dtype=pl.String).implode())
-    )
-    known = dict(found.select("id", "messages").collect().iter_rows())
+    known = messages_of(version, wanted)
     return {id: known.get(id) for id in wanted}

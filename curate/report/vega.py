@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.errors import CurateError
-from curate.report.marks import marked_line
+from curate.versions.text import marked_line
 
 try:
     import altair as alt
@@ -40,14 +40,16 @@ COLOURS = {
     "kept": "#2563a8",
     "rest": "#c3c9d2",
     "fell": "#d98e73",
+    "replaced": "#8fbfae",
     "cut": "#c2410c",
     "ink": "#1f2329",
     "faint": "#59616b",
     "grid": "#e3e6ea",
     "against": "#8250a8",
 }
-"""What each colour means: rows kept, all or other rows, rows that fell, a cut, text, text of less
-weight, lines, and the longest rows, with which a selection is compared."""
+"""What each colour means: rows kept, all or other rows, rows that fell, rows that gave way to what
+was made of them, a cut, text, text of less weight, lines, and the longest rows, with which a
+selection is compared."""
 
 BAND = 26
 """Height of a bar with its gap, in pixels."""

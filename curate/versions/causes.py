@@ -59,9 +59,13 @@ def _told(
     stages, reasons, details, refs = [], [], [], []
     for id, fate in rows.select("id", "fate").iter_rows():
         if fate == MERGED:
-            fallen = _fallen(id, there, fates)
-            stage, reason, detail, ref = fates[fallen][1:]
-            detail = f"as {fallen}" + (f": {detail}" if detail else "")
+            kept, fallen = _replacements(id, there, fates)
+            if kept:
+                stage, reason, detail, ref = fates[id][1:]
+                detail = f"{', '.join(kept)} in its place: kept in both"
+            else:
+                stage, reason, detail, ref = fates[fallen][1:]
+                detail = f"as {fallen}" + (f": {detail}" if detail else "")
         else:
             stage, reason, detail, ref = makers[id], unmade, None, None
             if stage is None:  # it came with its parents, from another version
@@ -85,15 +89,26 @@ def _told(
     )
 
 
-def _fallen(id: str, lineage: Lineage, fates: Mapping[str, tuple[Any, ...]]) -> str:
-    """The last of the rows that replaced a row one after another; the first of several."""
-    at = id
-    while fates[at][0] == MERGED:
-        fallen = [child for child in lineage.children.get(at, []) if fates[child][0] != KEPT]
-        if not fallen:
-            break
-        at = fallen[0]
-    return at
+def _replacements(
+    id: str, lineage: Lineage, fates: Mapping[str, tuple[Any, ...]]
+) -> tuple[list[str], str]:
+    """The rows that replaced a row, one after another.
+
+    Returns:
+        Those that are kept, and the first that fell last; the row itself where none fell.
+    """
+    kept: list[str] = []
+    ends: list[str] = []
+    queue = [id]
+    while queue:
+        at = queue.pop(0)
+        if fates[at][0] == KEPT:
+            kept.append(at)
+        elif fates[at][0] == MERGED:
+            queue[:0] = lineage.replacements(at)
+        else:
+            ends.append(at)
+    return kept, ends[0] if ends else id
 
 
 def _ancestors(id: str, lineage: Lineage) -> Iterator[str]:

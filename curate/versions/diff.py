@@ -20,9 +20,11 @@ from curate.versions.open import Version
 from curate.versions.parameters import Change, changes
 from curate.versions.rows import published
 from curate.versions.shifts import (
+    ClauseShift,
     ScoreShift,
     ShareShift,
     StageShift,
+    clause_shifts,
     score_shifts,
     share_shifts,
     stage_shifts,
@@ -107,6 +109,11 @@ class Diff:
     def shares(self) -> list[ShareShift]:
         """Kept rows by source, origin, generator, ability and licence."""
         return share_shifts(self.one.manifest, self.two.manifest)
+
+    @cached_property
+    def clauses(self) -> list[ClauseShift]:
+        """The clauses of policies, and how they were met."""
+        return clause_shifts(self.one.manifest, self.two.manifest)
 
     @cached_property
     def stages(self) -> list[StageShift]:
@@ -276,6 +283,7 @@ class Diff:
             "reasons": [asdict(count) for count in self.reasons],
             "changes": [asdict(change) for change in self.changes],
             "stages": [asdict(stage) for stage in self.stages],
+            "policies": [asdict(clause) for clause in self.clauses],
             "shares": [asdict(share) for share in self.shares],
             "scores": [asdict(score) for score in scores],
             "scores_alone": {"before": before, "after": after},

@@ -39,7 +39,9 @@ def explain(version: Version, id: str) -> dict[str, Any]:
         - `unpublished`: why there is no text, None where there is one;
         - `percentiles`: score > `percentile` (percent of the rows with a value that lie below this
           one, those equal to it counted half), `below`, `equal`, `of`;
-        - `made_by`: the stage that made it; None for rows of the sources;
+        - `made`: whether a stage of this version made it; False for rows of the sources;
+        - `made_by`: that stage; None where it cannot be told: several stages made rows, and this
+          one is not published;
         - `stages`: what each stage decided on it, see `passage`;
         - `stands_for_it`: the row in `ref`, then the one in that row's `ref`, and so on;
         - `duplicates`: the rows that name this one as their `ref`;
@@ -60,7 +62,7 @@ def explain(version: Version, id: str) -> dict[str, Any]:
             "Ids are in the column `id` of .frame(), .dropped and .ledger.",
         )
     lineage = Lineage(version)
-    life, row = lines.line(id), whole(version, id)
+    life, row, made_here = lines.line(id), whole(version, id), id in lineage.made
     scores = version.scores.filter(pl.col("id") == id).drop("id").to_dicts()
     scored: dict[str, Any] = scores[0] if scores else {}
     makers = lineage.makers([id, *lineage.children.get(id, [])])
@@ -79,8 +81,9 @@ def explain(version: Version, id: str) -> dict[str, Any]:
         "row": row,
         "unpublished": None if own is not None else _why_not(version, life),
         "percentiles": _percentiles(version, scored),
+        "made": made_here,
         "made_by": makers[id],
-        "stages": passage(version, life, known_of(row, scored), makers[id], made),
+        "stages": passage(version, life, known_of(row, scored), makers[id], made, made=made_here),
         "stands_for_it": [
             *map(others.tell, chain),
             *_reference(version, lines, [id, *chain], own),

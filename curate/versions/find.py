@@ -14,7 +14,7 @@ from curate.errors import UsageError
 from curate.examples.columns import kind_of
 from curate.recipe.where import WhereError, parse_where
 from curate.versions.open import Version
-from curate.versions.rows import published, schema_of, table
+from curate.versions.rows import check_columns, inside, published, schema_of
 from curate.versions.text import one_line
 
 SHORTEST = 6
@@ -109,12 +109,14 @@ def _where(version: Version, where: str) -> tuple[str, ...]:
         condition = parse_where(where)
     except WhereError as error:
         raise _wrong(error) from None
-    rows = table(version, condition.columns)
+    check_columns(version, condition.columns)
     kinds = {name: kind_of(dtype) for name, dtype in schema_of(version).items()}
     problems = condition.check_types({name: kinds[name] for name in condition.columns})
     if problems:
         raise _wrong(problems[0])
-    return tuple(rows.filter(condition.expr())["id"])
+    rows = inside(version, where)
+    assert rows is not None, "it can be read, and its columns are there"
+    return tuple(rows.filter("inside")["id"])
 
 
 def _wrong(error: WhereError) -> UsageError:

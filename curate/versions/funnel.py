@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ class Step:
 
     Attributes:
         losses: Reason of dropped rows > count; failed and merged rows are counted by those words.
+        gone: Rows that were dropped or failed.
+        merged: Rows that others, made of them, took the place of.
         distinct: Distinct contents that were to be scored, where the memo was asked.
         remembered: How many of them the memo held.
         shared: The stage in whose forward pass some of them were computed, if it was another's.
@@ -34,6 +36,8 @@ class Step:
     created: int
     out: int
     losses: Mapping[str, int]
+    gone: int
+    merged: int
     seconds: float
     distinct: int
     remembered: int
@@ -68,6 +72,8 @@ def _step(stage: Mapping[str, Any]) -> Step:
         created=stage["created"],
         out=stage["out"],
         losses=losses,
+        gone=stage["dropped"] + stage["failed"],
+        merged=stage["merged"],
         seconds=stage["seconds"],
         distinct=memo["distinct"],
         remembered=memo["hits"],
@@ -141,12 +147,34 @@ class Share:
 
 def shares(manifest: Mapping[str, Any], column: str) -> list[Share]:
     """The values of `source`, `origin`, `generator` or `ability`, the most frequent first."""
-    before, after = (manifest["shares"][column][when] for when in ("before", "after"))
-    found = [
-        Share(value or "unknown", before.get(value, 0), after.get(value, 0))
-        for value in dict.fromkeys([*before, *after])
-    ]
+    counts: dict[str, list[int]] = {}  # rows that say `unknown` stand with those that say nothing
+    for at, when in enumerate(("before", "after")):
+        for value, rows in manifest["shares"][column][when].items():
+            counts.setdefault(value or "unknown", [0, 0])[at] += rows
+    found = [Share(value, *both) for value, both in counts.items()]
     return sorted(found, key=lambda share: (-share.before, -share.after, share.value))
+
+
+def grouped(found: Sequence[Share], most: int) -> list[Share]:
+    """The first shares, and the others as one; a single other stands as it is."""
+    if len(found) <= most + 1:
+        return list(found)
+    rest = found[most:]
+    before, after = (sum(getattr(share, when) for share in rest) for when in ("before", "after"))
+    return [*found[:most], Share(f"{len(rest)} others", before, after)]
+
+
+def kept_of(books: Mapping[str, int]) -> str:
+    """What the kept rows, whose number stands before it, are out of."""
+    if not books["created"]:
+        return f"of {books['sources']:,} examples kept"
+    made = f"{books['created']:,} that stages made"
+    return f"examples kept, of {books['sources']:,} from the sources and {made}"
+
+
+def unreadable(manifest: Mapping[str, Any]) -> int:
+    """Rows of the sources that could not be read: they are among the failed ones of the books."""
+    return sum(int(source["unreadable"]) for source in manifest["sources"].values())
 
 
 def warnings(manifest: Mapping[str, Any]) -> list[str]:
@@ -156,8 +184,12 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         found.append(
             f"A preview: at most the first {manifest['limit']:,} rows of each source were taken."
         )
-    if books["failed"]:
-        found.append(f"{books['failed']:,} rows failed and were set aside; {_rerun(manifest)}")
+    unread = unreadable(manifest)
+    if unread:
+        found.append(f"{counted(unread)} of the sources could not be read and went no further.")
+    if books["failed"] > unread:
+        failed = counted(books["failed"] - unread)
+        found.append(f"{failed} failed and were set aside; {_rerun(manifest)}")
     for name, source in manifest["sources"].items():
         for fact, count in source["facts"].items():
             if count:

@@ -40,6 +40,15 @@ class Lineage:
         self._makers: dict[str, str | None] = {}
 
     @cached_property
+    def made(self) -> frozenset[str]:
+        """The rows that stages of this version made: they share the place of their root's.
+
+        Rows of a source that is a version may have parents too, and are not among them.
+        """
+        place = pl.struct("source", "file", "line")
+        return frozenset(self.version.ledger.filter(~place.is_first_distinct())["id"])
+
+    @cached_property
     def merged(self) -> dict[str, str]:
         """Row that was replaced > the stage that did it."""
         rows = self.version.ledger.filter(fate=MERGED)
@@ -61,7 +70,8 @@ class Lineage:
 
         Returns:
             None for rows of the sources (those of another version may have parents there), and
-            where it cannot be told: several stages made rows, and the row is not published.
+            for one of `made` where it cannot be told: several stages made rows, and the row is not
+            published.
         """
         asked = list(dict.fromkeys(ids))
         wanted = [id for id in asked if id not in self._makers]
@@ -95,6 +105,10 @@ class Lineage:
         if len(replaced) == 1:
             return self.stands_for(replaced[0])
         return frozenset[str]().union(*map(self.stands_for, replaced))
+
+    def replacements(self, id: str) -> list[str]:
+        """The rows that took the place of a row that was replaced."""
+        return [child for child in self.children.get(id, ()) if self._replaced_by(id, child)]
 
     def _replaced_by(self, parent: str, child: str) -> bool:
         """Whether a child took its parent's place: it was made by the stage that took that away."""

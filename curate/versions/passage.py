@@ -12,9 +12,9 @@ import polars as pl
 
 from curate.examples.texts import texts_of
 from curate.ledger import DROPPED, FAILED, KEPT, MERGED
-from curate.recipe.where import Where, WhereError, parse_where
+from curate.versions.judged import column_of, judged
 from curate.versions.open import Version
-from curate.versions.rows import schema_of, table
+from curate.versions.rows import condition, schema_of
 
 Stage = Mapping[str, Any]
 
@@ -28,6 +28,8 @@ def passage(
     known: Mapping[str, Any],
     maker: str | None,
     children: Mapping[str, list[str]],
+    *,
+    made: bool,
 ) -> list[dict[str, Any]]:
     """What each stage did to a row, in the order in which it came to them.
 
@@ -35,19 +37,21 @@ def passage(
         version: The version.
         life: The row's line of the ledger.
         known: Its columns, scores and texts, as far as they are published.
-        maker: The stage that made it; None for rows of the sources.
-        children: Stage > rows that it made of this one.
+        maker: The stage that made it; None for rows of the sources, and where it cannot be told.
+        children: Stage > rows that it made of this one; `` for those whose maker cannot be told.
+        made: Whether a stage of this version made it.
 
     Returns:
         For each stage its `id`, `stage`, `verb` and `params`, and `outcome`: `scored`, `not asked`
         (outside its `where:`, or without a value that it reads), `stayed`, `dropped`, `failed`,
-        `replaced`, `rewritten` (children beside it) or `passed`. A stage that ended its life has
-        `reason`, `detail` and `ref`; `values` are the scores that it wrote, `reads` the columns
-        that its parameters name; `cut` is what it chose by, among the rows that it decided on: see
-        `_cut`. `margins` are the stage's.
+        `replaced`, `rewritten` (children beside it), `passed`, or `unknown`: it may have been
+        rewritten. Of a row whose maker cannot be told only the stage that ended it is known. A
+        stage that ended its life has `reason`, `detail` and `ref`; `values` are the scores that it
+        wrote, `reads` the columns that its parameters name; `cut` is what it chose by, among the
+        rows that it decided on: see `_cut`. `margins` are the stage's.
     """
     found = []
-    for stage in _stages(version, life, maker):
+    for stage in _stages(version, life, maker, unknown=made and maker is None):
         ends = life["stage"] == stage["id"] and life["fate"] != KEPT
         inside = _asked(version, stage, known)
         entry: dict[str, Any] = {
@@ -87,10 +91,16 @@ def known_of(row: Mapping[str, Any] | None, scores: Mapping[str, Any]) -> dict[s
 _MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 
 
-def _stages(version: Version, life: Mapping[str, Any], maker: str | None) -> Iterator[Stage]:
+def _stages(
+    version: Version, life: Mapping[str, Any], maker: str | None, *, unknown: bool
+) -> Iterator[Stage]:
     """The stages that a row came to; where its way is not recorded, the one that ended it."""
     stages = {stage["id"]: stage for stage in version.manifest["stages"]}
     reader = {name: stage for stage in stages.values() for name in stage["inputs"]}
+    if unknown:
+        if life["stage"] in stages:
+            yield stages[life["stage"]]
+        return
     start = life["source"] if maker is None else stages[maker].get("result", maker)
     last = life["stage"]
     if life["fate"] != KEPT and last not in stages:  # it could not be read
@@ -122,18 +132,10 @@ def _outcome(
     if inside is False:
         return "not asked"
     if stage["verb"] == "expand":
-        return "rewritten" if children.get(stage["id"]) else "passed"
+        if children.get(stage["id"]):
+            return "rewritten"
+        return "unknown" if children.get("") else "passed"
     return "scored" if stage["verb"] == "score" else "stayed"
-
-
-def condition(text: object) -> Where | None:
-    """A condition of a recipe; None where it cannot be read here, such as with `${NAME}` in it."""
-    if not isinstance(text, str):
-        return None
-    try:
-        return parse_where(text)
-    except WhereError:
-        return None
 
 
 def _asked(version: Version, stage: Stage, known: Mapping[str, Any]) -> bool | None:
@@ -181,58 +183,34 @@ def _reads(stage: Stage, known: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sources(version: Version, stage: Stage) -> list[str]:
-    """The sources whose rows come to a stage."""
-    maker = {each.get("result", each["id"]): each for each in version.manifest["stages"]}
-    names, found = list(stage["inputs"]), []
-    while names:
-        name = names.pop()
-        if name in maker:
-            names += maker[name]["inputs"]
-        else:
-            found.append(name)
-    return found
-
-
 def _cut(version: Version, stage: Stage, known: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a stage chose by, and where the rows stood that it kept and dropped.
+    """What a stage chose by, and where the rows stood that passed and that it dropped.
 
-    Only rows inside its `where:` count, and, where it chose in groups (`per`), those of the row's
-    group.
+    Only rows that it judged count, and, where it chose in groups (`per`), those of the row's group.
 
     Returns:
         `column`, the row's `value` there, `kept` and `dropped` (each least and greatest value, None
-        where there is none) and `rows` (how many had a value); None where the stage has no numbers.
+        where there is none), `rows` (how many had a value) and `unpublished` (how many more it
+        judged, in any group); None where the stage has no numbers.
     """
-    by, value = stage["params"].get("by"), f"{stage['id']}_value"
-    column = by if isinstance(by, str) else value
-    schema = schema_of(version)
-    if column not in schema or not schema[column].is_numeric():
+    column, per = column_of(version, stage), stage["params"].get("per")
+    if column is None:
         return None
-    where, per = condition(stage.get("where")), stage["params"].get("per")
-    columns = [column, *(where.columns if where else ())]
-    grouped = isinstance(per, str) and per in schema and per in known
-    columns += [str(per)] if grouped else []
-    if any(name not in schema for name in columns) or (stage.get("where") and where is None):
+    grouped = isinstance(per, str) and per in known and per in schema_of(version)
+    found = judged(version, stage, column, [str(per)] if grouped else [])
+    if found is None:
         return None
-    rows = table(version, [*columns, "ledger.source", "ledger.fate", "ledger.stage"])
-    if where is not None:
-        rows = rows.filter(where.expr())
+    rows = found.rows
     if grouped:
         rows = rows.filter(pl.col(str(per)).eq_missing(pl.lit(known[str(per)])))
-    rows = rows.filter(pl.col("ledger.source").is_in(_sources(version, stage)))
-    stages = [each["id"] for each in version.manifest["stages"]]
-    later = stages[stages.index(stage["id"]) + 1 :]
-    here = pl.col("ledger.stage") == stage["id"]
-    stayed = (pl.col("ledger.fate") == KEPT) | pl.col("ledger.stage").is_in(later)
-    judged = rows.filter(pl.col(column).is_not_null())
     sides = {
-        "kept": judged.filter(stayed)[column],
-        "dropped": judged.filter(here & (pl.col("ledger.fate") == DROPPED))[column],
+        "kept": rows.filter("passed")["value"],
+        "dropped": rows.filter(~pl.col("passed"))["value"],
     }
     return {
         "column": column,
         "value": known.get(column),
         **{name: [side.min(), side.max()] if len(side) else None for name, side in sides.items()},
-        "rows": sum(map(len, sides.values())),
+        "rows": len(rows),
+        "unpublished": found.unpublished,
     }

@@ -10,6 +10,7 @@ import polars as pl
 from curate.contract import TEXTS
 from curate.errors import UsageError, nearest
 from curate.examples.texts import texts_of
+from curate.recipe.where import Where, WhereError, parse_where
 from curate.versions.open import Version
 
 Message = dict[str, str]
@@ -55,6 +56,17 @@ def schema_of(version: Version) -> dict[str, pl.DataType]:
     return {**prefixed, **ledger, **texts, **scores, **rows}
 
 
+def check_columns(version: Version, names: Iterable[str]) -> None:
+    """Raise UsageError unless `schema_of` gives every name."""
+    known = schema_of(version)
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"{version.name}@{version.version} has no column '{name}'.",
+                nearest(name, [each for each in known if "." not in each]),
+            )
+
+
 def table(version: Version, columns: Iterable[str]) -> pl.DataFrame:
     """Columns of every example ever seen, in the order of the ledger.
 
@@ -69,13 +81,7 @@ def table(version: Version, columns: Iterable[str]) -> pl.DataFrame:
         UsageError: There is no such column.
     """
     names = list(dict.fromkeys(columns))
-    known = schema_of(version)
-    for name in names:
-        if name not in known:
-            raise UsageError(
-                f"{version.name}@{version.version} has no column '{name}'.",
-                nearest(name, [each for each in known if "." not in each]),
-            )
+    check_columns(version, names)
     rows, scores = published(version), pl.scan_parquet(version.path / "scores.parquet")
     held, scored = rows.collect_schema(), scores.collect_schema()
     shared = ("id", "source", "parents")  # of rows that could not be read too
@@ -101,6 +107,43 @@ def table(version: Version, columns: Iterable[str]) -> pl.DataFrame:
         part = scores.select("id", *from_scores).collect()
         ledger = ledger.join(part.lazy(), on="id", how="left", maintain_order="left")
     return ledger.collect().select("id", *(name for name in names if name != "id"))
+
+
+def condition(text: object) -> Where | None:
+    """A condition of a recipe; None where it cannot be read here, such as with `${NAME}` in it."""
+    if not isinstance(text, str):
+        return None
+    try:
+        return parse_where(text)
+    except WhereError:
+        return None
+
+
+def inside(version: Version, where: str | None) -> pl.DataFrame | None:
+    """Which examples a condition holds for.
+
+    Args:
+        version: The version.
+        where: A `where:` as the manifest has it; None holds for all.
+
+    Returns:
+        `id` and `inside` (bool) of every example ever seen, in the order of the ledger; null where
+        it reads what is not published of a row. None where the condition cannot be read here, or
+        names a column that no row of the version has.
+    """
+    if where is None:
+        return version.ledger.select("id", inside=pl.lit(value=True))
+    parsed, known = condition(where), schema_of(version)
+    if parsed is None or not set(parsed.columns) <= set(known):
+        return None
+    holds = table(version, parsed.columns).select("id", inside=parsed.expr().fill_null(value=False))
+    held = {*published(version).collect_schema(), *TEXTS} - {"id", "source", "parents"}
+    if not held.isdisjoint(parsed.columns):
+        there = published(version).select("id").collect()["id"]
+        holds = holds.with_columns(
+            inside=pl.when(pl.col("id").is_in(there.implode())).then("inside")
+        )
+    return holds
 
 
 def values(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import polars as pl
 
 from curate.ledger import KEPT
 from curate.versions.open import Version
+from curate.versions.policy import certificates
 from curate.versions.rows import values
 
 SHARED = ("source", "origin", "generator", "ability", "license")
@@ -153,6 +154,39 @@ def _counts(manifest: Mapping[str, Any], column: str) -> Mapping[str, int]:
         return licenses
     counts: Mapping[str, int] = manifest["shares"][column]["after"]
     return counts
+
+
+@dataclass(frozen=True)
+class ClauseShift:
+    """A clause of a policy in two versions; None in the one that has none of this name.
+
+    Attributes:
+        stage: The stage whose policy it is of.
+        name: Its place in the stage's parameters.
+        before: `asked`, `rows`, `of`, `state`, `slack` and `available` in the first version.
+        after: The same in the second.
+    """
+
+    stage: str
+    name: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+def clause_shifts(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[ClauseShift]:
+    """The clauses of policies, in the second version's order; those of the first alone last."""
+    clauses = [
+        {
+            (certificate.stage, clause.name): {
+                name: value for name, value in asdict(clause).items() if name != "name"
+            }
+            for certificate in certificates(manifest)
+            for clause in certificate.clauses
+        }
+        for manifest in (one, two)
+    ]
+    order = dict.fromkeys([*clauses[1], *clauses[0]])
+    return [ClauseShift(*key, clauses[0].get(key), clauses[1].get(key)) for key in order]
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import re
 
-_UNSHOWN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+"""What hides, or hides or turns the text around it; not newline and tab."""
+
+_LINES = re.compile("\r\n?")
 _SPACE = re.compile(r"\s+")
 _MARKS = re.compile(r"([\\`*\[\]<>|~$&#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _TICKS = re.compile(r"`+")
 
 
 def printable(text: str) -> str:
-    """Text without control characters but newline and tab: no escape codes, no turned direction."""
-    return _UNSHOWN.sub("", text)
+    """Text without hidden characters: no escape codes, no turned direction, nothing of no width."""
+    return _HIDDEN.sub("", text)
 
 
-def visible(text: str) -> str:
-    """Text in which each control character but newline and tab is named: `<U+202E>`."""
-    return _UNSHOWN.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
+def marked(text: str) -> str:
+    """Text with line ends as newlines and each hidden character as a visible mark.
+
+    Controls become their pictures (`␀` for NUL, `␛` for escape); marks of direction, zero-width
+    characters and tags, which turn or hide the text around them, become `⟨U+202E⟩`.
+    """
+    return _HIDDEN.sub(_mark, _LINES.sub("\n", text))
+
+
+def marked_line(text: str) -> str:
+    """The same on one line, runs of whitespace as one space."""
+    return _SPACE.sub(" ", marked(text)).strip()
+
+
+def _mark(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"⟨U+{code:04X}⟩"
 
 
 def one_line(text: str) -> str:

@@ -1,12 +1,15 @@
 """Diffs agree with the ledgers, read by hand."""
 
+import io
 import json
 from collections import Counter
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from curate.errors import UsageError
+from curate.report.differing import differing
 from curate.versions.diff import Diff
 from curate.versions.open import open_pair, open_version
 from curate.versions.rows import messages_of
@@ -19,6 +22,13 @@ COUNT = {"score": "toys.count", "id": "count"}
 
 def by_id(diff, change):
     return {row["id"]: row for row in diff.rows.filter(change=change).to_dicts()}
+
+
+def rows(count, start=0):
+    return [
+        {"instruction": f"Say the number {n}.", "input": "", "output": f"It is {n}."}
+        for n in range(start, start + count)
+    ]
 
 
 def counted(diff):
@@ -361,3 +371,46 @@ def test_every_pair_of_versions_balances(bench, plain):
     for one in versions:
         for two in versions:
             check_counts(Diff(one, two), plain)
+
+
+def test_a_row_whose_kept_replacement_stood_beside_it_is_told_with_it(bench, plain):
+    """In one version the child stands beside its parent, in the other in its place."""
+    one, two = bench.run(double()), bench.run(double(in_place=True))
+    ledger = plain.ledger(two)
+    children = {p: id for id, line in ledger.items() for p in line["parents"]}
+    assert children
+    for diff, change in ((Diff(one, two), "removed"), (Diff(two, one), "added")):
+        check_counts(diff, plain)
+        found = by_id(diff, change)
+        assert set(found) == set(children)
+        for id, row in found.items():
+            assert (row["stage"], row["reason"]) == ("double", "replaced")
+            assert row["detail"] == f"{children[id]} in its place: kept in both"
+
+
+def test_how_policies_were_met_is_compared(bench):
+    other = bench.write(rows(10, 50), bench.folder / "gpt.jsonl")
+    sources = {
+        "human": {"path": str(bench.pool), "origin": "human"},
+        "gpt": {"path": str(other), "origin": "synthetic"},
+    }
+
+    def mixed(**params):
+        stage = {"fuse": "toys.ration", "id": "mix", "with": params, "from": ["human", "gpt"]}
+        return bench.run(stage, sources=sources)
+
+    one, two = (
+        mixed(origin="synthetic", most=6, least=6),
+        mixed(origin="synthetic", most=8, least=6),
+    )
+    (clause,) = Diff(one, two).facts()["policies"]
+    assert (clause["stage"], clause["name"]) == ("mix", "shares.origin.synthetic")
+    assert (clause["before"]["rows"], clause["before"]["state"]) == (6, "binding")
+    assert (clause["after"]["rows"], clause["after"]["state"]) == (8, "slack")
+    plain = bench.run(LENGTH)
+    (gone,) = Diff(one, plain).facts()["policies"]
+    assert gone["after"] is None
+    shown = Console(width=160, file=io.StringIO())
+    differing(Diff(one, two).facts(), shown)
+    said = " ".join(shown.file.getvalue().split())
+    assert ">= 6 rows: 6 of 26, binding >= 6 rows: 8 of 28, slack" in said

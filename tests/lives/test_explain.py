@@ -209,6 +209,7 @@ def test_the_cut_stands_between_the_rows_kept_and_dropped(bench, plain, per):
             "kept": [values["kept"][0], values["kept"][-1]],
             "dropped": [values["dropped"][0], values["dropped"][-1]],
             "rows": len(group),
+            "unpublished": 0,
         }
 
 
@@ -358,3 +359,31 @@ def test_what_cannot_be_found_is_an_error_that_says_so(bench, words, where, mess
     with pytest.raises(UsageError) as raised:
         find(version, words, where)
     assert message in raised.value.message
+
+
+def test_a_row_whose_maker_cannot_be_told_says_so(bench, plain):
+    """Without dropped rows the text is missing that its id is tried with."""
+    count = {"score": "toys.count", "id": "count"}
+    stages = (
+        double(every=1),
+        count,
+        {**double(every=1), "id": "again"},
+        {"filter": "core.sample", "id": "sample", "with": {"count": 20}},
+    )
+    whole, brief = bench.run(*stages), bench.run(*stages, output={"dropped": False})
+    ledger, fallen = plain.ledger(brief), 0
+    sources = {id for id, line in ledger.items() if not line["parents"]}
+    for id, line in ledger.items():
+        life, known = brief.explain(id), whole.explain(id)
+        assert life["made"] == known["made"] == (id not in sources)
+        if line["fate"] == "kept" or id in sources:
+            assert life["made_by"] == known["made_by"]
+            continue
+        fallen += 1
+        assert life["made_by"] is None
+        assert [stage["id"] for stage in life["stages"]] == ["sample"]
+    assert fallen
+    for id in sources:
+        told = {s["id"]: s["outcome"] for s in brief.explain(id)["stages"]}
+        true = {s["id"]: s["outcome"] for s in whole.explain(id)["stages"]}
+        assert {s: o for s, o in told.items() if o != "unknown"}.items() <= true.items()

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from curate.commands import call as run
 from curate.commands.diff import command as diff
 from curate.commands.explain import command as explain
 from curate.errors import UsageError
@@ -116,7 +117,7 @@ def test_hostile_text_is_inert_and_shown(hostile, bench):
         for more in ([], ["--full"]):
             printed = call(explain, "bench", id, "--out", bench.out, *more).output
             assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028]", printed)
-            asserted = "<U+202E>gnp.exe" in printed and "[red]x[/red]" in printed
+            asserted = "⟨U+202E⟩gnp.exe" in printed and "[red]x[/red]" in printed
             assert asserted or "user       x" in printed
         plain = call(explain, "bench", id, "--out", bench.out, "--json").output
         assert plain.isascii()
@@ -206,3 +207,36 @@ def test_what_was_not_searched_is_said(bench):
     bench.run(SAMPLE, output={"dropped": False})
     done = call(explain, "bench", "say the number", "--out", bench.out)
     assert "The text of 12 rows is not published and was not searched." in done.stderr
+
+
+def test_data_cannot_look_like_a_mark(bench):
+    text = "Name the capital of France, please, and say why. "
+    bench.write(
+        [
+            {"instruction": text * 3, "output": f"{{+fake+}} [-gone-] Paris{end}", "key": "x"}
+            for end in (".", "!")
+        ]
+    )
+    version = bench.run({"filter": "dedup.exact", "id": "exact", "with": {"columns": ["key"]}})
+    (id,) = version.ledger.filter(fate="dropped")["id"]
+    printed = call(explain, "bench", id, "--out", bench.out).output
+    beside = printed[printed.index("in its place") :]
+    assert set(re.findall(r"\{\+[^{]*?\+\}|\[-[^[]*?-\]", beside)) <= {
+        "[-.-]",
+        "{+!+}",
+        "[-!-]",
+        "{+.+}",
+    }
+    assert "⟨U+007B⟩+fake⟨U+002B⟩}" in beside
+
+
+def test_what_has_no_width_is_named_and_errors_drop_it(bench, capsys):
+    hidden = "a\u200bb\u2062c\U000e0041d\u202ee"
+    bench.write([{"instruction": hidden, "output": "x"}])
+    version = bench.run({"score": "core.length", "id": "length"})
+    printed = call(explain, "bench", version.ledger["id"][0], "--out", bench.out).output
+    assert "a⟨U+200B⟩b⟨U+2062⟩c⟨U+E0041⟩d⟨U+202E⟩e" in printed
+    assert run(["show", hidden, "--out", str(bench.out)]) != 0
+    said = capsys.readouterr().err
+    assert "abcde" in said
+    assert set("\u200b\u2062\U000e0041\u202e").isdisjoint(said)

@@ -276,3 +276,22 @@ def test_any_soup_of_tokens_is_read_or_refused(text: str) -> None:
         assert 0 <= found.offset <= len(text)
     else:
         assert isinstance(found.expr(), pl.Expr)
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds"),
+    [
+        ("x >= 3", [("x", ">=", 3.0)]),
+        ("3 <= x", [("x", ">=", 3.0)]),
+        ("(x >= 3) and y < .5", [("x", ">=", 3.0), ("y", "<", 0.5)]),
+        ("x > -1e-3", [("x", ">", -0.001)]),
+        ("x between 1 and 2", [("x", ">=", 1.0), ("x", "<=", 2.0)]),
+        ("x >= 3 and (y < 2 or z < 1)", [("x", ">=", 3.0)]),
+        ("word = ' and x >= 3 and '", []),
+        ("x >= 3 or y < 2", []),
+        ("not x >= 3", []),
+        ("x >= y and length(word) > 3 and word >= 'a'", []),
+    ],
+)
+def test_bounds_are_the_comparisons_with_a_number_that_must_hold(text, bounds):
+    assert parse_where(text).bounds() == bounds

@@ -13,9 +13,11 @@ ROWS = 40
 DUPLICATES, TOP = 8, 12
 
 
-def _stage(id: str, verb: str, stage: str, entered: int, out: int, **other: Any) -> dict[str, Any]:
+def _stage(
+    id: str, verb: str, stage: str, of: str, entered: int, out: int, **other: Any
+) -> dict[str, Any]:
     return {
-        "id": id, "verb": verb, "stage": stage, "version": 1, "inputs": [],
+        "id": id, "verb": verb, "stage": stage, "version": 1, "inputs": [of],
         "plugin": {"name": "p", "version": "1"}, "in": entered, "created": 0, "out": out,
         "dropped": entered - out, "failed": 0, "merged": 0, "untouched": 0, "reasons": {},
         "memo": None, "fits": {}, "flags": {}, "margins": [], "facts": {}, "params": {},
@@ -27,7 +29,8 @@ def _stage(id: str, verb: str, stage: str, entered: int, out: int, **other: Any)
 def make_version(tmp_path: Path) -> Callable[..., Version]:
     """Publishes 40 rows: the last 8 are near-duplicates, then the best 12 by `math` are kept.
 
-    Row `n` has the score n / 100; `texts` replaces the question of a row, by its number.
+    Row `n` has the score n / 100; `texts` replaces the question of a row, by its number; `scores` are
+    functions of it that give more.
     """
 
     def make(
@@ -39,6 +42,7 @@ def make_version(tmp_path: Path) -> Callable[..., Version]:
         preview: bool = False,
         stages: dict[str, dict[str, Any]] | None = None,
         sources: dict[str, int] | None = None,
+        scores: dict[str, Callable[[int], Any]] | None = None,
         **manifest: Any,
     ) -> Version:
         numbers = list(range(ROWS))
@@ -73,25 +77,30 @@ def make_version(tmp_path: Path) -> Callable[..., Version]:
                 "line": [n + 1 for n in numbers],
                 "fate": ["dropped" if stage else "kept" for stage in stage_of],
                 "stage": stage_of,
-                "detail": pl.Series([None] * ROWS, dtype=pl.String),
+                "parents": frame["parents"],
+                **{
+                    name: pl.Series([None] * ROWS, dtype=pl.String)
+                    for name in ("reason", "detail", "ref")
+                },
             }
         )
-        scores = pl.DataFrame(
+        given = pl.DataFrame(
             {
                 "id": frame["id"],
                 "math": [n / 100 for n in numbers],
                 "dedup_value": [0.5 + n / 100 for n in numbers],
+                **{name: list(map(of, numbers)) for name, of in (scores or {}).items()},
             }
         )
         changes = stages or {}
         entries = [
-            _stage("dedup", "filter", "dedup.semantic", ROWS, len(unique))
+            _stage("dedup", "filter", "dedup.semantic", "mine", ROWS, len(unique))
             | {"reasons": {"duplicate": DUPLICATES}}
             | changes.get("dedup", {}),
-            _stage("nait", "score", "nait.alignment", len(unique), len(unique))
+            _stage("nait", "score", "nait.alignment", "dedup", len(unique), len(unique))
             | {"memo": {"distinct": 32, "hits": 30, "computed": 2}}
             | changes.get("nait", {}),
-            _stage("top", "filter", "core.top", len(unique), TOP)
+            _stage("top", "filter", "core.top", "nait", len(unique), TOP)
             | {"reasons": {"below_cut": len(unique) - TOP}}
             | {"params": {"by": by, "count": TOP, "lowest": lowest} if by else {}}
             | changes.get("top", {}),
@@ -112,7 +121,7 @@ def make_version(tmp_path: Path) -> Callable[..., Version]:
             data=kept,
             dropped=frame.filter(~pl.col("id").is_in(kept["id"].implode())) if dropped else None,
             ledger=ledger,
-            scores=scores,
+            scores=given,
             manifest={
                 "run_key": "key", "created": "2026-11-20T10:00:00+00:00", "curate": "0.1.0",
                 "seed": 0, "limit": None,

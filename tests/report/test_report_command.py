@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from curate.commands import call
 from curate.commands.report import command
 from curate.errors import UsageError
+from curate.report.page import write
 
 COMPLETE = {
     "licenses": {"unknown": 12},
@@ -151,3 +152,13 @@ def test_nothing_but_a_page_is_replaced(version, out, tmp_path):
     page = tmp_path / "page.html"
     for _ in range(2):
         assert report("toy", "--out", out, "--to", page).exit_code == 0
+
+
+def test_a_version_of_an_earlier_build_has_a_page(make_version):
+    """Its manifest lacks what came later: licences, environment, columns of scores."""
+    version = make_version(stages={"top": {"facts": {}}})
+    late = {"licenses", "environment", "models", "references", "parent", "baselines"}
+    version.__dict__["manifest"] = {k: v for k, v in version.manifest.items() if k not in late}
+    page = write(version).path.read_text()
+    assert 'id="sources"' in page
+    assert "Licences of the kept rows" not in page

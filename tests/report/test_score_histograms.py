@@ -6,17 +6,15 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from curate.report.distributions import BINS, Distribution, Flag, _edges, _side, distributions
-from curate.report.histograms import SHOWN, draw
+from curate.report.histograms import SHOWN, _axis, draw
+from curate.report.spreads import BINS, Flag, _histogram, flags, of_scores
 
 
 def found(version):
-    return {getattr(each, "column", each): each for each in distributions(version)}
+    return {each.column: each for each in (*of_scores(version), *flags(version))}
 
 
 @pytest.fixture
@@ -24,12 +22,7 @@ def with_scores(make_version):
     """A version whose scores are these columns besides; a function of the row's number each."""
 
     def make(columns, **options):
-        version = make_version(**options)
-        more = {name: [of(n) for n in range(40)] for name, of in columns.items()}
-        version.__dict__["scores"] = version.scores.with_columns(
-            pl.Series(name, values) for name, values in more.items()
-        )
-        return version
+        return make_version(scores=columns, **options)
 
     return make
 
@@ -46,62 +39,58 @@ def test_numbers_are_those_of_all_rows_and_of_the_kept(make_version):
     every, kept = np.arange(40) / 100, np.arange(20, 32) / 100
     for side, values in ((math.all, every), (math.kept, kept)):
         assert side.rows == len(values)
-        marks = (side.low, side.q1, side.median, side.q3, side.high)
-        assert marks == pytest.approx(np.percentile(values, [0, 25, 50, 75, 100]), abs=1e-12)
-    assert math.all.bins == tuple(np.histogram(every, BINS)[0])
-    assert math.kept.bins == tuple(np.histogram(kept, BINS, range=(0.0, 0.39))[0])
+        marks = (side.q1, side.median, side.q3)
+        assert marks == pytest.approx(np.percentile(values, [25, 50, 75]), abs=1e-12)
+    assert (math.low, math.high) == (0, 0.39)
+    assert math.before == tuple(np.histogram(every, math.edges)[0])
+    assert math.after == tuple(np.histogram(kept, math.edges)[0])
     assert math.gathers == (False, False)
 
 
 @pytest.mark.parametrize(("lowest", "cut"), [(False, (0.19 + 0.20) / 2), (True, (0.11 + 0.12) / 2)])
 def test_the_cut_lies_between_what_was_kept_and_what_was_dropped(make_version, lowest, cut):
     math = found(make_version(lowest=lowest))["math"]
-    assert math.cut == pytest.approx(cut, abs=1e-12)
-    assert math.cut_by == "top"
+    assert math.drawn == (("top", pytest.approx(cut, abs=1e-12)),)
 
 
-def test_no_cut_where_no_filter_cut_by_the_column_or_none_parts_them(make_version, with_scores):
-    assert found(make_version(by=None))["math"].cut is None
+def test_no_cut_where_no_filter_cut_by_the_column(make_version):
+    assert found(make_version(by=None))["math"].lines == ()
+
+
+def test_no_cut_where_no_number_parts_the_rows(with_scores):
     mixed = with_scores({"parity": lambda n: float(n % 2)}, by="parity")
-    assert found(mixed)["parity"].cut is None
+    (line,) = found(mixed)["parity"].lines
+    assert line.at is None
+    assert "cut of top: rows on both its sides overlap" in screen(mixed)
 
 
 def test_a_cut_is_of_the_rows_inside_where(make_version):
     """Kept rows outside it were not asked about, however low their score."""
     inside = {"top": {"where": "tokens >= 21"}}
-    assert found(make_version(stages=inside))["math"].cut == pytest.approx((0.19 + 0.21) / 2)
+    ((_, cut),) = found(make_version(stages=inside))["math"].drawn
+    assert cut == pytest.approx((0.19 + 0.21) / 2)
 
 
 @pytest.mark.parametrize("where", ["gone > 1", "tokens > ${LEAST}"])
 def test_no_cut_where_what_it_asked_about_is_not_known(make_version, where):
-    assert found(make_version(stages={"top": {"where": where}}))["math"].cut is None
+    assert found(make_version(stages={"top": {"where": where}}))["math"].drawn == ()
 
 
-def test_far_values_are_gathered_in_the_outer_bins(with_scores):
-    version = with_scores({"far": lambda n: 1e6 if n == 0 else -1e6 if n == 1 else float(n)})
-    far = found(version)["far"]
+def test_far_values_are_gathered_in_the_outer_bins():
+    values = pl.Series([1e6, -1e6, *map(float, range(2, 1000))])
+    far = _histogram("far", values, np.ones(1000, dtype=bool), ())
     assert far.gathers == (True, True)
-    assert sum(far.all.bins) == 40
-    assert (far.all.low, far.all.high) == (-1e6, 1e6)
-    assert far.start > -100
-    drawn = screen(version)
-    assert f"≤ {far.start:.4g}" in drawn
-    assert f"≥ {far.end:.4g}" in drawn
+    assert sum(far.before) == 1000
+    assert (far.low, far.high, far.beyond) == (-1e6, 1e6, 2)
+    assert far.edges[0] > -300
+    (axis,) = _axis(far, ascii_only=False)
+    assert f"≤ {far.edges[0]:.4g}" in axis.plain
+    assert f"≥ {far.edges[-1]:.4g}" in axis.plain
 
 
 def test_whole_numbers_of_a_small_range_have_a_bin_each(with_scores):
     stars = found(with_scores({"stars": lambda n: n % 5}))["stars"]
-    assert stars.all.bins == (8, 8, 8, 8, 8)
-
-
-@given(
-    st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=200)
-)
-def test_every_value_is_in_one_bin(values):
-    array = np.array(values, dtype=np.float64)
-    edges = _edges(array, whole=False)
-    assert sum(_side(array, edges).bins) == len(values)
-    assert len(edges) <= BINS + 1
+    assert stars.before == (8, 8, 8, 8, 8)
 
 
 def test_flags_texts_vectors_and_empty_columns(with_scores):
@@ -115,7 +104,7 @@ def test_flags_texts_vectors_and_empty_columns(with_scores):
     )
     of = found(version)
     assert of["flag"] == Flag("flag", rows=30, true=3, kept=10, kept_true=1)
-    assert all(of[name] == name for name in ("word", "empty", "vector"))
+    assert not {"word", "empty", "vector"} & set(of)
     drawn = screen(version)
     assert "flag  true in 3 of 30 rows, 1 of 10 kept" in drawn
     assert "not drawn: word, empty, vector" in drawn
@@ -128,9 +117,24 @@ def test_the_picture(make_version):
         "all  " + "█" * BINS + "      40" + "   0.0975" + "    0.195" + "   0.2925"
     )
     kept = drawn[at + 2]
-    assert kept.startswith("kept " + " " * 20 + "█" * 11)
-    assert kept.endswith("      12   0.2275    0.255   0.2825")
+    assert kept == "kept " + " " * 20 + "█" * 12 + " " * 8 + "      12   0.2275    0.255   0.2825"
     assert drawn[at + 3] == "     0" + " " * 19 + "▲ 0.195, cut of top"
+
+
+def test_every_cut_through_a_column_is_named(make_version):
+    also = {"dedup": {"params": {"keep": "math < 0.305 and math < 9"}}}
+    drawn = screen(make_version(stages=also)).splitlines()
+    at = drawn.index("math")
+    assert "▲ 0.195, cut of top" in drawn[at + 3]
+    assert drawn[at + 4].endswith("▲ 0.305, cut of dedup")
+    assert drawn[at + 5] == "     cut of dedup: 9, beyond the picture, passed where < 9"
+
+
+def test_a_column_of_the_source_that_a_filter_cut_by_is_drawn(make_version):
+    version = make_version(by="tokens")
+    assert next(iter(found(version))) == "tokens"
+    assert found(version)["tokens"].drawn == (("top", 19.5),)
+    assert "▲ 19.5, cut of top" in screen(version)
 
 
 def test_a_bin_that_is_not_empty_is_never_drawn_empty(with_scores):
@@ -179,8 +183,7 @@ def test_json_has_the_same_numbers(make_version):
     done = CliRunner().invoke(command, ["toy", "--out", root, "--json"], catch_exceptions=False)
     shown = {each["column"]: each for each in json.loads(done.output)["scores"]}
     math = found(version)["math"]
-    assert isinstance(math, Distribution)
-    assert shown["math"]["cut"] == math.cut
-    assert shown["math"]["all"]["bins"] == list(math.all.bins)
+    assert shown["math"]["lines"][0]["at"] == math.lines[0].at
+    assert shown["math"]["before"] == list(math.before)
     drawn = CliRunner().invoke(command, ["toy", "--out", root], catch_exceptions=False).output
     assert "cut of top" in drawn

@@ -38,7 +38,7 @@ def test_show_as_json_holds_the_manifest_and_the_examples(version, out):
     assert shown["digest"] == version.digest
     assert shown["path"] == str(version.path)
     assert shown["stages"] == version.manifest["stages"]
-    assert shown["cut"]["kept"][0]["text"] == "Question 31? → Answer 31."
+    assert shown["cut"]["kept"][0]["text"] == "Question 20? → Answer 20."
     assert shown["warnings"] == []
 
 

@@ -36,7 +36,6 @@
     const controls = { fate: $("by-fate"), stage: $("by-stage"), source: $("by-source"), ability: $("by-ability") };
     const state = { view: [], page: 0, sort: null, down: false, words: "", score: 0 };
     let haystacks = null;
-    let children = null;
 
     // ---- what a row says
     const lines = new Array(total);
@@ -130,7 +129,6 @@
     // ---- one row in full
     const dialog = $("details");
     let current = 0;
-    let opener = null;
 
     function rowLink(id) {
       if (!at.has(id)) return element("span", {}, id, element("span", { className: "small", textContent: " (not on this page)" }));
@@ -143,15 +141,7 @@
       return ids.flatMap((id, place) => (place ? [", ", rowLink(id)] : [rowLink(id)]));
     }
 
-    function childrenOf(id) {
-      if (!children) {
-        children = new Map();
-        rows.parents.forEach((parents, row) => {
-          for (const parent of parents) children.set(parent, [...(children.get(parent) || []), rows.id[row]]);
-        });
-      }
-      return children.get(id) || [];
-    }
+    const more = (count) => (count ? `, and ${count.toLocaleString("en")} more` : "");
 
     function facts(pairs) {
       const list = element("dl", {});
@@ -181,7 +171,7 @@
           ["licence", rows.license[row]],
           ["ability", rows.ability[row]],
           ["parents", ...links(rows.parents[row])],
-          ["children", ...links(childrenOf(id))],
+          ["children", ...links(rows.children[row]), more(rows.born[row] - rows.children[row].length)],
         ]),
       ];
       for (const [role, text] of rows.turns[row] || []) parts.push(block(role, text));
@@ -201,10 +191,10 @@
       return element("div", { className: "text" }, element("h4", { textContent: name }), element("pre", { dir: "auto", textContent: text === null ? "(left out)" : text || "(empty)" }));
     }
 
-    function show(row, from) {
-      opener = from;
+    function show(row, opener) {
       fill(row);
-      if (!dialog.open) dialog.showModal();
+      opener.focus(); // where the browser returns to when the dialog closes
+      dialog.showModal();
       $("details-title").focus();
     }
 
@@ -213,7 +203,6 @@
       if (place >= 0 && place < state.view.length) fill(state.view[place]);
     }
 
-    dialog.addEventListener("close", () => opener && opener.isConnected && opener.focus());
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     $("close").addEventListener("click", () => dialog.close());
     $("earlier").addEventListener("click", () => step(-1));
@@ -287,8 +276,9 @@
     });
     for (const button of document.querySelectorAll("[data-row]")) {
       const row = at.get(button.dataset.row);
-      if (row === undefined) button.hidden = true;
-      else button.addEventListener("click", () => show(row, button));
+      if (row === undefined) continue;
+      button.hidden = false;
+      button.addEventListener("click", () => show(row, button));
     }
 
     pickScore();
@@ -299,6 +289,5 @@
   unpack().then(start).catch((error) => {
     $("failed").textContent = `The rows cannot be shown: ${error.message}. A current browser is needed.`;
     $("failed").hidden = false;
-    for (const button of document.querySelectorAll("[data-row]")) button.hidden = true;
   });
 })();
