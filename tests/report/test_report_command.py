@@ -162,3 +162,15 @@ def test_a_version_of_an_earlier_build_has_a_page(make_version):
     page = write(version).path.read_text()
     assert 'id="sources"' in page
     assert "Licences of the kept rows" not in page
+
+
+def test_names_in_a_strangers_manifest_turn_nothing_around(make_version):
+    version = make_version()
+    manifest = json.loads(json.dumps(version.manifest))
+    for stage in manifest["stages"]:
+        stage["id"] += "\u202e"
+    manifest["name"] += "\u202e"
+    version.__dict__["manifest"] = manifest
+    page = write(version).path.read_text()
+    assert "\u202e" not in page
+    assert "<h1>toy⟨U+202E⟩@v1</h1>" in page
