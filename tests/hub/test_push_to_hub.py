@@ -130,6 +130,7 @@ license_link: LICENSE
 tags:
 - no
 - 1.10
+task_categories: [no, 1.10] # mine
 extra: &x {a: 1}
 more: *x
 # the end

@@ -243,11 +243,10 @@ def _head(readme: _Readme, card: Mapping[str, Any]) -> tuple[str, tuple[str, ...
     written = yaml.load(readme.head, Loader=yaml.BaseLoader) or {}  # noqa: S506 - makes strings only
     ours: dict[str, Any] = dict(card)
     for field in _SHARED:
-        card_items = list(card.get(field, ()))
-        former = readme.wrote.get(field, [])
-        added = [i for i in _items(written.get(field)) if i not in (*card_items, *former)]
-        if card_items or added:
-            ours[field] = [*card_items, *added]
+        own_items, former = list(card.get(field, ())), readme.wrote.get(field, [])
+        added = [i for i in _items(written.get(field)) if i not in (*own_items, *former)]
+        if (own_items or former) and (own_items or added):
+            ours[field] = [*own_items, *added]
     gone = {field for field in readme.wrote if field not in ours}
     if any(theirs.get(field) != card.get(field) for field in ("license", "license_name")):
         gone |= {field for field in _OF_LICENSE if field not in card}
