@@ -285,6 +285,13 @@ def test_a_repository_cannot_write_elsewhere(pushed, typed, folder):
     code, _, err = typed("pull", REPO, "--out", "a/b/c")
     assert (code, "names a file elsewhere" in err) == (1, True)
     assert not list(folder.rglob("evil.txt"))
+    del there.files["../../../evil.txt"]
+    for name in ("README.md/x", "data"):
+        there.files["SHA256SUMS"] += f"{'ab' * 32}  {name}\n".encode()
+        there.files[name] = b"x"
+        code, _, err = typed("pull", REPO, "--out", "there")
+        assert (code, "on this machine" in err) == (1, True), "no traceback"
+        del there.files[name]
     for name in ("../../evil", "v1/..", "", 3):
         manifest = {"name": name, "version": "v1", "digest": "x"}
         there.files["manifest.json"] = json.dumps(manifest).encode()

@@ -182,14 +182,14 @@ def _fetch(
     """Put the files aside, verify them, and rename them into their place."""
     with aside(target.parent) as partial:
         with explained(repo):
+            for file, fetched in known.items():
+                (partial / file).write_bytes(fetched)
             for file in files:
                 if file not in known:
                     api.hf_hub_download(
                         repo, file, repo_type=KIND, revision=commit, local_dir=partial
                     )
         shutil.rmtree(partial / ".cache", ignore_errors=True)  # the client's notes on downloads
-        for file, content_ in known.items():
-            (partial / file).write_bytes(content_)
         verified = verify(partial, sums, pushed=True)
         if not verified.ok:
             raise _is_not_whole(repo, commit, verified)
