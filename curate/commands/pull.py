@@ -19,17 +19,22 @@ from curate.commands.options import out_option
     metavar="HASH",
     help="The hash of SHA256SUMS, as the run that published the version printed it.",
 )
+@click.option(
+    "--join", is_flag=True, help="Put it among versions here of which the repository has none."
+)
 @out_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def command(repo: str, revision: str | None, sha256: str | None, out: Path, as_json: bool) -> None:
+def command(
+    repo: str, revision: str | None, sha256: str | None, join: bool, out: Path, as_json: bool
+) -> None:
     """Pull a version that was pushed, verify it, and put it where versions live.
 
     A version is never replaced: one that is there already is left as it is.
     """
     from curate.versions.hub.pull import pull
-    from curate.versions.text import printable
+    from curate.versions.text import one_line
 
-    pulled = pull(repo, out, revision=revision, sha256=sha256)
+    pulled = pull(repo, out, revision=revision, sha256=sha256, join=join)
     if as_json:
         import json
         from dataclasses import asdict
@@ -40,7 +45,7 @@ def command(repo: str, revision: str | None, sha256: str | None, out: Path, as_j
     click.echo(
         f"{named} is here, and what was pushed: {pulled.path}"
         if pulled.new
-        else f"{named} was here already: {pulled.path}"
+        else f"{named} was here already, whole: {pulled.path}"
     )
     click.echo(f"commit   {pulled.commit}")
     click.echo(f"digest   {pulled.digest}")
@@ -48,4 +53,4 @@ def command(repo: str, revision: str | None, sha256: str | None, out: Path, as_j
     if not pulled.dropped:
         click.echo("dropped.parquet was left out when it was pushed.")
     if pulled.others:
-        click.echo(f"Not of the version, and left there: {printable(', '.join(pulled.others))}")
+        click.echo(f"Not of the version, and left there: {one_line(', '.join(pulled.others))}")

@@ -15,6 +15,11 @@ from curate.commands.options import out_option
 @click.option("--private", is_flag=True, help="Make the repository a private one.")
 @click.option("--dropped", is_flag=True, help="Push dropped.parquet too: the rows not kept, whole.")
 @click.option("--message", metavar="TEXT", help="Of the commit; default: NAME and version.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Push also where people wrote into the card there, or have configs of other names.",
+)
 @out_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(
@@ -23,6 +28,7 @@ def command(
     private: bool,
     dropped: bool,
     message: str | None,
+    replace: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -35,6 +41,7 @@ def command(
     from curate.versions.hub.client import connect
     from curate.versions.hub.push import push
     from curate.versions.open import Version, open_version
+    from curate.versions.text import one_line
 
     version = open_version(name, out)
     connect(repo, writes=True)  # before anything is drawn
@@ -49,7 +56,15 @@ def command(
             return {}
         return dict(pngs(version))
 
-    pushed = push(version, repo, private=private, dropped=dropped, message=message, charts=charts)
+    pushed = push(
+        version,
+        repo,
+        private=private,
+        dropped=dropped,
+        message=message,
+        replace=replace,
+        charts=charts,
+    )
     if as_json:
         import json
         from dataclasses import asdict
@@ -58,6 +73,14 @@ def command(
         return
     named = f"{version.name}@{pushed.version}"
     click.echo(f"{named} is at {repo}." if pushed.new else f"{named} was at {repo} already.")
+    if pushed.differs:
+        differs = ", ".join(pushed.differs)
+        click.echo(f"Only the digest agrees: published twice, it has other bytes in {differs}.")
+    if pushed.newer:
+        click.echo(f"main was {pushed.newer} there, and is {pushed.version} now.")
+    if pushed.replaced:
+        fields = one_line(", ".join(pushed.replaced))
+        click.echo(f"Of README.md there, the card took the place of: {fields}")
     left_out = "" if pushed.dropped else ", without dropped.parquet"
     click.echo(f"files    {pushed.files}{left_out}; {pushed.charts} charts")
     click.echo(f"tag      {pushed.version}, commit {pushed.commit}")

@@ -5,6 +5,7 @@ Imported by `verify` when a version is verified, and by nothing at start-up: it 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,8 +24,9 @@ from curate.recipe.document import read_document
 from curate.recipe.load import KEYS
 from curate.versions.card import render
 from curate.versions.digest import digest
-from curate.versions.marks import CLOSES, OPENS, marked, parted, text_sum
-from curate.versions.verify import CARD, GONE, Finding
+from curate.versions.hub.readme import own
+from curate.versions.marks import parted, text_sum
+from curate.versions.verify import CARD, GONE, SUMS, Finding
 from curate.versions.verify import DROPPED as DROPPED_FILE
 
 MANIFEST, LEDGER, SCORES, RECIPE, LOCK = (
@@ -331,9 +333,10 @@ class Agreement:
 
     def _card(self, data: pl.DataFrame) -> None:
         """The card against manifest and data."""
-        head, text = parted((self.folder / CARD).read_text("utf-8"))
-        if self.pushed and {OPENS, CLOSES}.intersection(text.split("\n")):
-            text = marked(text)
+        readme = (self.folder / CARD).read_bytes().decode()
+        if self.pushed:
+            readme = self._own(readme)
+        head, text = parted(readme)
         split = head["dataset_info"]["splits"][0]
         stored = sum(path.stat().st_size for path in (self.folder / "data").glob("train-*"))
         if self.manifest["curate"] == installed_version("curate-data"):
@@ -356,16 +359,20 @@ class Agreement:
             CARD, "its text has the sha256", found, self.manifest["card"], f"{MANIFEST} says"
         )
 
+    def _own(self, readme: str) -> str:
+        """What curate wrote of a repository's README, which is the version's own to the byte."""
+        whole = own(readme)
+        found = hashlib.sha256(whole.encode()).hexdigest()
+        if f"{found}  {CARD}" not in (self.folder / SUMS).read_text("utf-8").split("\n"):
+            self._find(CARD, f"what curate wrote of it has the sha256 {found}, {SUMS} says another")
+        return whole
+
     def _metadata(self, head: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-        """Each field that curate writes; in a copy that was pushed others may add to lists."""
+        """Each field that curate writes, and no other."""
         for key, value in expected.items():
-            there = head.get(key)
-            if self.pushed and _flat(value) and isinstance(there, list):
-                there = [each for each in there if each in value]
-            self._same(CARD, f"its '{key}' is", there, value, "manifest and data give")
+            self._same(CARD, f"its '{key}' is", head.get(key), value, "manifest and data give")
         for key in head.keys() - expected.keys():
-            if not self.pushed:
-                self._find(CARD, f"its metadata hold '{key}', which curate did not write")
+            self._find(CARD, f"its metadata hold '{key}', which curate did not write")
 
     def _text(self, text: str, expected: str) -> None:
         there, wanted = text.split("\n"), expected.split("\n")
@@ -380,10 +387,6 @@ class Agreement:
 
 def _counts(values: pl.Series) -> dict[str, int]:
     return dict(values.alias("value").value_counts(name="rows").iter_rows())
-
-
-def _flat(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The parts of a card: metadata and text, also where the text stands within what others wrote."""
+"""The parts of a card: metadata and text, and the marks around the text in a README of others."""
 
 from __future__ import annotations
 
@@ -28,19 +28,6 @@ def parted(readme: str) -> tuple[dict[str, Any], str]:
     if not isinstance(metadata, dict):
         raise ValueError("its metadata are no mapping")
     return metadata, text.strip("\n")
-
-
-def marked(text: str) -> str:
-    """The part of a README's text that stands between the marks.
-
-    Raises:
-        ValueError: The marks are not there, once each and in their order.
-    """
-    lines = text.split("\n")
-    places = [at for at, line in enumerate(lines) if line.strip() in (OPENS, CLOSES)]
-    if [lines[at].strip() for at in places] != [OPENS, CLOSES]:
-        raise ValueError(f"it does not hold the lines {OPENS} and {CLOSES}, once each")
-    return "\n".join(lines[places[0] + 1 : places[1]]).strip("\n")
 
 
 def text_sum(text: str) -> str:

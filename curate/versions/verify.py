@@ -22,7 +22,10 @@ SUMS = "SHA256SUMS"
 CARD = "README.md"
 DROPPED = "dropped.parquet"
 GONE = "is missing"
-_BESIDE = (".gitattributes", "charts/", ".cache/huggingface/")
+_BESIDE = re.compile(
+    r"\.gitattributes|charts/[\w.-]+\.png"
+    r"|\.cache/huggingface/(\.gitignore|CACHEDIR\.TAG|(download|upload)/.+\.(metadata|lock))"
+)
 """In a copy of a repository: what the Hub, `push` and the Hub's client put beside a version."""
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
@@ -83,7 +86,7 @@ def verify(
         sha256: The hash of SHA256SUMS that is known from elsewhere; None: not compared.
         ignore: Files, relative to the folder, that others added and that are not looked at.
         pushed: The folder is a copy of a repository: `dropped.parquet` may have been left out, of
-            README.md only the card between its marks and the metadata that curate wrote count, and
+            README.md only what curate wrote counts, which is to be the version's own README, and
             `.gitattributes`, the pictures in `charts/` and the notes of the Hub's client do not.
 
     Raises:
@@ -159,7 +162,7 @@ def _files(
     findings += [
         Finding(name, f"was added: {SUMS} does not name it")
         for name in there
-        if name != SUMS and name not in ignore and not (pushed and name.startswith(_BESIDE))
+        if name != SUMS and name not in ignore and not (pushed and _BESIDE.fullmatch(name))
     ]
     return fine
 

@@ -1,5 +1,6 @@
 """Pulling from a fake of the Hub: what was pushed, whole and verified, or nothing."""
 
+import errno
 import hashlib
 import json
 import os
@@ -108,7 +109,7 @@ def test_what_is_here_is_never_replaced(pushed, make, typed, folder):
     before = files_of(folder / "curated/tales/v1")
     code, out, _ = typed("pull", REPO)
     assert code == 0
-    assert "tales@v1 was here already" in out
+    assert "tales@v1 was here already, whole:" in out
     assert json.loads(typed("pull", REPO, "--json")[1])["new"] is False
     make("Quite another tale", "and one more")
     (folder / "other/tales").mkdir(parents=True)
@@ -119,6 +120,120 @@ def test_what_is_here_is_never_replaced(pushed, make, typed, folder):
     assert "is another version: it has the digest" in err
     assert files_of(folder / "other/tales/v1") == other
     assert files_of(folder / "curated/tales/v1") == before
+
+
+def test_what_is_here_is_compared_with_what_is_there(pushed, typed, folder):
+    _, here = pushed
+    manifest, sums = here / "manifest.json", here / "SHA256SUMS"
+    for file in (manifest, sums):
+        file.chmod(0o644)
+    before = manifest.read_bytes()
+    manifest.write_bytes(before + b"\n")
+    code, _, err = typed("pull", REPO)
+    assert (code, "curated/tales/v1 is not what was published: manifest.json" in err) == (1, True)
+    known, now = (hashlib.sha256(each).hexdigest() for each in (before, before + b"\n"))
+    sums.write_text(sums.read_text().replace(known, now))
+    code, _, err = typed("pull", REPO)
+    assert (code, "has the digest of me/tales, but other files" in err) == (1, True)
+    sums.unlink()
+    assert typed("pull", REPO)[0] == 1
+
+
+def test_a_strangers_version_does_not_join_a_series_unasked(pushed, make, typed, folder):
+    make(*TEXTS, "And a hen besides")
+    (folder / "curated/tales/v2").rename(folder / "v2")
+    assert typed("push", folder / "v2", "stranger/poems")[0] == 0
+    code, _, err = typed("pull", "stranger/poems")
+    assert code == 1
+    assert "curated/tales holds versions of which stranger/poems has none (v1)" in err
+    assert "--join" in err
+    assert not (folder / "curated/tales/v2").exists()
+    assert typed("push", folder / "v2", REPO)[0] == 0
+    assert typed("pull", REPO)[0] == 0, "v1 is there too"
+    (folder / "curated/tales/v2").rename(folder / "again")
+    assert typed("pull", "stranger/poems", "--join")[0] == 0
+
+
+def test_each_file_is_fetched_once(pushed, hub, typed):
+    hub.log.clear()
+    assert typed("pull", REPO, "--out", "there")[0] == 0
+    fetched = [path for what, path in hub.log if what == "resolve"]
+    assert {"README.md", "SHA256SUMS", "manifest.json", "ledger.parquet"} <= {*fetched}
+    assert all(fetched.count(path) <= 2 for path in fetched), "a HEAD and a GET each"
+
+
+def test_tags_that_people_add_do_not_hide_the_card(pushed, typed, folder):
+    there, here = pushed
+    readme = there.files["README.md"]
+    there.files["README.md"] = readme.replace(b"- curate\n", b"- curate\n- synthetic\n", 1)
+    assert there.files["README.md"] != readme
+    assert typed("pull", REPO, "--out", "there")[0] == 0
+    pulled = folder / "there/tales/v1"
+    assert (pulled / "README.md").read_bytes() == (here / "README.md").read_bytes()
+    assert verify(pulled, pushed=True).findings == ()
+
+
+@pytest.mark.parametrize("version", [None, "9.9"])
+def test_metadata_are_compared_whichever_curate_wrote_them(pushed, typed, monkeypatch, version):
+    if version:
+        monkeypatch.setattr("curate.versions.agreement.installed_version", lambda name: version)
+    assert typed("pull", REPO, "--out", "there")[0] == 0
+    there, _ = pushed
+    for before, after in ((b"license: cc-by-4.0", b"license: mit"), (b"- curate\n", b"- mine\n")):
+        readme = there.files["README.md"]
+        there.files["README.md"] = readme.replace(before, after, 1)
+        code, _, err = typed("pull", REPO, "--out", "other")
+        assert (code, "README.md: what curate wrote of it has the sha256" in err) == (1, True)
+        there.files["README.md"] = readme
+
+
+def test_only_what_the_hub_puts_there_stands_beside_a_copy(pushed, folder):
+    _, here = pushed
+    for name, fine in {
+        ".gitattributes": True,
+        "charts/a.png": True,
+        ".cache/huggingface/.gitignore": True,
+        ".cache/huggingface/download/data/x.parquet.metadata": True,
+        ".gitattributes.evil": False,
+        "charts/evil.html": False,
+        "charts/a/b.png": False,
+        ".cache/huggingface/x": False,
+    }.items():
+        path = here / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        assert (not verify(here, pushed=True).findings) is fine, name
+        path.unlink()
+
+
+def test_a_repository_does_not_write_on_the_terminal(pushed, typed):
+    there, _ = pushed
+    there.files["a\x1b[31m\nError: b.txt"] = b"x"
+    _, out, _ = typed("pull", REPO, "--out", "there")
+    assert "left there: a[31m Error: b.txt\n" in out
+    manifest = json.loads(there.files["manifest.json"])
+    for key in ("name", "version", "digest"):
+        there.files["manifest.json"] = json.dumps({**manifest, key: "v1\x1b[31m\n"}).encode()
+        for words in (["pull", REPO, "--out", "other"], ["push", "tales", REPO]):
+            code, out, err = typed(*words)
+            assert (code, "\x1b" in out + err) == (1, False)
+            assert "no version of curate's" in err
+
+
+def test_what_fails_here_is_not_blamed_on_the_network(pushed, typed, monkeypatch):
+    def full(*args, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.hf_hub_download", full)
+    code, _, err = typed("pull", REPO, "--out", "there")
+    assert (code, "on this machine" in err, "network" in err) == (1, True, False)
+
+    def refused(*args, **more):
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.hf_hub_download", refused)
+    code, _, err = typed("pull", REPO, "--out", "there")
+    assert (code, "refuses: no such thing" in err, "network" in err) == (1, True, False)
 
 
 def flipped(content):
@@ -170,6 +285,13 @@ def test_a_repository_cannot_write_elsewhere(pushed, typed, folder):
     code, _, err = typed("pull", REPO, "--out", "a/b/c")
     assert (code, "names a file elsewhere" in err) == (1, True)
     assert not list(folder.rglob("evil.txt"))
+    del there.files["../../../evil.txt"]
+    for name in ("README.md/x", "data"):
+        there.files["SHA256SUMS"] += f"{'ab' * 32}  {name}\n".encode()
+        there.files[name] = b"x"
+        code, _, err = typed("pull", REPO, "--out", "there")
+        assert (code, "on this machine" in err) == (1, True), "no traceback"
+        del there.files[name]
     for name in ("../../evil", "v1/..", "", 3):
         manifest = {"name": name, "version": "v1", "digest": "x"}
         there.files["manifest.json"] = json.dumps(manifest).encode()

@@ -12,7 +12,9 @@ import pytest
 import yaml
 from fake_hub import READER, WRITER
 
-from curate.versions.marks import marked, parted
+from curate.errors import CurateError
+from curate.versions.hub.readme import merged, own
+from curate.versions.marks import parted
 
 # the client uploads by a call that its HTTP library has deprecated
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -65,7 +67,7 @@ def test_the_card_and_what_is_true_of_the_repository_stand_in_its_readme(hub, ma
     readme = hub.repositories[REPO].files["README.md"].decode()
     card = (folder / "curated/tales/v1/README.md").read_text()
     assert parted(readme)[0] == parted(card)[0]
-    assert marked(readme) == parted(card)[1]
+    assert own(readme) == card
     beside = readme.split("<!-- end of curate card -->")[1]
     assert 'load_dataset("me/tales", split="train", revision="v1")' in beside
     assert "curate pull me/tales --revision v1" in beside
@@ -85,7 +87,7 @@ def test_what_a_person_wrote_stays(hub, make, typed):
     head, text = parted(there.files["README.md"].decode())
     assert head["license"] == "cc-by-4.0", "what the card says of the data is the card's to say"
     assert (head["language"], head["extra"]) == ("sw", {"a": 1})
-    assert head["tags"] == ["curate", "folklore"]
+    assert head["tags"] == ["folklore", "curate"]
     assert text.startswith("# My tales\n\nRead *these* aloud.\n\n<!-- curate card -->\n")
     assert there.files["photo.jpg"] == b"x"
     edited = there.files["README.md"].decode().replace("\n", "\r\n") + "\r\nThanks to all.\r\n"
@@ -98,29 +100,213 @@ def test_what_a_person_wrote_stays(hub, make, typed):
     )
     assert text.endswith("\n<!-- end of curate hub -->\n\nThanks to all.")
     assert text.count("<!-- curate") == 2
-    assert head["tags"] == ["curate", "folklore"]
+    assert head["tags"] == ["folklore", "curate"]
     assert head["dataset_info"]["description"].startswith("curate v2")
 
 
-def test_a_field_that_an_earlier_card_wrote_goes_with_it(hub, make, typed):
+def test_a_field_that_an_earlier_card_wrote_goes_with_it():
+    earlier = (
+        "---\nlicense: mit\nannotations_creators:\n- x\ntags:\n- curate\n- synthetic\n---\n\n# T\n"
+    )
+    first = merged("---\ntags: [folklore]\n---\n", earlier, REPO, "v1", ())
+    assert yaml.safe_load(first.text.split("---")[1])["tags"] == ["curate", "synthetic", "folklore"]
+    later = "---\nlicense: mit\ntags:\n- curate\n---\n\n# T\n"
+    head, _ = parted(merged(first.text, later, REPO, "v2", ()).text)
+    assert head == {"tags": ["curate", "folklore"], "license": "mit"}
+
+
+HEAD = """# Mine, see below
+language: [no, sv]   # spoken
+ver: 1.10
+date: 2020-01-01
+literal: |
+  # not a comment
+
+  text
+# what it may be used for
+license: mit # ask me
+license_link: LICENSE
+"on": yes
+tags:
+- no
+- 1.10
+task_categories: [no, 1.10] # mine
+extra: &x {a: 1}
+more: *x
+# the end
+"""
+CARD = (
+    "---\npretty_name: t\nlicense: other\nlicense_name: n\ntags:\n- curate\n---\n\n# T\n\nText.\n"
+)
+
+
+def test_fields_that_people_wrote_keep_their_very_text():
+    found = merged(f"---\n{HEAD}---\n# Mine\n", CARD, REPO, "v1", ())
+    expected = HEAD.replace("license: mit # ask me\nlicense_link: LICENSE\n", "license: other\n")
+    expected = expected.replace("tags:\n- no\n- 1.10\n", "tags:\n- curate\n- 'no'\n- '1.10'\n")
+    expected += "pretty_name: t\nlicense_name: n\n"
+    assert found.text.split("---\n")[1] == expected
+    assert found.replaced == ("license", "license_link")
+    assert own(found.text) == CARD
+    again = merged(found.text, CARD, REPO, "v1", ())
+    assert (again.text, again.replaced) == (found.text, ())
+    linked = found.text.replace("license_name: n\n", "license_name: n\nlicense_link: there\n")
+    again = merged(linked, CARD, REPO, "v1", ())
+    assert (again.text, again.replaced) == (linked, ()), "it is of the licence that is there"
+
+
+@pytest.mark.parametrize("opening", ["\ufeff---\n", "---  \n", "\ufeff--- \r\n"])
+def test_metadata_are_found_behind_what_editors_leave(opening):
+    found = merged(f"{opening}extra: 1\n---\n# Mine\n", CARD, REPO, "v1", ()).text
+    assert found.startswith("---\nextra: 1\npretty_name: t\n")
+    assert own("\ufeff" + found.replace("\n", "\r\n")) == CARD
+    assert merged(f"{opening}---\n# Mine\n", CARD, REPO, "v1", ()).text.startswith("---\npretty")
+
+
+def test_a_list_item_that_the_card_has_not_is_not_the_cards():
+    found = merged("", CARD, REPO, "v1", ()).text
+    theirs = found.replace("- curate\n", "- synthetic\n- curate\n")
+    assert own(theirs) == CARD
+    head, _ = parted(merged(theirs, CARD, REPO, "v2", ()).text)
+    assert sorted(head["tags"]) == ["curate", "synthetic"]
+    assert own(found.replace("- curate\n", "- synthetic\n")) != CARD
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("Text.\n", "Text.\nAnd mine.\n"),
+        ("## On the Hub\n", "## On the Hub\nAnd mine.\n"),
+        ("pretty_name: t", "pretty_name: Tales"),
+        (" | ", " "),
+    ],
+)
+def test_what_people_write_into_the_card_is_not_overwritten_unasked(before, after):
+    found = merged("# Mine\n", CARD, REPO, "v1", ()).text
+    assert before in found
+    theirs = found.replace(before, after)
+    with pytest.raises(CurateError, match="would overwrite") as error:
+        merged(theirs, CARD, REPO, "v2", ())
+    assert "--replace" in str(error.value.remedy)
+    assert own(merged(theirs, CARD, REPO, "v2", (), replace=True).text) == CARD
+
+
+def test_configs_of_people_and_their_fields_are_not_taken_in_silence(hub, make, typed):
+    theirs = b"---\nconfigs:\n- config_name: mine\n  data_files: x.csv\nlicense: mit\n---\n# T\n"
+    there = hub.repository(REPO, {"README.md": theirs, "x.csv": b"1"})
+    make(*TEXTS)
+    code, _, err = typed("push", "tales", REPO)
+    assert (code, len(there.commits)) == (1, 1)
+    assert "has the configs mine, in whose place" in err
+    code, out, _ = typed("push", "tales", REPO, "--replace")
+    assert code == 0
+    assert "Of README.md there, the card took the place of: configs, license\n" in out
+    there.files["README.md"] = there.files["README.md"].replace(b"# tales v1", b"# Tales of mine")
+    make(*TEXTS, "And a hen besides")
+    assert "curate wrote, and that this push would overwrite" in typed("push", "tales", REPO)[2]
+    assert typed("push", "tales", REPO, "--replace")[0] == 0
+
+
+def test_an_older_version_turns_main_back_and_says_so(hub, make, typed):
+    make(*TEXTS)
+    make(*TEXTS, "And a hen besides")
+    assert "main was" not in typed("push", "tales@v2", REPO)[1]
+    assert "main was v2 there, and is v1 now.\n" in typed("push", "tales@v1", REPO)[1]
+
+
+def test_where_only_the_digest_agrees_it_is_said(hub, make, typed, folder):
+    make(*TEXTS)
+    typed("push", "tales", REPO)
+    manifest = folder / "curated/tales/v1/manifest.json"
+    there = hub.repositories[REPO]
+    renewed(folder / "curated/tales/v1", "manifest.json", manifest.read_bytes() + b"\n")
+    code, out, _ = typed("push", "tales", REPO)
+    assert code == 0
+    assert "Only the digest agrees" in out
+    assert "other bytes in SHA256SUMS, manifest.json.\n" in out
+    there.files["SHA256SUMS"] = (folder / "curated/tales/v1/SHA256SUMS").read_bytes()
+    code, _, err = typed("push", "tales", REPO)
+    assert (code, "v1 at me/tales is not what its SHA256SUMS says: manifest.json." in err) == (
+        1,
+        True,
+    )
+
+
+def renewed(version, file, content):
+    """Change a file of a version, and its line in SHA256SUMS."""
+    sums = (version / "SHA256SUMS").read_text()
+    before = hashlib.sha256((version / file).read_bytes()).hexdigest()
+    for name, text in (
+        (file, content),
+        ("SHA256SUMS", sums.replace(before, hashlib.sha256(content).hexdigest()).encode()),
+    ):
+        (version / name).chmod(0o644)
+        (version / name).write_bytes(text)
+
+
+@pytest.mark.parametrize("file", ["ledger.parquet", "recipe.yaml"])
+def test_only_a_commit_that_is_the_version_gets_its_tag(hub, make, typed, file):
     make(*TEXTS)
     typed("push", "tales", REPO)
     there = hub.repositories[REPO]
-    head, text = parted(there.files["README.md"].decode())
-    text = text.replace("<!-- curate hub: ", "<!-- curate hub: annotations_creators ")
-    head |= {"annotations_creators": ["machine-generated"], "tags": ["curate", "synthetic"]}
-    there.files["README.md"] = f"---\n{yaml.safe_dump(head)}---\n{text}\n".encode()
-    make(*TEXTS, "And a hen besides")
+    whole = dict(there.files)
+    there.files[file] = b"something else\n"
+    there.tags.clear()
     assert typed("push", "tales", REPO)[0] == 0
-    head, _ = parted(there.files["README.md"].decode())
-    assert "annotations_creators" not in head
-    assert head["tags"] == ["curate"]
+    assert len(there.commits) == 3
+    assert there.files == whole
+    assert there.tags == {"v1": there.main}
+
+
+def test_a_commit_whose_card_was_changed_gets_no_tag(hub, make, typed):
+    make(*TEXTS)
+    typed("push", "tales", REPO)
+    there = hub.repositories[REPO]
+    there.tags.clear()
+    readme = there.files["README.md"]
+    there.files["README.md"] = readme.replace(b"# tales v1", b"# Tales of mine")
+    assert typed("push", "tales", REPO)[0] == 1
+    assert there.tags == {}
+    there.files["README.md"] = readme + b"\nThanks to all.\n"
+    assert typed("push", "tales", REPO)[0] == 0
+    assert (len(there.commits), there.tags) == (2, {"v1": there.main})
+
+
+def test_without_its_dropped_rows_an_edited_card_is_not_pushed(hub, make, typed, folder):
+    make(*TEXTS)
+    version = folder / "curated/tales/v1"
+    (version / "dropped.parquet").unlink()
+    card = version / "README.md"
+    before = card.read_text()
+    card.chmod(0o644)
+    card.write_text(before.replace("- curate\n", "- curate\n- gold-standard\n"))
+    code, _, err = typed("push", "tales", REPO)
+    assert (code, "is not what was published: README.md" in err) == (1, True)
+    assert hub.repositories == {}
+    card.write_text(before)
+    assert typed("push", "tales", REPO)[0] == 0
+
+
+def test_a_downloaded_repository_can_be_pushed_on(hub, make, typed, folder):
+    make(*TEXTS)
+    typed("push", "tales", REPO)
+    for file, content in hub.repositories[REPO].files.items():
+        path = folder / "snapshot" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert typed("push", folder / "snapshot", "me/other")[0] == 0
+    card = (folder / "curated/tales/v1/README.md").read_text()
+    assert own(hub.repositories["me/other"].files["README.md"].decode()) == card
 
 
 @pytest.mark.parametrize(
     ("readme", "said"),
     [
         ("---\na: [\n---\n", "its metadata cannot be read"),
+        ("---\na\n---\n", "its metadata are no mapping"),
+        ("---\n{a: 1}\n---\n", "write each field on a line of its own"),
+        ("---\na: 1\n", "do not end with a line of ---"),
+        ("---\nlicense: &l mit\na: *l\n---\n", "its metadata cannot be read"),
         ("<!-- curate card -->\n", "does not hold the marks of one card"),
         ("<!-- end of curate card -->\n<!-- curate card -->\n", "the marks of one card"),
         ("<!-- curate hub: a -->\n", "does not hold the marks of one card"),
@@ -233,9 +419,10 @@ def test_large_files_that_arrived_are_not_sent_again(hub, make, typed):
     assert of_version(there.files) == VERSION
 
 
-def test_a_push_that_is_killed_is_finished_by_the_next(hub, make, typed):
+@pytest.mark.parametrize(("where", "commits"), [("upload", 1), ("tag", 2)])
+def test_a_push_that_is_killed_is_finished_by_the_next(hub, make, typed, where, commits):
     make(*TEXTS)
-    hub.faults.append(("upload", "hang"))
+    hub.faults.append((where, "hang"))
     command = [sys.executable, "-m", "curate", "push", "tales", REPO]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     try:
@@ -244,8 +431,9 @@ def test_a_push_that_is_killed_is_finished_by_the_next(hub, make, typed):
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     there = hub.repositories[REPO]
-    assert (len(there.commits), there.tags) == (1, {})
+    assert (len(there.commits), there.tags) == (commits, {})
     assert typed("push", "tales", REPO)[0] == 0
+    assert (len(there.commits), there.tags) == (2, {"v1": there.main})
     assert of_version(there.files) == VERSION
     sent = [oid for what, oid in hub.log if what == "upload"]
     assert len(sent) == len(set(sent)), "nothing is sent twice"
@@ -287,7 +475,8 @@ def test_data_of_others_are_not_overwritten(hub, make, typed):
     code, _, err = typed("push", "tales", REPO)
     assert code == 1
     assert "data/train-00000-of-00003.parquet, recipe.yaml" in err
-    there.commits[there.main] = {"manifest.json": b'{"name": "poems", "digest": "x"}'}
+    manifest = {"name": "poems", "version": "v1", "digest": "ab" * 32}
+    there.commits[there.main] = {"manifest.json": json.dumps(manifest).encode()}
     code, _, err = typed("push", "tales", REPO)
     assert code == 1
     assert "holds another data set, poems" in err
@@ -358,7 +547,15 @@ def test_offline_and_misspelt_names_are_said_before_any_work(make, typed, folder
         code, _, err = typed(*words)
         assert code == 1
         assert f"{REPO} is on the Hugging Face Hub, and HF_HUB_OFFLINE forbids to ask it" in err
-    for name in ("tales", "a/b/c", "../x", "me/ta les"):
+    for name in (
+        "tales",
+        "a/b/c",
+        "../x",
+        "me/ta les",
+        "me/tales.git",
+        "me/a..b",
+        f"me/{'a' * 97}",
+    ):
         assert typed("push", "tales", name)[0] == 2
         assert typed("pull", name)[0] == 2
 

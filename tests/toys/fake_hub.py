@@ -123,6 +123,11 @@ def blob_id(content):
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
+def lfs_of(content):
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"sha256": sha256, "size": len(content), "pointerSize": 130}
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -224,7 +229,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_info(self, body, repo, revision):
         repository, commit = self.commit_of(repo, revision)
-        files = [{"rfilename": path} for path in sorted(repository.commits[commit])]
+        files = [
+            {"rfilename": path, "blobId": blob_id(content)}
+            | ({"lfs": lfs_of(content)} if is_large(path) else {})
+            for path, content in sorted(repository.commits[commit].items())
+        ]
         return {"id": repo, "sha": commit, "private": repository.private, "siblings": files}
 
     def do_preupload(self, body, repo, revision):

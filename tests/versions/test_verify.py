@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from curate.errors import CurateError
-from curate.versions.marks import CLOSES, OPENS, parted
+from curate.versions.hub.readme import merged
+from curate.versions.marks import CLOSES, OPENS
 from curate.versions.open import Version
 from curate.versions.store import publish
 from curate.versions.verify import verify
@@ -345,14 +346,14 @@ def test_rows_that_could_not_be_read_have_no_content(tmp_path, make_outcome):
 def pushed(path, readme):
     """The folder as a repository holds it: without what was dropped, the card in another README."""
     (path / "dropped.parquet").unlink()
-    rewrite(path / "README.md", readme(*parted((path / "README.md").read_text())).encode())
+    rewrite(path / "README.md", readme((path / "README.md").read_text()).encode())
     (path / ".gitattributes").write_text("*.parquet filter=lfs\n")
     return verify(path, ignore=[".gitattributes"], pushed=True)
 
 
-def mixed(head, text):
-    ours = {"language": ["en"], **head, "tags": ["mine", *head["tags"]]}
-    return f"---\n{yaml.safe_dump(ours)}---\n\n# Mine\n\nHello.\n\n{OPENS}\n\n{text}\n\n{CLOSES}\n\nBye.\n"
+def mixed(card):
+    theirs = "---\nlanguage: [en]\ntags: [mine]\n---\n\n# Mine\n\nHello.\n"
+    return merged(theirs, card, "me/toy", "v1", ()).text + "\nBye.\n"
 
 
 def test_a_pushed_copy_is_verified_where_curate_wrote(version):
@@ -365,8 +366,7 @@ def test_a_pushed_copy_is_verified_where_curate_wrote(version):
 
 
 def test_a_pushed_copy_whose_readme_is_the_card_needs_no_marks(version):
-    verified = pushed(version, lambda head, text: f"---\n{yaml.safe_dump(head)}---\n\n{text}\n")
-    assert verified.findings == ()
+    assert pushed(version, lambda card: card).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_a_pushed_copy_whose_readme_is_the_card_needs_no_marks(version):
     ],
 )
 def test_an_edit_of_what_curate_wrote_in_a_pushed_copy_is_found(version, before, after):
-    verified = pushed(version, lambda head, text: mixed(head, text).replace(before, after))
+    verified = pushed(version, lambda card: mixed(card).replace(before, after))
     assert verified.findings
     assert all(finding.file == "README.md" for finding in verified.findings)
 

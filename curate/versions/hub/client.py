@@ -6,13 +6,15 @@ none is read, kept or shown here.
 
 from __future__ import annotations
 
+import errno
+import json
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError, UsageError
 from curate.versions.text import one_line
@@ -25,8 +27,12 @@ KIND = "dataset"
 
 _REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _LINE = re.compile(r"[0-9a-f]{64} [ *](?P<file>([\w-][\w.-]*/)*[\w-][\w.-]*)", re.ASCII)
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_VERSION = re.compile(r"v[1-9][0-9]*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _QUERY = re.compile(r"\?[^\s'\"]+")
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN."
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _AGAIN = "Check the network and type the command again; what has arrived is not sent again."
 
 
@@ -45,11 +51,17 @@ def connect(repo: str, *, writes: bool = False) -> HfApi:
         raise UsageError(f"'{one_line(repo)}' is no repository.", "Write owner/name.")
     try:
         from huggingface_hub import HfApi, constants, get_token
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is public
     except ImportError as error:
         raise CurateError(
             f"{repo} is on the Hugging Face Hub, which needs a library: {error}",
             "pip install 'curate-data[hub]'",
         ) from error
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise UsageError(f"'{repo}' is no repository: {error}", "Write owner/name.") from error
     if constants.HF_HUB_OFFLINE:
         raise CurateError(
             f"{repo} is on the Hugging Face Hub, and HF_HUB_OFFLINE forbids to ask it.",
@@ -97,8 +109,15 @@ def explained(repo: str) -> Iterator[None]:
         ) from error
     except errors.HfHubHTTPError as error:
         raise _refused(repo, error) from error
+    except ValueError as error:
+        raise CurateError(f"{repo}: the Hub's client refuses: {_said(error)}") from error
     # What a network raises differs from one client library to the next; all of it is carried on.
     except Exception as error:
+        if isinstance(error, OSError) and (error.filename or error.errno in _FULL):
+            raise CurateError(
+                f"{repo}: on this machine: {_said(error)}",
+                "Check that there is room, and that you may write there.",
+            ) from error
         raise CurateError(f"{repo}: {_said(error)}", _AGAIN) from error
     finally:
         if quiet:
@@ -140,11 +159,38 @@ def look(api: HfApi, repo: str, revision: str | None) -> tuple[str, frozenset[st
     return info.sha, frozenset(file.rfilename for file in info.siblings or ())
 
 
+def stored(api: HfApi, repo: str, commit: str) -> dict[str, str]:
+    """What the Hub knows files of a commit by: large ones by sha256, others by git's own id."""
+    with explained(repo):
+        info = api.dataset_info(repo, revision=commit, files_metadata=True)
+    return {
+        file.rfilename: (file.lfs.sha256 if file.lfs else file.blob_id) or ""
+        for file in info.siblings or ()
+    }
+
+
 def content(api: HfApi, repo: str, commit: str, path: str) -> bytes:
     """The content of one file, left in no cache."""
     with explained(repo), tempfile.TemporaryDirectory() as folder:
         found = api.hf_hub_download(repo, path, repo_type=KIND, revision=commit, local_dir=folder)
         return Path(found).read_bytes()
+
+
+def label_of(manifest: bytes) -> dict[str, Any]:
+    """A manifest whose name, version and digest are what such are; empty where it is none.
+
+    They may name folders, and be shown.
+    """
+    try:
+        read = json.loads(manifest)
+        fits = (
+            _NAME.fullmatch(read["name"])
+            and _VERSION.fullmatch(read["version"])
+            and _DIGEST.fullmatch(read["digest"])
+        )
+    except (ValueError, KeyError, TypeError):  # somebody else's file of that name
+        return {}
+    return dict(read) if fits else {}
 
 
 def listed(sums: bytes) -> list[str]:

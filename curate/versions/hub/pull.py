@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from curate.errors import CurateError
-from curate.versions.hub.client import KIND, connect, content, explained, listed, look
-from curate.versions.hub.readme import charts_in, original
-from curate.versions.runs import read_manifest
+from curate.versions.hub.client import KIND, connect, content, explained, label_of, listed, look
+from curate.versions.hub.readme import charts_in, own
+from curate.versions.runs import read_manifest, versions_of
 from curate.versions.store import aside, renamed, settle
 from curate.versions.text import one_line
-from curate.versions.verify import CARD, DROPPED, SUMS, Verified, verify
+from curate.versions.verify import CARD, DROPPED, SUMS, Verified, sums_of, verify
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _MANIFEST = "manifest.json"
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_VERSION = re.compile(r"v[1-9][0-9]*")
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Pulled:
         version: Such as `v3`.
         digest: Of the version.
         sums: Hex sha256 of its SHA256SUMS.
-        new: Whether this pull put it there; otherwise a version with its digest was there.
+        new: Whether this pull put it there; otherwise it was there, whole.
         dropped: Whether it has `dropped.parquet`.
         others: Files of the repository that are not of the version, and were left there.
     """
@@ -56,7 +52,14 @@ class Pulled:
     others: tuple[str, ...]
 
 
-def pull(repo: str, out: Path, *, revision: str | None = None, sha256: str | None = None) -> Pulled:
+def pull(
+    repo: str,
+    out: Path,
+    *,
+    revision: str | None = None,
+    sha256: str | None = None,
+    join: bool = False,
+) -> Pulled:
     """Fetch a version to `<out>/<name>/<version>`, whole and verified or not at all.
 
     Args:
@@ -64,10 +67,12 @@ def pull(repo: str, out: Path, *, revision: str | None = None, sha256: str | Non
         out: Where versions live.
         revision: A tag such as `v3`, a branch or a commit; None: what was pushed last.
         sha256: The hash of SHA256SUMS that is known from elsewhere; None: not compared.
+        join: Put it among versions of the same name of which the repository has none.
 
     Raises:
         UsageError: The name is none.
-        CurateError: It cannot be fetched, is not what was pushed, or another version is there.
+        CurateError: It cannot be fetched, is not what was pushed, or another version is there; the
+            versions that are there are not of this repository.
     """
     api = connect(repo)
     commit, files = look(api, repo, revision)
@@ -81,15 +86,23 @@ def pull(repo: str, out: Path, *, revision: str | None = None, sha256: str | Non
             "fetched.",
             "This is another version than the one that you know, or it was changed.",
         )
-    manifest = _label(content(api, repo, commit, _MANIFEST), repo, revision)
+    labels = content(api, repo, commit, _MANIFEST)
+    manifest = label_of(labels)
+    if not manifest:
+        raise _is_no_version(repo, revision)
     name, version, digest = manifest["name"], manifest["version"], manifest["digest"]
     wanted = [file for file in listed(listing) if file in files]
-    readme = content(api, repo, commit, CARD).decode("utf-8", "replace")
-    beside = {".gitattributes", SUMS, *charts_in(readme, repo)}
+    card = content(api, repo, commit, CARD)
+    beside = {".gitattributes", SUMS, *charts_in(card.decode("utf-8", "replace"), repo)}
     target = out / name / version
-    new = not _is_here(target, digest, repo)
+    new = not target.exists()
     if new:
-        _fetch(api, repo, commit, wanted, target, sums)
+        if not join:
+            _check_series(api, repo, target.parent)
+        known = {SUMS: listing, _MANIFEST: labels, CARD: card}
+        _fetch(api, repo, commit, wanted, known, target, sums)
+    else:
+        _check_here(target, digest, sums, repo)
     return Pulled(
         repo,
         commit,
@@ -111,60 +124,80 @@ def _is_no_version(repo: str, revision: str | None) -> CurateError:
     )
 
 
-def _label(content: bytes, repo: str, revision: str | None) -> dict[str, Any]:
-    """The manifest, if its name and version may name folders."""
-    try:
-        manifest = json.loads(content)
-        fits = _NAME.fullmatch(manifest["name"]) and _VERSION.fullmatch(manifest["version"])
-    except (ValueError, KeyError, TypeError):
-        fits = None
-    if not fits or not isinstance(manifest.get("digest"), str):
-        raise _is_no_version(repo, revision)
-    return dict(manifest)
+def _check_series(api: HfApi, repo: str, folder: Path) -> None:
+    """Raise CurateError where versions are here, and the repository has none of them."""
+    here = {version: sums_of(folder / version) for version in reversed(versions_of(folder))}
+    if not here:
+        return
+    with explained(repo):
+        tags = {
+            each.name: each.target_commit for each in api.list_repo_refs(repo, repo_type=KIND).tags
+        }
+    for version, sums in here.items():
+        if version not in tags:
+            continue
+        commit, files = look(api, repo, tags[version])
+        if SUMS in files:
+            there = hashlib.sha256(content(api, repo, commit, SUMS)).hexdigest()
+            if there == sums:
+                return
+    raise CurateError(
+        f"{folder} holds versions of which {repo} has none ({', '.join(reversed(here))}): what is "
+        "pulled would be taken for the next of yours.",
+        "Pull to another folder with --out, or among them with --join.",
+    )
 
 
-def _is_here(target: Path, digest: str, repo: str) -> bool:
-    """Whether the version is there already.
-
-    Raises:
-        CurateError: Another one is in its place.
-    """
-    if not target.exists():
-        return False
-    there = read_manifest(target).get("digest")
+def _check_here(target: Path, digest: str, sums: str, repo: str) -> None:
+    """Raise CurateError where what is in the place of the version is another, or damaged."""
+    there = one_line(str(read_manifest(target).get("digest")))
     if there != digest:
         raise CurateError(
             f"{target} is another version: it has the digest {there}, that of {repo} has {digest}.",
             "A version is never replaced; pull to another folder with --out.",
         )
-    return True
+    verified = verify(target, pushed=True)
+    if verified.findings:
+        raise CurateError(
+            f"{target} is not what was published: {verified.findings[0]}",
+            "A version is never replaced; move it away, and pull again.",
+        )
+    if verified.sums != sums:
+        raise CurateError(
+            f"{target} has the digest of {repo}, but other files: its {SUMS} has the sha256 "
+            f"{verified.sums}, that of {repo} has {sums}.",
+            "The same rows were published twice; pull to another folder with --out.",
+        )
 
 
 def _fetch(
-    api: HfApi, repo: str, commit: str, files: Collection[str], target: Path, sums: str
+    api: HfApi,
+    repo: str,
+    commit: str,
+    files: Collection[str],
+    known: Mapping[str, bytes],
+    target: Path,
+    sums: str,
 ) -> None:
-    """Fetch the files aside, verify them, and rename them into their place."""
+    """Put the files aside, verify them, and rename them into their place."""
     with aside(target.parent) as partial:
         with explained(repo):
-            for file in [*files, SUMS]:
-                api.hf_hub_download(repo, file, repo_type=KIND, revision=commit, local_dir=partial)
+            for file, fetched in known.items():
+                (partial / file).write_bytes(fetched)
+            for file in files:
+                if file not in known:
+                    api.hf_hub_download(
+                        repo, file, repo_type=KIND, revision=commit, local_dir=partial
+                    )
         shutil.rmtree(partial / ".cache", ignore_errors=True)  # the client's notes on downloads
         verified = verify(partial, sums, pushed=True)
         if not verified.ok:
             raise _is_not_whole(repo, commit, verified)
-        _restore(partial, repo)
+        card = partial / CARD
+        card.write_bytes(own(card.read_bytes().decode()).encode())  # that this is it was verified
         settle(partial)
         if not renamed(partial, target):
             raise CurateError(f"{target} came to be meanwhile.", "Type the command again.")
-
-
-def _restore(folder: Path, repo: str) -> None:
-    """Give the version its own README back, where the card in the repository's is unchanged."""
-    file = folder / CARD
-    whole = original(file.read_text("utf-8", "replace"), repo).encode()
-    line = f"{hashlib.sha256(whole).hexdigest()}  {CARD}"
-    if line in (folder / SUMS).read_text("utf-8", "replace").splitlines():
-        file.write_bytes(whole)
 
 
 def _is_not_whole(repo: str, commit: str, verified: Verified) -> CurateError:

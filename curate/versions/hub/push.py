@@ -21,9 +21,10 @@ from curate.versions.hub.there import (
     check_strangers,
     check_tag,
     check_whole,
+    differing,
     files_before,
-    is_whole,
     look_at,
+    own_card,
     readme_of,
 )
 from curate.versions.open import Version
@@ -51,6 +52,9 @@ class Pushed:
         files: Files that its SHA256SUMS names and that are there.
         dropped: Whether `dropped.parquet` is among them.
         charts: Pictures beside them.
+        differs: Files that are there with other bytes than here, where only the digest agrees.
+        replaced: Fields of the README's metadata that people wrote, and that the card took.
+        newer: The later version that `main` was before, such as `v4`; empty where it was none.
     """
 
     repo: str
@@ -63,6 +67,9 @@ class Pushed:
     files: int
     dropped: bool
     charts: int
+    differs: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    newer: str = ""
 
 
 def push(
@@ -72,6 +79,7 @@ def push(
     private: bool = False,
     dropped: bool = False,
     message: str | None = None,
+    replace: bool = False,
     charts: Callable[[Version], Mapping[str, bytes]] | None = None,
 ) -> Pushed:
     """Push a version to a repository, which is made if it is missing.
@@ -82,6 +90,7 @@ def push(
         private: Make the repository a private one.
         dropped: Push `dropped.parquet` too.
         message: Of the commit.
+        replace: Also where people wrote into the card, or have `configs` of other names.
         charts: Draws pictures to show below the card, file name > PNG, where something is sent.
 
     Raises:
@@ -97,13 +106,27 @@ def push(
         refs = api.list_repo_refs(repo, repo_type=KIND)
     tagged = any(each.name == tag for each in refs.tags)
     there = look_at(api, repo, tag if tagged else None)
+    differs: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    newer = ""
     if tagged:
         check_tag(there, version, repo, dropped)
+        rows = DROPPED in there.files and (version.path / DROPPED).is_file()
+        differs = differing(api, repo, there, version, _chosen(version, rows))
+        if differs and SUMS not in differs:
+            raise CurateError(
+                f"{tag} at {repo} is not what its {SUMS} says: {', '.join(differs)}.",
+                "Push to another repository, or delete the tag there first.",
+            )
     else:
         files = _chosen(version, dropped)
-        if not is_whole(api, repo, there, version, files):
+        whole = (DROPPED in there.files) == dropped
+        if not whole or differing(api, repo, there, version, files):
+            newer = there.manifest["version"] if there.number > int(tag[1:]) else ""
             pictures = charts(version) if charts else {}
-            made = _commit(api, repo, there, version, files, message, pictures)
+            made, replaced = _commit(
+                api, repo, there, version, files, message, pictures, replace=replace
+            )
             there = look_at(api, repo, made)
             check_whole(there, repo, files)
         said = f"{version.name} {tag}, digest sha256:{digest}"
@@ -121,6 +144,9 @@ def push(
         len(there.files & {*listed(sums)}),
         DROPPED in there.files,
         sum(fnmatch(file, f"{_CHARTS}/*.png") for file in there.files),
+        differs,
+        replaced,
+        newer,
     )
 
 
@@ -178,8 +204,14 @@ def _commit(
     files: Collection[str],
     message: str | None,
     charts: Mapping[str, bytes],
-) -> str:
-    """One commit that makes `main` this version and leaves what people added; returns its id."""
+    *,
+    replace: bool,
+) -> tuple[str, tuple[str, ...]]:
+    """One commit that makes `main` this version and leaves what people added.
+
+    Returns:
+        Its id, and the fields of the README that it took the place of.
+    """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     sent: dict[str, str | bytes] = {
@@ -187,12 +219,12 @@ def _commit(
     }
     pictures = {f"{_CHARTS}/{name}": picture for name, picture in charts.items()}
     theirs = readme_of(api, repo, there)
-    card = (version.path / CARD).read_text()
-    readme = merged(theirs, card, repo, version.version, [*pictures])
+    card = own_card(version)
+    readme = merged(theirs, card, repo, version.version, [*pictures], replace=replace)
     old = files_before(api, repo, there, theirs)
     check_strangers(repo, version, there, {*sent, *pictures}, old)
     sent |= pictures
-    sent[CARD] = readme.encode()
+    sent[CARD] = readme.text.encode()
     with explained(repo):
         made = api.create_commit(
             repo,
@@ -205,4 +237,4 @@ def _commit(
             repo_type=KIND,
             parent_commit=there.commit,
         )
-    return made.oid
+    return made.oid, readme.replaced

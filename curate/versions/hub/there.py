@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError
-from curate.versions.hub.client import content, listed, look
-from curate.versions.hub.readme import charts_in
+from curate.versions.hub.client import content, label_of, listed, look, stored
+from curate.versions.hub.readme import charts_in, own
 from curate.versions.open import Version
+from curate.versions.text import one_line
 from curate.versions.verify import CARD, DROPPED, SUMS
 
 if TYPE_CHECKING:
@@ -28,22 +29,23 @@ _OF_THE_HUB = (".gitattributes", CARD)
 
 @dataclass(frozen=True)
 class There:
-    """A commit of a repository: its files, and the manifest among them, if any."""
+    """A commit of a repository: its files, and the manifest of a version among them, if any."""
 
     commit: str
     files: frozenset[str]
     manifest: Mapping[str, Any]
 
+    @property
+    def number(self) -> int:
+        """Of the version that it holds; 0 where there is none."""
+        return int(self.manifest.get("version", "v0")[1:])
+
 
 def look_at(api: HfApi, repo: str, revision: str | None) -> There:
     """What a revision (None: `main`) of a repository holds."""
     commit, files = look(api, repo, revision)
-    manifest = None
-    if _MANIFEST in files:
-        with suppress(ValueError):  # somebody else's file of that name
-            manifest = json.loads(content(api, repo, commit, _MANIFEST))
-    ours = manifest if isinstance(manifest, dict) and "digest" in manifest else {}
-    return There(commit, files, ours)
+    has = _MANIFEST in files
+    return There(commit, files, label_of(content(api, repo, commit, _MANIFEST)) if has else {})
 
 
 def check_tag(there: There, version: Version, repo: str, dropped: bool) -> None:
@@ -63,11 +65,40 @@ def check_tag(there: There, version: Version, repo: str, dropped: bool) -> None:
         )
 
 
-def is_whole(api: HfApi, repo: str, there: There, version: Version, files: Collection[str]) -> bool:
-    """Whether `main` is this version already, as a push that did not come to its tag left it."""
-    if not there.files.issuperset(files) or (DROPPED in there.files) != (DROPPED in files):
-        return False
-    return content(api, repo, there.commit, SUMS) == (version.path / SUMS).read_bytes()
+def differing(
+    api: HfApi, repo: str, there: There, version: Version, files: Collection[str]
+) -> tuple[str, ...]:
+    """The files of a version that a commit has not, or with other bytes.
+
+    Of README.md counts what curate wrote.
+    """
+    known = stored(api, repo, there.commit)
+    found = {
+        file for file in files if file != CARD and known.get(file) not in _ids(version.path / file)
+    }
+    try:
+        card = own(readme_of(api, repo, there))
+    except ValueError:
+        card = ""
+    if card != own_card(version):
+        found.add(CARD)
+    return tuple(sorted(found))
+
+
+def own_card(version: Version) -> str:
+    """The README of a version, also where its folder is a copy of a repository."""
+    return own((version.path / CARD).read_bytes().decode())
+
+
+def _ids(file: Path) -> tuple[str, str]:
+    """What the Hub may know a file by; see `stored`."""
+    with file.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        git = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
+        content.seek(0)
+        while chunk := content.read(1 << 20):
+            git.update(chunk)
+    return sha256, git.hexdigest()
 
 
 def check_whole(there: There, repo: str, files: Collection[str]) -> None:
@@ -75,7 +106,7 @@ def check_whole(there: There, repo: str, files: Collection[str]) -> None:
     missing = sorted({*files} - there.files)
     if missing:
         raise CurateError(
-            f"{repo} did not take {', '.join(missing)}, so that no version was tagged.",
+            f"{repo} did not take {one_line(', '.join(missing))}, so that no version was tagged.",
             "Its .gitignore leaves them out; mend it there and push again.",
         )
 
@@ -117,6 +148,6 @@ def check_strangers(
         more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
         raise CurateError(
             f"{repo} holds files that no push of curate's wrote, and that would be overwritten or "
-            f"mixed with the data: {', '.join(strange[:3])}{more}.",
+            f"mixed with the data: {one_line(', '.join(strange[:3]))}{more}.",
             "Push to a repository of its own, or delete them there.",
         )
