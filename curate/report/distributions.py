@@ -179,7 +179,7 @@ def _cuts(version: Version) -> Iterator[tuple[str, _Filter]]:
 
 def _inside(version: Version, where: str | None) -> pl.Series | None:
     """Ids of the kept rows inside a `where:`; None where it reads what is not published."""
-    files = sorted((version.path / "data").iterdir())
+    files = version.shards
     rows = pl.scan_parquet(files, glob=False, hive_partitioning=False)
     if where is None:
         return rows.select("id").collect()["id"]

@@ -126,7 +126,7 @@ def numbers(version: Version, column: str) -> pl.DataFrame:
 
 def published_rows(version: Version) -> pl.LazyFrame:
     """All published rows, kept and dropped."""
-    files = sorted((version.path / "data").iterdir())
+    files = version.shards
     dropped = version.path / "dropped.parquet"
     if dropped.exists():
         files.append(dropped)
