@@ -199,7 +199,8 @@ def shards_of(folder: Path) -> dict[str, str]:
     there = {f"data/{path.name}" for path in data.iterdir()} if data.is_dir() else set()
     if added := sorted(there - listed.keys()):
         raise damaged(folder, f"{SUMS} does not name {', '.join(added)}")
-    if missing := sorted(listed.keys() - there) or ([] if listed else ["data/"]):
+    missing = [name for name in listed if not (folder / name).is_file()]
+    if missing := missing or ([] if listed else ["data/"]):
         raise damaged(folder, f"{', '.join(missing)} is missing")
     return listed
 

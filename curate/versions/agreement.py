@@ -37,7 +37,7 @@ MANIFEST, LEDGER, SCORES, RECIPE, LOCK = (
     "recipe.lock.yaml",
 )
 _SHARD = re.compile(r"data/train-(\d{5})-of-(\d{5})\.parquet")
-_SAYS = f"{MANIFEST} says"
+_SAYS, _GIVE = f"{MANIFEST} says", "manifest and data give"
 _SHOWN = 200
 """Characters of a value in a finding."""
 
@@ -391,9 +391,14 @@ class Agreement:
         """Each field that curate writes; in a copy that was pushed others may add to lists."""
         for key, value in expected.items():
             there = head.get(key)
+            if isinstance(value, dict) and isinstance(there, dict):
+                for name in {**value, **there}:
+                    at = f"its '{key}.{name}' is"
+                    self._same(CARD, at, there.get(name), value.get(name), _GIVE)
+                continue
             if self.pushed and _flat(value) and isinstance(there, list):
                 there = [each for each in there if each in value]
-            self._same(CARD, f"its '{key}' is", there, value, "manifest and data give")
+            self._same(CARD, f"its '{key}' is", there, value, _GIVE)
         for key in head.keys() - expected.keys():
             if not self.pushed:
                 self._find(CARD, f"its metadata hold '{key}', which curate did not write")
@@ -413,11 +418,11 @@ class Agreement:
                 start = max(0, line.rfind(" ", 0, at) + 1)
                 self._find(
                     CARD,
-                    f"line {number}, from character {start + 1}: {_part(line, start)}, manifest "
-                    f"and data give: {_part(other, start)}",
+                    f"line {number}, from character {start + 1}: {_part(line, start)}, {_GIVE}: "
+                    f"{_part(other, start)}",
                 )
                 return
-        self._same(CARD, "its text has lines", len(there), len(wanted), "manifest and data give")
+        self._same(CARD, "its text has lines", len(there), len(wanted), _GIVE)
 
 
 def _counts(values: pl.Series) -> dict[str, int]:

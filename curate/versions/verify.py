@@ -10,7 +10,6 @@ consistently, only that one hash shows.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -141,10 +140,8 @@ def verify(
 
 def sums_of(folder: Path) -> str:
     """Hex sha256 of a version's SHA256SUMS, which stands for all its files; empty without one."""
-    try:
-        return hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
-    except OSError:
-        return ""
+    file = folder / SUMS
+    return sha256_of(file) if file.is_file() and not file.is_symlink() else ""
 
 
 def plain_files(folder: Path) -> dict[str, str]:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import stat
@@ -11,7 +12,7 @@ import yaml
 
 from curate.errors import CurateError
 from curate.versions.marks import parted, text_sum
-from curate.versions.open import Version
+from curate.versions.open import Version, open_version
 from curate.versions.runs import find_run, versions_of
 from curate.versions.store import publish, publish_preview
 from curate.versions.tables import GROUP, write
