@@ -21,7 +21,7 @@ from curate.errors import CurateError
 from curate.run.outcome import Outcome
 from curate.sources.hashes import sha256_of
 from curate.sources.published import SUMS
-from curate.versions.runs import PREVIEW, read_manifest, record_run, versions_of
+from curate.versions.runs import PREVIEW, lacking, read_manifest, record_run, versions_of
 
 _ASIDE = ".partial-"
 _STALE = 24 * 3600
@@ -131,7 +131,7 @@ def _existing(folder: Path, digest: str) -> Published | None:
             manifest = read_manifest(folder / version)
         except CurateError:
             continue  # a damaged version is nobody's equal; opening it says what is wrong
-        if manifest.get("digest") == digest:
+        if manifest.get("digest") == digest and not lacking(folder / version):
             return Published(folder / version, version, digest, new=False)
     return None
 

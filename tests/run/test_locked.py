@@ -315,6 +315,17 @@ def test_a_damaged_version_that_is_made_again_is_said_to_be_damaged(bench, monke
     assert again.differences[-1].endswith(f"data/{shard.name} is missing")
 
 
+def test_a_run_whose_version_is_damaged_makes_another(bench):
+    first = bench.run(COUNT, TOP)
+    assert bench.run(COUNT, TOP).up_to_date
+    lost = next((first.path / "data").iterdir())
+    lost.unlink()
+    second = bench.run(COUNT, TOP)
+    assert (second.new, second.version, second.digest) == (True, "v2", first.digest)
+    assert second.damaged == (str(lost),)
+    assert bench.run(COUNT, TOP).version == "v2"
+
+
 def test_a_file_that_is_there_twice_is_named(bench):
     result = bench.run(COUNT, source={"path": str(bench.folder / "*.jsonl")})
     shutil.copy(bench.pool, bench.folder / "twin.jsonl")
@@ -561,6 +572,7 @@ def test_the_result_is_said_in_words(bench, monkeypatch, capsys):
     content = json.loads(manifest.read_text())
     manifest.unlink()
     manifest.write_text(json.dumps(content | {"digest": "0" * 64}))
+    renew(result.path)
     assert call(["run", "bench@v1", "--locked"]) == 1
     printed = capsys.readouterr().out
     assert f"published  {'0' * 64}\nnow        {content['digest']}\n" in printed

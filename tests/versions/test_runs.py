@@ -5,7 +5,14 @@ import sys
 import pytest
 
 from curate.errors import CurateError
-from curate.versions.runs import KnownRun, find_run, read_manifest, record_run, versions_of
+from curate.versions.runs import (
+    KnownRun,
+    find_run,
+    lost_files,
+    read_manifest,
+    record_run,
+    versions_of,
+)
 
 
 @pytest.fixture
@@ -18,6 +25,7 @@ def version(root, name, digest, failed=0):
     folder.mkdir(parents=True)
     manifest = {"digest": digest, "books": {"failed": failed}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  manifest.json\n")
     return folder
 
 
@@ -55,6 +63,20 @@ def test_a_version_with_failed_rows_is_not_up_to_date(root):
     version(root, "v1", "d1", failed=2)
     record_run(root, "toy", "k1", "v1", "d1")
     assert find_run(root, "toy", "k1") is None
+
+
+def test_a_version_that_lacks_a_file_is_not_up_to_date(root):
+    folder = version(root, "v1", "d1")
+    record_run(root, "toy", "k1", "v1", "d1")
+    sums = (folder / "SHA256SUMS").read_text()
+    (folder / "SHA256SUMS").write_text(f"{sums}{'0' * 64}  data/train-00000-of-00001.parquet\n")
+    assert find_run(root, "toy", "k1") is None
+    lost = f"{folder}/data/train-00000-of-00001.parquet"
+    assert lost_files(root, "toy", "k1") == (lost,)
+    (folder / "SHA256SUMS").unlink()
+    assert find_run(root, "toy", "k1") is None
+    assert lost_files(root, "toy", "k1") == (f"{folder}/SHA256SUMS",)
+    assert lost_files(root, "toy", "k2") == ()
 
 
 def test_a_torn_line_costs_nothing_but_itself(root):
