@@ -101,6 +101,8 @@ def test_lines_that_are_no_runs_are_ignored(root, line):
 def test_versions_stand_in_the_order_of_their_numbers(root):
     for name in ("v10", "v2", "v1", "v01", "preview", ".partial-1", "v2x", "v0"):
         (root / "toy" / name).mkdir(parents=True)
+        (root / "toy" / name / "README.md").touch()
+    (root / "toy" / "v99").mkdir()  # empty: a version appears whole
     assert versions_of(root / "toy") == ["v1", "v2", "v10"]
     assert versions_of(root / "none") == []
 
