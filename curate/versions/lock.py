@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from curate.contract import API_VERSION, Reference
-from curate.errors import CurateError, PluginError, RecipeError
+from curate.errors import CurateError, PluginError, RecipeError, UsageError
 from curate.memo.answers import Journal
 from curate.plugins.registry import Registry
 from curate.recipe.document import read_document
@@ -238,6 +238,21 @@ class Locked:
             found.append(Difference("the run", "its key is not the one that the lock says"))
         return found
 
+    def other_model(self, error: CurateError) -> Difference | None:
+        """What to say where a model cannot be found that only a set can have named."""
+        names = [item.partition("=") for item in self.given]
+        asked = [
+            key for key, _, value in names if ".with." in key and f"'{value}'" in error.message
+        ]
+        if not asked or not self.lock["models"]:
+            return None
+        return Difference(
+            f"--set {asked[0]}",
+            error.message,
+            f"The lock names {', '.join(self.lock['models'])}: a set may say the folder where its "
+            "files are, and no other model.",
+        )
+
     def warnings(self) -> list[str]:
         """Versions of Python and libraries that differ: results may, by as much as tolerances."""
         here = environment(name for name in self.lock["plugins"] if _installed(name))
@@ -420,7 +435,8 @@ def _missing(what: str, error: Exception, expected: Files, where: str) -> Differ
     said = error.message if isinstance(error, CurateError) else str(error)
     sums = ", ".join(_short(sum_) for sum_, _ in expected)
     gone = said.endswith(("no such file", "no file matches"))
-    remedy = error.remedy if isinstance(error, CurateError) and not gone else ""
+    known = isinstance(error, CurateError) and not isinstance(error, UsageError)
+    remedy = error.remedy if known and not gone else ""
     ours = f"Bring it back, or say where it is now: --set {where}=PATH"
     return Difference(what, f"{said.rstrip('.')}; the lock says sha256 {sums}", remedy or ours)
 

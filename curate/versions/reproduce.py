@@ -98,7 +98,12 @@ def reproduce(
     if found := locked.differences():
         raise LockedError(name, found)
     checked = check(locked.recipe, locked.sets, registry, out=locked.out)
-    resolved = resolve(checked, registry, beside=path, commits=locked.commits, out=locked.out)
+    try:
+        resolved = resolve(checked, registry, beside=path, commits=locked.commits, out=locked.out)
+    except CurateError as error:
+        if other := locked.other_model(error):
+            raise LockedError(name, [other]) from error
+        raise
     if found := locked.unlike(resolved):
         raise LockedError(name, found)
 

@@ -20,7 +20,10 @@ from curate.commands import call
 from curate.contract import API_VERSION
 from curate.errors import CurateError, RecipeError
 from curate.run import outcome
+from curate.run.events import EventLog
+from curate.run.observe import Watch
 from curate.services.llm import sending
+from curate.versions import reproduce as reproducing
 from curate.versions.lock import LockedError
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
@@ -589,4 +592,31 @@ def test_a_version_that_is_a_source_is_the_one_of_then(bench):
     (source,) = lock_of(result)["sources"].values()
     assert (source["version"], source["digest"]) == (f"{name}@v1", first.digest)
     shutil.rmtree(first.path)
-    assert set(named(result)) == {"source 'old'"}
+    (said,) = named(result).values()
+    assert f"has no version '{name}@v1'; the lock says" in said or "no version 'v1'; the" in said
+    assert said.endswith("say where it is now: --set sources.old.version=PATH")
+
+
+def test_a_set_that_names_another_model_is_told_what_the_lock_names(bench, monkeypatch):
+    result = bench.run(COUNT)
+    relock(result, lambda lock: lock["models"].update({"a/b": {"commit": "c", "digest": "d"}}))
+
+    def gone(*_, **__):
+        raise CurateError("The model 'x/y' is not on this machine.", "hf download x/y")
+
+    monkeypatch.setattr(reproducing, "resolve", gone)
+    assert named(result, ["toys_count.with.log=x/y"]) == {
+        "--set toys_count.with.log": "The model 'x/y' is not on this machine. | The lock names a/b: "
+        "a set may say the folder where its files are, and no other model."
+    }
+    with pytest.raises(CurateError) as raised:
+        reproduce(result.path, ["toys_count.with.log=z"])
+    assert raised.value.remedy == "hf download x/y"
+
+
+def test_who_watches_is_told_that_nothing_was_published(bench):
+    result = bench.run(COUNT)
+    log = bench.folder / "events"
+    reproduce(result.path, watch=Watch(named={"events": EventLog(str(log))}))
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert (last["event"], last["new"], last["same"]) == ("run_finished", False, True)
