@@ -435,8 +435,9 @@ def _missing(what: str, error: Exception, expected: Files, where: str) -> Differ
     said = error.message if isinstance(error, CurateError) else str(error)
     sums = ", ".join(_short(sum_) for sum_, _ in expected)
     gone = said.endswith(("no such file", "no file matches"))
-    known = isinstance(error, CurateError) and not isinstance(error, UsageError)
-    remedy = error.remedy if known and not gone else ""
+    remedy = ""  # of a version that is not there: what there is instead is no help
+    if isinstance(error, CurateError) and not isinstance(error, UsageError) and not gone:
+        remedy = error.remedy
     ours = f"Bring it back, or say where it is now: --set {where}=PATH"
     return Difference(what, f"{said.rstrip('.')}; the lock says sha256 {sums}", remedy or ours)
 
