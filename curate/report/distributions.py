@@ -179,8 +179,7 @@ def _cuts(version: Version) -> Iterator[tuple[str, _Filter]]:
 
 def _inside(version: Version, where: str | None) -> pl.Series | None:
     """Ids of the kept rows inside a `where:`; None where it reads what is not published."""
-    files = version.shards
-    rows = pl.scan_parquet(files, glob=False, hive_partitioning=False)
+    rows = version.scan(*version.shards)
     if where is None:
         return rows.select("id").collect()["id"]
     there = {*rows.collect_schema(), *version.scores.columns}

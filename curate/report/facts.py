@@ -130,7 +130,7 @@ def published_rows(version: Version) -> pl.LazyFrame:
     dropped = version.path / "dropped.parquet"
     if dropped.exists():
         files.append(dropped)
-    return pl.scan_parquet(files, glob=False, hive_partitioning=False)
+    return version.scan(*files)
 
 
 def _lines(version: Version, ids: Iterable[str]) -> dict[str, str]:

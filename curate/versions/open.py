@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,11 +172,31 @@ class Version:
 
         return reproduce(self.path, sets)
 
+    def scan(self, *files: Path) -> pl.LazyFrame:
+        """Tables of this version, one after another, read when they are collected.
+
+        Raises:
+            CurateError: One is missing, or is no whole table.
+        """
+        import polars as pl
+
+        for file in files:
+            with self._reading(file):
+                pl.read_parquet_schema(file)
+        return pl.scan_parquet(list(files), glob=False, hive_partitioning=False)
+
     def _read(self, *files: Path) -> pl.DataFrame:
         import polars as pl
 
-        try:
+        with self._reading(*files):
             return pl.read_parquet(list(files), glob=False, hive_partitioning=False)
+
+    @contextmanager
+    def _reading(self, *files: Path) -> Iterator[None]:
+        import polars as pl
+
+        try:
+            yield
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             names = ", ".join(file.relative_to(self.path).as_posix() for file in files)
             said = one_line(str(error).partition("\n")[0])

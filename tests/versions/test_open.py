@@ -106,6 +106,8 @@ def test_a_damaged_table_is_an_error_with_a_remedy(root, name, content):
     file.write_bytes(content)
     with pytest.raises(CurateError) as raised:
         getattr(version, name)
+    with pytest.raises(CurateError, match=f"{name}.parquet cannot be read: "):
+        version.scan(*version.shards, file)
     assert f"{name}.parquet cannot be read: " in raised.value.message
     assert "curate verify" in raised.value.remedy
 
