@@ -93,6 +93,9 @@ def command(
 
         version = Version(result.path)
         render(version, Console())
+        if result.damaged:
+            missing = ", ".join(result.damaged)
+            click.echo(f"This run had made a version that is damaged: {missing} is missing.")
         if not result.new:
             click.echo(f"The rows are those of {result.path}; no new version was made.")
     return 0

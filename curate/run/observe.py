@@ -45,7 +45,9 @@ class Observer(Protocol):
     def run_finished(self, facts: Mapping[str, Any]) -> None:
         """A run has finished: `version`, `path`, `digest`, `new`, `up_to_date`.
 
-        Where it was up to date, nothing else was told.
+        Where it was up to date, nothing else was told. Where a version was made again from its
+        lock, nothing was published: `version` and `path` are that version's, and `same` says
+        whether the digest is.
         """
 
     def run_failed(self, facts: Mapping[str, Any]) -> None:

@@ -61,6 +61,16 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
+def sha256_of(path: Path) -> str:
+    """The sha256 of what a file holds now, in hex; nothing is remembered.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def file_sha256(path: Path | str) -> str:
     """The sha256 of a file's content, in hex.
 
@@ -78,8 +88,7 @@ def file_sha256(path: Path | str) -> str:
     remembered = _remembered(entry)
     if remembered is not None and remembered.get("identity") == before:
         return str(remembered["sha256"])
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     settled = time.time() - before["mtime_ns"] / 1e9 > _FRESH_SECONDS
     if settled and _identity(path) == before:
         write_atomic(entry, json.dumps({"identity": before, "sha256": digest}).encode())

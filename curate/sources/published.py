@@ -1,4 +1,4 @@
-"""Published versions: where they are, what their manifest says, and their files as a source's.
+"""Published versions: where they are, what their manifest and sums say, their files as a source's.
 
 Reads JSON and imports nothing heavy: an up-to-date run needs this module.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from curate.errors import CurateError, UsageError, nearest
@@ -17,18 +17,32 @@ from curate.sources.files import SourceFile, local_file
 PREVIEW = "preview"
 """The folder of a run over a part of its sources; never numbered."""
 
+SUMS = "SHA256SUMS"
+"""The file of a version that names all others, each with its sha256."""
+
 ROOT = Path("curated")
 """Where versions live unless `--out` says otherwise."""
 
 NUMBERED = re.compile(r"v([1-9][0-9]*)\Z")
 
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+
 
 def versions_of(folder: Path) -> list[str]:
-    """The versions in the folder of a dataset, oldest first; empty if there is no folder."""
+    """The versions in the folder of a dataset, oldest first; empty if there is no folder.
+
+    An empty folder is no version, for a version appears whole; a damaged one is.
+    """
     if not folder.is_dir():
         return []
-    numbers = [int(m[1]) for p in folder.iterdir() if (m := NUMBERED.match(p.name))]
+    numbers = [
+        int(m[1]) for p in folder.iterdir() if (m := NUMBERED.match(p.name)) and _is_filled(p)
+    ]
     return [f"v{number}" for number in sorted(numbers)]
+
+
+def _is_filled(path: Path) -> bool:
+    return not path.is_dir() or any(path.iterdir())
 
 
 def datasets_of(root: Path) -> list[str]:
@@ -44,6 +58,11 @@ def known_dataset(name: str, root: Path) -> Path:
     """The folder of a dataset; raises UsageError, with the nearest name, where there is none."""
     known = datasets_of(root)
     if name not in known:
+        if (Path(name) / "manifest.json").is_file():
+            raise UsageError(
+                f"There is no dataset '{name}' in {root}.",
+                f"Write ./{name} for the folder of that name.",
+            )
         remedy = nearest(name, known) if known else "Run a recipe, or say where with --out."
         raise UsageError(f"There is no dataset '{name}' in {root}.", remedy)
     return root / name
@@ -88,7 +107,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((path / "manifest.json").read_bytes())
     except FileNotFoundError:
-        raise CurateError(f"{path} is no version: it has no manifest.json") from None
+        raise CurateError(
+            f"{path} is no version: it has no manifest.json",
+            "Name another version, or delete this folder.",
+        ) from None
     except ValueError as error:
         raise CurateError(
             f"{path / 'manifest.json'} cannot be read: {error}",
@@ -128,18 +150,76 @@ def version_files(name: str, root: Path) -> list[SourceFile]:
             version=version,
             digest=manifest["digest"],
         )
-        for part, sum in _sums(folder).items()
-        if part.startswith("data/")
+        for part, sum in shards_of(folder).items()
     ]
 
 
-def _sums(folder: Path) -> dict[str, str]:
-    """Path in the version > hex sha256 of the file."""
+def sums_in(content: bytes) -> tuple[dict[str, str], list[str]]:
+    """What a SHA256SUMS says: name of each file > hex sha256, and what is wrong with its lines.
+
+    No name leads out of the folder.
+    """
+    listed: dict[str, str] = {}
+    problems: list[str] = []
+    *lines, rest = content.decode("utf-8", "replace").split("\n")
+    if rest:
+        problems.append(f"does not end with a line: {rest!r}")
+    for number, line in enumerate(lines, 1):
+        found = _LINE.fullmatch(line)
+        if found is None:
+            problems.append(f"line {number} is no sum and name of a file: {line!r}")
+            continue
+        sum_, name = found.groups()
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or str(path) != name:
+            problems.append(f"line {number} names a file elsewhere: {name}")
+        elif name in listed:
+            problems.append(f"line {number} names {name} again")
+        else:
+            listed[name] = sum_
+    return listed, problems
+
+
+def listed_in(folder: Path) -> dict[str, str]:
+    """The files of a version, as its SHA256SUMS names them > hex sha256.
+
+    Raises:
+        CurateError: There is none, or a line of it names no file of the version.
+    """
     try:
-        lines = (folder / "SHA256SUMS").read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        raise CurateError(f"{folder} is no whole version: it has no SHA256SUMS") from None
-    return {name: sum for sum, _, name in sorted(line.partition("  ") for line in lines)}
+        listed, problems = sums_in((folder / SUMS).read_bytes())
+    except OSError as error:
+        raise damaged(folder, f"it has no {SUMS}: {error.strerror}") from error
+    if problems:
+        raise damaged(folder, f"{SUMS} {problems[0]}")
+    return listed
+
+
+def shards_of(folder: Path) -> dict[str, str]:
+    """The files with the kept rows of a version, in their order > hex sha256.
+
+    Raises:
+        CurateError: One is missing, or there is one that SHA256SUMS does not name.
+    """
+    data = folder / "data"
+    sums = sorted(listed_in(folder).items())
+    listed = {name: sum for name, sum in sums if name.startswith("data/")}
+    there = {f"data/{path.name}" for path in data.iterdir()} if data.is_dir() else set()
+    if added := sorted(there - listed.keys()):
+        raise damaged(folder, f"{SUMS} does not name {', '.join(added)}")
+    missing = [name for name in listed if not (folder / name).is_file()]
+    if missing := missing or ([] if listed else ["data/"]):
+        raise damaged(folder, f"{', '.join(missing)} is missing")
+    return listed
+
+
+def damaged(folder: Path, problem: str) -> CurateError:
+    """The error that a version is not what was published, with the command that says in what."""
+    shown = folder.as_posix()
+    return CurateError(
+        f"{shown} is not what was published: {problem}",
+        f"curate verify {shown if '/' in shown else f'./{shown}'} says what is wrong.",
+    )
 
 
 def _unchanged(file: SourceFile, sum: str) -> SourceFile:

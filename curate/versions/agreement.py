@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version as installed_version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from curate.errors import CurateError
 from curate.ledger import DROPPED, FAILED, FATES, KEPT, MERGED, UNREADABLE
 from curate.recipe.document import read_document
 from curate.recipe.load import KEYS
-from curate.versions.card import render
+from curate.versions.card import description, render
 from curate.versions.digest import digest
 from curate.versions.hub.readme import own
 from curate.versions.marks import parted, text_sum
+from curate.versions.text import one_line
 from curate.versions.verify import CARD, GONE, SUMS, Finding
 from curate.versions.verify import DROPPED as DROPPED_FILE
 
@@ -36,11 +38,19 @@ MANIFEST, LEDGER, SCORES, RECIPE, LOCK = (
     "recipe.yaml",
     "recipe.lock.yaml",
 )
-_SHARD = re.compile(r"train-(\d{5})-of-(\d{5})\.parquet")
+_SHARD = re.compile(r"data/train-(\d{5})-of-(\d{5})\.parquet")
+_SAYS, _GIVE = f"{MANIFEST} says", "manifest and data give"
+_SHOWN = 200
+"""Characters of a value in a finding."""
+
+_WORDS = 60
+"""Characters of a line of the card that differs."""
+
 _COLUMNS = ["id", "source", "file", "line", "fate", "stage", "reason", "detail", "ref", "parents"]
 _NO_FORM = (
     *(AttributeError, IndexError, KeyError, TypeError, ValueError),
     *(CurateError, OSError, pl.exceptions.PolarsError, yaml.YAMLError),
+    pl.exceptions.PanicException,
 )
 """What reading a file raises that does not hold what a version's does."""
 
@@ -50,6 +60,8 @@ class Agreement:
 
     Args:
         folder: Of the version.
+        sums: Its files > hex sha256, as SHA256SUMS says.
+        there: Its plain files: nothing else is opened.
         pushed: As in `verify`.
 
     Attributes:
@@ -58,8 +70,12 @@ class Agreement:
         books: Rows by fate, of the manifest.
     """
 
-    def __init__(self, folder: Path, *, pushed: bool) -> None:
+    def __init__(
+        self, folder: Path, sums: Mapping[str, str], there: Collection[str], *, pushed: bool
+    ) -> None:
         self.folder = folder
+        self.sums = sums
+        self.there = there
         self.pushed = pushed
         self.findings: list[Finding] = []
         self.notes: list[str] = []
@@ -72,23 +88,23 @@ class Agreement:
         self.scores: pl.DataFrame | None = None
 
     def named(self, key: str) -> str:
-        """A text of the manifest; empty where it has none."""
+        """A text of the manifest on one line; empty where it has none."""
         value = self.manifest.get(key, "")
-        return value if isinstance(value, str) else ""
+        return one_line(value) if isinstance(value, str) else ""
 
     def check(self) -> None:
         """Read everything, and compare what could be read."""
         with self._form(MANIFEST):
-            self.manifest = dict(orjson.loads((self.folder / MANIFEST).read_bytes()))
+            self.manifest = dict(orjson.loads(self._at(MANIFEST).read_bytes()))
         with self._form(LOCK):
             loader = yaml.CSafeLoader
-            self.lock = dict(yaml.load((self.folder / LOCK).read_bytes(), loader))  # noqa: S506 - it is the safe loader, in C
+            self.lock = dict(yaml.load(self._at(LOCK).read_bytes(), loader))  # noqa: S506 - it is the safe loader, in C
         self.ledger, self.scores = self._table(LEDGER), self._table(SCORES)
         self.data = self._shards()
-        if (self.folder / DROPPED_FILE).exists():
+        if DROPPED_FILE in self.there:
             self.dropped = self._table(DROPPED_FILE)
         if self.manifest:
-            self._all(MANIFEST, self._balance, self._sources)
+            self._all(MANIFEST, self._hashes, self._balance, self._sources)
         if self.manifest and self.ledger is not None:
             self._all(LEDGER, partial(self._fates, self.ledger), partial(self._stages, self.ledger))
         if self.ledger is not None and self.data is not None:
@@ -128,16 +144,20 @@ class Agreement:
 
     # reading
 
+    def _at(self, name: str) -> Path:
+        """Where a plain file is; raises FileNotFoundError where there is none."""
+        if name not in self.there:
+            raise FileNotFoundError
+        return self.folder / name
+
     def _table(self, name: str) -> pl.DataFrame | None:
         with self._form(name):
-            return pl.read_parquet(self.folder / name, glob=False, hive_partitioning=False)
+            return pl.read_parquet(self._at(name), glob=False, hive_partitioning=False)
         return None
 
     def _shards(self) -> pl.DataFrame | None:
         """The kept rows of all shards, which have one schema and lack none of their number."""
-        folder = self.folder / "data"
-        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        shards = [found for name in names if (found := _SHARD.fullmatch(name))]
+        shards = [found for name in sorted(self.there) if (found := _SHARD.fullmatch(name))]
         if not shards:
             self._find("data/", "is missing, or holds no train-*.parquet")
             return None
@@ -146,7 +166,7 @@ class Agreement:
         if numbers != list(range(count)) or any(int(found[2]) != count for found in shards):
             there = ", ".join(found[0] for found in shards)
             self._find("data/", f"holds {there}, expected all of 0 to {count - 1} of {count}")
-        tables = [(f"data/{found[0]}", self._table(f"data/{found[0]}")) for found in shards]
+        tables = [(found[0], self._table(found[0])) for found in shards]
         whole = [(name, table) for name, table in tables if table is not None]
         for name, table in whole[1:]:
             self._schema(name, table, whole[0][1], whole[0][0])
@@ -162,10 +182,20 @@ class Agreement:
 
     # comparing
 
+    def _hashes(self) -> None:
+        """The hashes of the other files in the manifest, against SHA256SUMS."""
+        files: Mapping[str, str] = self.manifest["files"]
+        for name in sorted({*files} - {*self.sums}):
+            self._find(name, f"{GONE}; {MANIFEST} names it")
+        for name in sorted({*self.sums} - {*files, MANIFEST, CARD}):
+            self._find(name, f"is no file of the version: {MANIFEST} does not name it")
+        for name in sorted({*files} & {*self.sums}):
+            self._same(name, f"{SUMS} says", self.sums[name], files[name], f"{MANIFEST} says")
+
     def _balance(self) -> None:
         """The books of the version and of each stage."""
         books: Mapping[str, int] = self.manifest["books"]
-        self.books = dict(books)
+        self.books = {name: books[name] for name in ("sources", "created", *FATES)}
         entered, left = books["sources"] + books["created"], sum(books[fate] for fate in FATES)
         if entered != left:
             self._find(MANIFEST, f"its books do not balance: {entered} in, {left} accounted for")
@@ -304,7 +334,7 @@ class Agreement:
     def _locked(self) -> None:
         """What the lock and the manifest say of the same things."""
         lock, manifest = self.lock, self.manifest
-        says = f"{MANIFEST} says"
+        says = _SAYS
         self._same(LOCK, "its run_key is", lock["run_key"], manifest["run_key"], says)
         for name, source in manifest["sources"].items():
             there = [file["sha256"] for file in lock["sources"][name]["files"]]
@@ -312,7 +342,7 @@ class Agreement:
             self._same(LOCK, f"the files of source '{name}' are", there, files, says)
         self._same(LOCK, "its models are", lock["models"], manifest["models"], says)
         self._same(LOCK, "its references are", lock["references"], manifest["references"], says)
-        document, _ = read_document(self.folder / RECIPE, lock["sets"], KEYS)
+        document, _ = read_document(self._at(RECIPE), lock["sets"], KEYS)
         if document.shown() != lock["recipe"]:
             self._find(LOCK, f"its recipe is not {RECIPE} with its sets")
         for stage in manifest["stages"]:
@@ -333,31 +363,31 @@ class Agreement:
 
     def _card(self, data: pl.DataFrame) -> None:
         """The card against manifest and data."""
-        readme = (self.folder / CARD).read_bytes().decode()
+        readme = self._at(CARD).read_bytes().decode()
         if self.pushed:
             readme = self._own(readme)
         head, text = parted(readme)
         split = head["dataset_info"]["splits"][0]
-        stored = sum(path.stat().st_size for path in (self.folder / "data").glob("train-*"))
+        shards = [name for name in self.there if _SHARD.fullmatch(name)]
+        stored = sum((self.folder / name).stat().st_size for name in shards)
+        self._same(CARD, "num_bytes is", split["num_bytes"], self.manifest["num_bytes"], _SAYS)
         if self.manifest["curate"] == installed_version("curate-data"):
-            drawn = render(self.manifest, data, values=split["num_bytes"], stored=stored)
-            expected, wanted = parted(drawn)
+            values = self.manifest["num_bytes"]
+            expected, wanted = parted(render(self.manifest, data, values=values, stored=stored))
             self._metadata(head, expected)
-            self._text(text, wanted)
+            self._text(text, wanted, readme.count("\n", 0, readme.index(text)))
         else:
-            info, digest = head["dataset_info"], self.manifest["digest"]
+            info = head["dataset_info"]
+            wanted = description(self.manifest)
             self._same(CARD, "num_examples is", split["num_examples"], len(data), "data/ holds")
             self._same(CARD, "download_size is", info["download_size"], stored, "data/ has bytes")
-            if digest not in info["description"]:
-                self._find(CARD, f"its description does not hold the digest {digest}")
+            self._same(CARD, "its description is", info["description"], wanted, _SAYS)
             self.notes.append(
                 f"The card was written by curate {self.manifest['curate']}: its text was compared "
                 f"by the sum in {MANIFEST}, its numbers with the data."
             )
         found = text_sum(text)
-        self._same(
-            CARD, "its text has the sha256", found, self.manifest["card"], f"{MANIFEST} says"
-        )
+        self._same(CARD, "its text has the sha256", found, self.manifest["card"], _SAYS)
 
     def _own(self, readme: str) -> str:
         """What curate wrote of a repository's README, which is the version's own to the byte."""
@@ -370,19 +400,36 @@ class Agreement:
     def _metadata(self, head: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         """Each field that curate writes, and no other."""
         for key, value in expected.items():
-            self._same(CARD, f"its '{key}' is", head.get(key), value, "manifest and data give")
+            there = head.get(key)
+            if isinstance(value, dict) and isinstance(there, dict):
+                for name in {**value, **there}:
+                    at = f"its '{key}.{name}' is"
+                    self._same(CARD, at, there.get(name), value.get(name), _GIVE)
+                continue
+            self._same(CARD, f"its '{key}' is", there, value, _GIVE)
         for key in head.keys() - expected.keys():
             self._find(CARD, f"its metadata hold '{key}', which curate did not write")
 
-    def _text(self, text: str, expected: str) -> None:
+    def _text(self, text: str, expected: str, before: int) -> None:
+        """Where the text first differs: its line in the file, and its words there.
+
+        Args:
+            text: What is there.
+            expected: What manifest and data give.
+            before: Lines of the file before it.
+        """
         there, wanted = text.split("\n"), expected.split("\n")
-        for number, (line, other) in enumerate(zip(there, wanted, strict=False), 1):
+        for number, (line, other) in enumerate(zip(there, wanted, strict=False), before + 1):
             if line != other:
-                self._same(
-                    CARD, f"line {number} of its text is", line, other, "manifest and data give"
+                at = len([*takewhile(_equal, zip(line, other, strict=False))])
+                start = max(0, line.rfind(" ", 0, at) + 1)
+                self._find(
+                    CARD,
+                    f"line {number}, from character {start + 1}: {_part(line, start)}, {_GIVE}: "
+                    f"{_part(other, start)}",
                 )
                 return
-        self._same(CARD, "its text has lines", len(there), len(wanted), "manifest and data give")
+        self._same(CARD, "its text has lines", len(there), len(wanted), _GIVE)
 
 
 def _counts(values: pl.Series) -> dict[str, int]:
@@ -391,4 +438,13 @@ def _counts(values: pl.Series) -> dict[str, int]:
 
 def _shown(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _equal(pair: tuple[str, str]) -> bool:
+    return pair[0] == pair[1]
+
+
+def _part(line: str, start: int) -> str:
+    part = line[start : start + _WORDS]
+    return f"{part}..." if len(line) > start + _WORDS else part or "nothing more"

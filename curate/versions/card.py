@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -111,12 +112,21 @@ def _metadata(
         ],
         "dataset_info": {
             # the digest keeps `datasets` from serving another version's rows from its cache
-            "description": f"curate {manifest['version']}, digest sha256:{manifest['digest']}",
+            "description": description(manifest),
             "splits": [split],
             "download_size": stored,
             "dataset_size": values,
         },
     }
+
+
+def description(manifest: Mapping[str, Any]) -> str:
+    """The version, its digest, and a hash of the manifest, whose `card` is a hash of this text."""
+    facts = {key: value for key, value in manifest.items() if key != "card"}
+    sum_ = hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return (
+        f"curate {manifest['version']}, digest sha256:{manifest['digest']}, manifest sha256:{sum_}"
+    )
 
 
 def _license(licenses: Mapping[str, int]) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from curate.contract import API_VERSION, Reference
-from curate.errors import CurateError, PluginError, RecipeError
+from curate.errors import CurateError, PluginError, RecipeError, UsageError
 from curate.memo.answers import Journal
 from curate.plugins.registry import Registry
 from curate.recipe.document import read_document
@@ -28,6 +29,8 @@ from curate.sources.files import artifact_file, resolve_files
 
 FILE = "recipe.lock.yaml"
 
+_AS_LOCKED = "Do ${...} or --set say something else?"
+
 _GROUPS = {
     "stages": "curate",
     "services": "curate.services",
@@ -35,8 +38,72 @@ _GROUPS = {
     "formats": "curate.readers",
     "models": "curate.models",
 }
+Files = Sequence[tuple[str, str]]
+"""Files in their order: sha256, and the name to show."""
+
 _SHOWN = 16
 """Characters of a hash in a message."""
+
+
+class _File(BaseModel):
+    file: str
+    sha256: str
+    commit: str | None = None
+
+
+class _Source(BaseModel):
+    files: list[_File]
+    version: str | None = None
+
+
+class _Reference(BaseModel):
+    files: list[_File]
+    options: dict[str, Any] | None = None
+
+
+class _Model(BaseModel):
+    commit: str | None
+    digest: str
+
+
+class _Stage(BaseModel):
+    version: int
+    auto: dict[str, Any] | None = None
+
+
+class _Answers(BaseModel):
+    address: str
+    model: str
+    entries: list[str]
+
+
+class _Plugin(BaseModel):
+    version: str
+    api_version: int
+    provides: dict[str, dict[str, str | None]]
+
+
+class _Identity(BaseModel):
+    sources: dict[str, Any]
+    pipeline: list[dict[str, Any]]
+
+
+class _Lock(BaseModel):
+    """What is read of a lock; `curate.run.locking` writes it."""
+
+    run_key: str
+    sets: list[str]
+    identity: _Identity
+    sources: dict[str, _Source]
+    references: dict[str, _Reference]
+    files: dict[str, _File]
+    models: dict[str, _Model]
+    stages: dict[str, _Stage]
+    answers: dict[str, _Answers]
+    plugins: dict[str, _Plugin]
+    python: str
+    platform: str
+    packages: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -85,6 +152,14 @@ def read_lock(path: Path) -> dict[str, Any]:
             f"{path / FILE} has the form {found}; this curate reads {VERSION}.",
             "Take the curate that made it, or run the recipe again.",
         )
+    try:
+        _Lock.model_validate(lock)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"]))
+        raise CurateError(
+            f"{path / FILE} is no lock: {at}: {first['msg']}", "`curate verify` says what is wrong."
+        ) from error
     return dict(lock)
 
 
@@ -155,14 +230,28 @@ class Locked:
             said = "its parameters, or what they name, are not as the lock says"
             if before != version:
                 said = f"it has version {version} here, the lock says {before}"
-            found.append(
-                Difference(f"stage '{id}'", said, "Do ${...} or --set say something else?")
-            )
+            found.append(Difference(f"stage '{id}'", said, _AS_LOCKED))
         if not found and here != there:
-            found.append(Difference("the recipe", "name, seed, order or output are not as locked"))
+            said = "name, seed, order or output are not as locked"
+            found.append(Difference("the recipe", said, _AS_LOCKED))
         if not found and resolved.run_key != self.lock["run_key"]:
             found.append(Difference("the run", "its key is not the one that the lock says"))
         return found
+
+    def other_model(self, error: CurateError) -> Difference | None:
+        """What to say where a model cannot be found that only a set can have named."""
+        names = [item.partition("=") for item in self.given]
+        asked = [
+            key for key, _, value in names if ".with." in key and f"'{value}'" in error.message
+        ]
+        if not asked or not self.lock["models"]:
+            return None
+        return Difference(
+            f"--set {asked[0]}",
+            error.message,
+            f"The lock names {', '.join(self.lock['models'])}: a set may say the folder where its "
+            "files are, and no other model.",
+        )
 
     def warnings(self) -> list[str]:
         """Versions of Python and libraries that differ: results may, by as much as tolerances."""
@@ -245,11 +334,12 @@ class Locked:
     def _files(self) -> Iterator[Difference]:
         """Files of sources and references, and those that parameters name."""
         for name, entry in self.lock["sources"].items():
-            expected = {file["sha256"]: file["file"] for file in entry["files"]}
+            expected = [(file["sha256"], file["file"]) for file in entry["files"]]
             where = f"sources.{name}.{'version' if 'version' in entry else 'path'}"
             try:
                 source = Source.model_validate(self.data["sources"][name])
-                here = {file.sha256: file.shown for file in resolve_files(source, None, self.out)}
+                files = resolve_files(source, None, self.out)
+                here = [(file.sha256, file.shown) for file in files]
             except (CurateError, ValidationError, KeyError) as error:
                 yield _missing(f"source '{name}'", error, expected, where)
             else:
@@ -259,7 +349,7 @@ class Locked:
         tables += [(key, [entry]) for key, entry in self.lock["files"].items()]
         for key, files in tables:
             id, _, at = key.partition(".")
-            expected = {file["sha256"]: file["file"] for file in files}
+            expected = [(file["sha256"], file["file"]) for file in files]
             value = stages.get(id, {}).get("with", {})
             for part in at.split("."):
                 value = value.get(part) if isinstance(value, Mapping) else None
@@ -271,7 +361,7 @@ class Locked:
                 options = self.lock["references"].get(key, {}).get("options", {})
                 rows = "format" in options  # a table; anything else is a file of any kind
                 found = resolve_files(reference) if rows else [artifact_file(reference.path)]
-                here = {file.sha256: file.shown for file in found}
+                here = [(file.sha256, file.shown) for file in found]
             except (CurateError, ValidationError) as error:
                 yield _missing(f"'{key}'", error, expected, where)
             else:
@@ -341,34 +431,49 @@ def _stages(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _missing(what: str, error: Exception, expected: Mapping[str, str], where: str) -> Difference:
+def _missing(what: str, error: Exception, expected: Files, where: str) -> Difference:
     said = error.message if isinstance(error, CurateError) else str(error)
-    sums = ", ".join(_short(sum_) for sum_ in expected)
+    sums = ", ".join(_short(sum_) for sum_, _ in expected)
     gone = said.endswith(("no such file", "no file matches"))
-    remedy = error.remedy if isinstance(error, CurateError) and not gone else ""
+    remedy = ""  # of a version that is not there: what there is instead is no help
+    if isinstance(error, CurateError) and not isinstance(error, UsageError) and not gone:
+        remedy = error.remedy
     ours = f"Bring it back, or say where it is now: --set {where}=PATH"
-    return Difference(what, f"{said}; the lock says sha256 {sums}", remedy or ours)
+    return Difference(what, f"{said.rstrip('.')}; the lock says sha256 {sums}", remedy or ours)
 
 
-def _compared(
-    what: str, here: Mapping[str, str], expected: Mapping[str, str], where: str
-) -> Iterator[Difference]:
-    """Files by sha256, in their order."""
-    if list(here) == list(expected):
+def _compared(what: str, here: Files, expected: Files, where: str) -> Iterator[Difference]:
+    """Files by sha256, in their order, each as often as it is named."""
+    sums, locked = [sum_ for sum_, _ in here], [sum_ for sum_, _ in expected]
+    if sums == locked:
         return
     remedy = f"Bring back the file of then, or say where it is now: --set {where}=PATH"
-    for sum_, shown in expected.items():
-        if sum_ in here:
-            continue
-        same = next((other for other, name in here.items() if name == shown), None)
-        said = f"{shown} is not there" if same is None else f"{shown} has sha256 {_short(same)}"
-        yield Difference(what, f"{said}; the lock says {_short(sum_)}", remedy)
-    added = [name for sum_, name in here.items() if sum_ not in expected]
-    more = [name for name in added if name not in expected.values()]
-    if more:
-        yield Difference(what, f"the lock does not name {', '.join(more)}", "Move it elsewhere.")
-    elif not added and set(here) == set(expected):
+    missing, added = _beyond(expected, sums), _beyond(here, locked)
+    if not missing and not added:
         yield Difference(what, "its files stand in another order", remedy)
+    alone = len(missing) == len(added) == 1  # a file in place of one that had another name
+    for sum_, shown in missing:
+        same = next((one for one in added if alone or one[1] == shown), None)
+        if same is None:
+            yield Difference(what, f"{shown} is not there; the lock says {_short(sum_)}", remedy)
+            continue
+        added.remove(same)
+        says = _short(sum_) if same[1] == shown else f"{_short(sum_)} of {shown}"
+        said = f"{same[1]} has sha256 {_short(same[0])}; the lock says {says}"
+        yield Difference(what, said, remedy)
+    if added:
+        names = ", ".join(shown for _, shown in added)
+        yield Difference(what, f"the lock does not name {names}", "Move it elsewhere.")
+
+
+def _beyond(files: Files, known: Iterable[str]) -> list[tuple[str, str]]:
+    """Files whose sums are not among others; one that is there more often counts so often."""
+    left, found = Counter(known), []
+    for sum_, shown in files:
+        left[sum_] -= 1
+        if left[sum_] < 0:
+            found.append((sum_, shown))
+    return found
 
 
 def _short(hash_: str) -> str:

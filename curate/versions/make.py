@@ -12,7 +12,7 @@ from curate.plugins.registry import get_registry
 from curate.run.check import check
 from curate.run.resolve import resolve
 from curate.sources.hashes import home, make_folder
-from curate.versions.runs import find_run
+from curate.versions.runs import find_run, lost_files
 from curate.versions.verify import sums_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class RunResult:
         up_to_date: Whether nothing had to be done: the run key was known.
         sums: Hex sha256 of its SHA256SUMS, which stands for all its files; `curate verify --sha256`
             compares it.
+        damaged: Of an earlier version of the same run, in whose place this one was made: files
+            that are not there any more.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class RunResult:
     new: bool
     up_to_date: bool
     sums: str
+    damaged: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """As JSON values."""
@@ -79,6 +82,7 @@ def run_recipe(
     name = checked.recipe.name
     registry.point("curate.engines", engine)
     make_folder(out / name, "Say where versions are to live with --out.")
+    damaged: tuple[str, ...] = ()
     if limit is None:
         known = find_run(out, name, resolved.run_key)
         if known is not None:
@@ -87,6 +91,7 @@ def run_recipe(
             result = RunResult(path, known.version, known.digest, False, True, sums)
             watch.tell("run_finished", result.facts())
             return result
+        damaged = lost_files(out, name, resolved.run_key)
 
     from curate.memo.store import Memo
     from curate.run.outcome import execute
@@ -114,6 +119,7 @@ def run_recipe(
         published.new,
         False,
         sums_of(published.path),
+        damaged,
     )
     watch.tell("run_finished", result.facts())
     return result

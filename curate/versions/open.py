@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError, UsageError
 from curate.sources.published import (
+    damaged,
     datasets_of,
     find_version,
     known_dataset,
     read_manifest,
+    shards_of,
     versions_of,
 )
 from curate.versions.funnel import funnel
@@ -53,7 +56,7 @@ class Version:
         """The kept rows as a Hugging Face dataset.
 
         Raises:
-            CurateError: The package `datasets` is not installed.
+            CurateError: The package `datasets` is not installed, or `data/` is damaged.
         """
         try:
             from datasets import load_dataset
@@ -62,12 +65,22 @@ class Version:
                 f"A datasets.Dataset needs the package 'datasets': {error}",
                 "pip install 'curate-data[hub]', or take .frame().",
             ) from error
+        shards_of(self.path)  # `datasets` takes whatever lies in the folder
         dataset: datasets.Dataset = load_dataset(str(self.path), split="train")
         return dataset
 
     def frame(self) -> pl.DataFrame:
-        """The kept rows in their order: the framework's columns, then the original ones."""
-        return self._read(*sorted((self.path / "data").iterdir()))
+        """The kept rows in their order: the framework's columns, then the original ones.
+
+        Raises:
+            CurateError: A file is missing, cannot be read, or is none that was published.
+        """
+        return self._read(*self.shards)
+
+    @property
+    def shards(self) -> list[Path]:
+        """The files with the kept rows, in their order; raises as `frame` does."""
+        return [self.path / name for name in shards_of(self.path)]
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
@@ -159,10 +172,35 @@ class Version:
 
         return reproduce(self.path, sets)
 
+    def scan(self, *files: Path) -> pl.LazyFrame:
+        """Tables of this version, one after another, read when they are collected.
+
+        Raises:
+            CurateError: One is missing, or is no whole table.
+        """
+        import polars as pl
+
+        for file in files:
+            with self._reading(file):
+                pl.read_parquet_schema(file)
+        return pl.scan_parquet(list(files), glob=False, hive_partitioning=False)
+
     def _read(self, *files: Path) -> pl.DataFrame:
         import polars as pl
 
-        return pl.read_parquet(list(files), glob=False, hive_partitioning=False)
+        with self._reading(*files):
+            return pl.read_parquet(list(files), glob=False, hive_partitioning=False)
+
+    @contextmanager
+    def _reading(self, *files: Path) -> Iterator[None]:
+        import polars as pl
+
+        try:
+            yield
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            names = ", ".join(file.relative_to(self.path).as_posix() for file in files)
+            said = one_line(str(error).partition("\n")[0])
+            raise damaged(self.path, f"{names} cannot be read: {said}") from error
 
     def __repr__(self) -> str:
         books = self.manifest["books"]

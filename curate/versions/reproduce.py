@@ -15,15 +15,21 @@ from curate.plugins.registry import get_registry
 from curate.run.check import check
 from curate.run.resolve import resolve
 from curate.sources.hashes import home
+from curate.sources.published import damaged, listed_in
 from curate.versions.lock import Locked, LockedError
 from curate.versions.open import Version
 from curate.versions.runs import PREVIEW
+from curate.versions.verify import compared, plain_files
 
 if TYPE_CHECKING:
     import polars as pl
 
     from curate.run.observe import Watch
     from curate.run.outcome import Outcome
+
+
+_READ = ("manifest.json", "recipe.yaml", "recipe.lock.yaml")
+"""What a version is made again from, and its digest."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class Reproduced:
         expected: The digest that was published.
         digest: The digest of the rows that were made now.
         differences: Where they differ, how: books of stages, rows, cuts that were close.
-        warnings: Python and libraries of other versions than then.
+        warnings: Files of the version that are damaged; Python and libraries of other versions
+            than then.
     """
 
     path: Path
@@ -75,8 +82,9 @@ def reproduce(
     Raises:
         LockedError: A plugin, file, model or paid answer is missing or differs.
         RecipeError: The recipe is wrong here.
-        CurateError: The version is damaged, or the run failed.
+        CurateError: The version's manifest, recipe or lock is damaged, or the run failed.
     """
+    damage = _damage(path)
     version, registry = Version(path), get_registry()
     name = f"{version.name}@{version.version}"
     registry.point("curate.engines", engine)
@@ -90,7 +98,12 @@ def reproduce(
     if found := locked.differences():
         raise LockedError(name, found)
     checked = check(locked.recipe, locked.sets, registry, out=locked.out)
-    resolved = resolve(checked, registry, beside=path, commits=locked.commits, out=locked.out)
+    try:
+        resolved = resolve(checked, registry, beside=path, commits=locked.commits, out=locked.out)
+    except CurateError as error:
+        if other := locked.other_model(error):
+            raise LockedError(name, [other]) from error
+        raise
     if found := locked.unlike(resolved):
         raise LockedError(name, found)
 
@@ -118,13 +131,24 @@ def reproduce(
             tools.tell("run_started", started)
             outcome = execute(resolved, tools, limit)
         digest = digest_of(outcome)
-    tools.tell(
-        "run_finished",
-        {"version": version.version, "path": str(path), "digest": digest, "new": False},
-    )
+    facts = {"version": version.version, "path": str(path), "digest": digest, "new": False}
+    tools.tell("run_finished", facts | {"up_to_date": False, "same": digest == version.digest})
     differences = () if digest == version.digest else tuple(_differences(version, outcome))
-    warnings = tuple(locked.warnings())
+    warnings = (*damage, *locked.warnings())
     return Reproduced(path, name, version.digest, digest, differences, warnings)
+
+
+def _damage(path: Path) -> list[str]:
+    """What is wrong with the files of the version, where these do not say how it was made.
+
+    Raises:
+        CurateError: What says it is not as SHA256SUMS says.
+    """
+    found = compared(path, listed_in(path), plain_files(path))
+    for finding in found:
+        if finding.file in _READ:
+            raise damaged(path, str(finding))
+    return [f"the version on disk is damaged: {finding}" for finding in found]
 
 
 def _differences(version: Version, outcome: Outcome) -> list[str]:
@@ -134,8 +158,11 @@ def _differences(version: Version, outcome: Outcome) -> list[str]:
     for before in version.manifest["stages"]:
         if before["id"] in stages:
             found += _books(before, stages[before["id"]])
-    found += _rows(version.ledger, outcome.ledger)
-    kept = version.frame().select("id", "messages")
+    try:
+        ledger, kept = version.ledger, version.frame().select("id", "messages")
+    except CurateError as error:
+        return [*found, f"rows cannot be compared: {error.message}"]
+    found += _rows(ledger, outcome.ledger)
     now = outcome.data.select("id", again="messages")
     texts = int(kept.join(now, on="id").select(_differ("messages", "again").sum()).item())
     if texts:

@@ -21,10 +21,10 @@ LEDGER = ("id", "source", "parents", "file", "line", "fate", "stage", "reason", 
 
 def published(version: Version, *, dropped: bool = True) -> pl.LazyFrame:
     """The kept rows and, where they are published, those that were not kept."""
-    files = sorted((version.path / "data").iterdir())
+    files = version.shards
     if dropped and (version.path / "dropped.parquet").exists():
         files.append(version.path / "dropped.parquet")
-    return pl.scan_parquet(files, glob=False, hive_partitioning=False)
+    return version.scan(*files)
 
 
 def whole(version: Version, id: str) -> dict[str, Any] | None:
@@ -48,8 +48,8 @@ def schema_of(version: Version) -> dict[str, pl.DataType]:
     A column of the ledger whose name one of the data has stands as `ledger.<name>` alone; each
     has that name too.
     """
-    ledger = pl.read_parquet_schema(version.path / "ledger.parquet")
-    scores = pl.read_parquet_schema(version.path / "scores.parquet")
+    ledger = version.scan(version.path / "ledger.parquet").collect_schema()
+    scores = version.scan(version.path / "scores.parquet").collect_schema()
     rows = published(version).collect_schema()
     texts = dict.fromkeys((name for name in TEXTS), pl.String())
     prefixed = {f"ledger.{name}": dtype for name, dtype in ledger.items()}
@@ -82,7 +82,7 @@ def table(version: Version, columns: Iterable[str]) -> pl.DataFrame:
     """
     names = list(dict.fromkeys(columns))
     check_columns(version, names)
-    rows, scores = published(version), pl.scan_parquet(version.path / "scores.parquet")
+    rows, scores = published(version), version.scan(version.path / "scores.parquet")
     held, scored = rows.collect_schema(), scores.collect_schema()
     shared = ("id", "source", "parents")  # of rows that could not be read too
     texts = [name for name in names if name in TEXTS]

@@ -7,16 +7,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError
-from curate.sources.published import NUMBERED, PREVIEW, read_manifest, versions_of
+from curate.sources.published import (
+    NUMBERED,
+    PREVIEW,
+    SUMS,
+    listed_in,
+    read_manifest,
+    versions_of,
+)
 
-__all__ = ["PREVIEW", "KnownRun", "find_run", "read_manifest", "record_run", "versions_of"]
+__all__ = [
+    "PREVIEW",
+    "KnownRun",
+    "find_run",
+    "lacking",
+    "lost_files",
+    "read_manifest",
+    "record_run",
+    "versions_of",
+]
 
 
 @dataclass(frozen=True)
@@ -30,7 +46,8 @@ class KnownRun:
 def find_run(root: Path, name: str, run_key: str) -> KnownRun | None:
     """Find the version that a run with this key made, if it is still there and complete.
 
-    A version with failed rows is not complete: failures are tried again.
+    A version with failed rows is not complete: failures are tried again. Nor is one that lacks a
+    file by now.
 
     Args:
         root: Where datasets live, such as `curated`.
@@ -40,14 +57,34 @@ def find_run(root: Path, name: str, run_key: str) -> KnownRun | None:
     Returns:
         The version and its digest, or None.
     """
-    folder = root / name
+    made = _made(root / name, run_key)
+    return next((run for run in made if not lacking(root / name / run.version)), None)
+
+
+def lost_files(root: Path, name: str, run_key: str) -> tuple[str, ...]:
+    """The files that the last version of a run lacks by now, as paths; see `find_run`."""
+    for run in _made(root / name, run_key):
+        folder = root / name / run.version
+        return tuple(f"{folder.as_posix()}/{file}" for file in lacking(folder))
+    return ()
+
+
+def _made(folder: Path, run_key: str) -> Iterator[KnownRun]:
+    """The versions that a run with this key made, the last one first."""
     for run in reversed(_runs(folder)):
         if run.get("run_key") != run_key:
             continue
         manifest = _manifest_of(folder, run)
         if manifest is not None and not manifest["books"]["failed"]:
-            return KnownRun(str(run["version"]), str(run["digest"]))
-    return None
+            yield KnownRun(str(run["version"]), str(run["digest"]))
+
+
+def lacking(folder: Path) -> tuple[str, ...]:
+    """The files of a version that are not there by now; none is read but SHA256SUMS."""
+    try:
+        return tuple(name for name in listed_in(folder) if not (folder / name).is_file())
+    except CurateError:
+        return (SUMS,)
 
 
 def record_run(root: Path, name: str, run_key: str, version: str, digest: str) -> None:

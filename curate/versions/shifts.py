@@ -90,7 +90,7 @@ def _larger(one: float | None, two: float | None) -> float | None:
 
 
 def _numbers(version: Version, names: list[str]) -> pl.DataFrame:
-    scores = pl.scan_parquet(version.path / "scores.parquet")
+    scores = version.scan(version.path / "scores.parquet")
     kept = version.ledger.select("id", kept=pl.col("fate") == KEPT)
     texts = [name for name, kind in scores.collect_schema().items() if kind == pl.String]
     columns = [pl.col(n) if n in texts else pl.col(n).cast(pl.Float64) for n in names]

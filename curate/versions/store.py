@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
 import shutil
@@ -20,7 +19,9 @@ import yaml
 
 from curate.errors import CurateError
 from curate.run.outcome import Outcome
-from curate.versions.runs import PREVIEW, read_manifest, record_run, versions_of
+from curate.sources.hashes import sha256_of
+from curate.sources.published import SUMS
+from curate.versions.runs import PREVIEW, lacking, read_manifest, record_run, versions_of
 
 _ASIDE = ".partial-"
 _STALE = 24 * 3600
@@ -130,7 +131,7 @@ def _existing(folder: Path, digest: str) -> Published | None:
             manifest = read_manifest(folder / version)
         except CurateError:
             continue  # a damaged version is nobody's equal; opening it says what is wrong
-        if manifest.get("digest") == digest:
+        if manifest.get("digest") == digest and not lacking(folder / version):
             return Published(folder / version, version, digest, new=False)
     return None
 
@@ -187,25 +188,26 @@ def _label(
     from curate.versions.card import render
     from curate.versions.marks import parted, text_sum
 
-    for name in ("manifest.json", "README.md", "SHA256SUMS"):
+    for name in ("manifest.json", "README.md", SUMS):
         (partial / name).unlink(missing_ok=True)  # of a number that another process took
     label = {"name": outcome.name, "version": version, "digest": digest, "parent": parent}
-    manifest = {**label, **outcome.manifest, **label}
+    sums = {
+        path.relative_to(partial).as_posix(): sha256_of(path)
+        for path in sorted(partial.rglob("*"))
+        if path.is_file()
+    }
+    facts = {"files": sums, "num_bytes": card["values"]}
+    manifest = {**label, **outcome.manifest, **label, **facts}
     readme = render(manifest, outcome.data, **card)
     manifest["card"] = text_sum(parted(readme)[1])
     (partial / "manifest.json").write_bytes(
         orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     )
     (partial / "README.md").write_bytes(readme.encode())
-    files = sorted(path for path in partial.rglob("*") if path.is_file())
-    lines = [f"{_sha256(path)}  {path.relative_to(partial).as_posix()}\n" for path in files]
-    (partial / "SHA256SUMS").write_bytes("".join(lines).encode())
+    sums |= {name: sha256_of(partial / name) for name in ("manifest.json", "README.md")}
+    lines = [f"{sum_}  {name}\n" for name, sum_ in sorted(sums.items())]
+    (partial / SUMS).write_bytes("".join(lines).encode())
     settle(partial)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def settle(partial: Path) -> None:

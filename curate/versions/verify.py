@@ -2,23 +2,26 @@
 
 Two questions, asked apart. The files: SHA256SUMS names every file and its hash, so that a byte that
 differs, a file that is missing and one that was added are found; `run` prints the hash of
-SHA256SUMS itself, which stands for all of them. The content: books, ledger, rows, scores, lock and
-card say the same, so that an edit is found although its sum was renewed. What was renewed
-everywhere, consistently, only that one hash shows.
+SHA256SUMS itself, which stands for all of them. The content: the manifest holds the hashes of the
+other files, the card that of the manifest, and books, ledger, rows, scores, lock and card say the
+same, so that an edit is found although its sum was renewed. What was renewed everywhere,
+consistently, only that one hash shows.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from curate.errors import CurateError
+from curate.errors import CurateError, UsageError
+from curate.sources.hashes import sha256_of
+from curate.sources.published import SUMS, sums_in
 from curate.versions.text import one_line
 
-SUMS = "SHA256SUMS"
+__all__ = ["CARD", "DROPPED", "SUMS", "Finding", "Verified", "sums_of", "verify"]
+
 CARD = "README.md"
 DROPPED = "dropped.parquet"
 GONE = "is missing"
@@ -28,7 +31,7 @@ _BESIDE = re.compile(
 )
 """In a copy of a repository: what the Hub, `push` and the Hub's client put beside a version."""
 
-_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -90,27 +93,41 @@ def verify(
             `.gitattributes`, the pictures in `charts/` and the notes of the Hub's client do not.
 
     Raises:
+        UsageError: `sha256` is none.
         CurateError: There is no such folder.
     """
+    sha256 = None if sha256 is None else sha256.strip().lower()
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise UsageError(
+            f"'{one_line(sha256)}' is no sha256, which has 64 hexadecimal digits.",
+            "Write all of what the run printed after 'sums'.",
+        )
     if not folder.is_dir():
         raise CurateError(f"{folder} is no folder of a version.")
     known = sums_of(folder)
     findings: list[Finding] = []
     notes: list[str] = []
-    if sha256 is not None and known and known != sha256.strip().lower():
+    if sha256 is not None and known and known != sha256:
         findings.append(Finding(SUMS, f"its sha256 is {known}, expected {sha256}"))
     if known:
-        fine = _files(folder, ignore, pushed, findings, notes)
+        listed, problems = sums_in((folder / SUMS).read_bytes())
+        findings += [Finding(SUMS, problem) for problem in problems]
     else:
-        fine = 0
+        listed = {}
         findings.append(Finding(SUMS, f"{GONE}: nothing says what the files were"))
+    files = plain_files(folder)
+    if known:
+        findings += compared(folder, listed, files, ignore=ignore, pushed=pushed)
+    fine = sum(files.get(name) == sum_ for name, sum_ in listed.items())
+    if pushed and DROPPED in listed and DROPPED not in files:
+        notes.append(f"{DROPPED} was left out of this copy; the rows in it were not compared.")
 
     from curate.versions.agreement import Agreement
 
-    agreement = Agreement(folder, pushed=pushed)
+    agreement = Agreement(folder, listed or files, files.keys(), pushed=pushed)
     agreement.check()
-    gone = {finding.file for finding in findings if finding.problem.startswith(GONE)}
-    content = [f for f in agreement.findings if f.problem != GONE or f.file not in gone]
+    named = {finding.file for finding in findings}
+    content = [f for f in agreement.findings if f.problem != GONE or f.file not in named]
     name = f"{agreement.named('name')}@{agreement.named('version')}"
     return Verified(
         folder,
@@ -120,76 +137,60 @@ def verify(
         fine,
         agreement.books,
         (*findings, *content),
-        (*notes, *agreement.notes),
+        tuple(one_line(note) for note in (*notes, *agreement.notes)),
     )
 
 
 def sums_of(folder: Path) -> str:
     """Hex sha256 of a version's SHA256SUMS, which stands for all its files; empty without one."""
-    try:
-        return hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
-    except OSError:
-        return ""
+    file = folder / SUMS
+    return sha256_of(file) if file.is_file() and not file.is_symlink() else ""
 
 
-def _files(
+def plain_files(folder: Path) -> dict[str, str]:
+    """Every plain file in a folder, wherever it lies in it > hex sha256; links are not followed."""
+    return {
+        path.relative_to(folder).as_posix(): sha256_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def compared(
     folder: Path,
-    ignore: Collection[str],
-    pushed: bool,
-    findings: list[Finding],
-    notes: list[str],
-) -> int:
-    """Compare every file with SHA256SUMS; returns how many are as it says."""
-    listed = _listed(folder, findings)
+    listed: Mapping[str, str],
+    files: Mapping[str, str],
+    *,
+    ignore: Collection[str] = (),
+    pushed: bool = False,
+) -> list[Finding]:
+    """In what the files of a version are not as its SHA256SUMS says.
+
+    Args:
+        folder: The version.
+        listed: What SHA256SUMS says: name > hex sha256.
+        files: The plain files that are there > hex sha256.
+        ignore: As in `verify`.
+        pushed: As in `verify`.
+    """
+    findings = []
     there = {
-        path.relative_to(folder).as_posix(): path
+        path.relative_to(folder).as_posix()
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() or not path.is_dir()
     }
-    fine = 0
     for name, expected in listed.items():
-        path = there.pop(name, None)
-        if path is None and pushed and name == DROPPED:
-            notes.append(f"{DROPPED} was left out of this copy; the rows in it were not compared.")
-        elif path is None:
-            findings.append(Finding(name, f"{GONE}; {SUMS} names it"))
-        elif path.is_symlink() or not path.is_file():
+        if name not in there:
+            if not (pushed and name == DROPPED):
+                findings.append(Finding(name, f"{GONE}; {SUMS} names it"))
+        elif name not in files:
             findings.append(Finding(name, "is a link or no plain file, expected a file"))
-        elif (found := _sha256(path)) == expected:
-            fine += 1
-        elif not (pushed and name == CARD):  # others write there too: its parts are compared
-            findings.append(Finding(name, f"its sha256 is {found}, {SUMS} says {expected}"))
+        # others write in a README that was pushed, too: its parts are compared
+        elif files[name] != expected and not (pushed and name == CARD):
+            findings.append(Finding(name, f"its sha256 is {files[name]}, {SUMS} says {expected}"))
     findings += [
         Finding(name, f"was added: {SUMS} does not name it")
-        for name in there
-        if name != SUMS and name not in ignore and not (pushed and _BESIDE.fullmatch(name))
+        for name in sorted(there - {*listed, SUMS, *ignore})
+        if not (pushed and _BESIDE.fullmatch(name))
     ]
-    return fine
-
-
-def _listed(folder: Path, findings: list[Finding]) -> dict[str, str]:
-    """Files and their sums, as SHA256SUMS names them."""
-    listed: dict[str, str] = {}
-    content = (folder / SUMS).read_bytes().decode("utf-8", "replace")
-    *lines, rest = content.split("\n")
-    if rest:
-        findings.append(Finding(SUMS, f"does not end with a line: {rest!r}"))
-    for number, line in enumerate(lines, 1):
-        found = _LINE.fullmatch(line)
-        if found is None:
-            findings.append(Finding(SUMS, f"line {number} is no sum and name of a file: {line!r}"))
-            continue
-        sum_, name = found.groups()
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or str(path) != name:
-            findings.append(Finding(SUMS, f"line {number} names a file elsewhere: {name}"))
-        elif name in listed:
-            findings.append(Finding(SUMS, f"line {number} names {name} again"))
-        else:
-            listed[name] = sum_
-    return listed
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return findings

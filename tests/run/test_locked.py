@@ -18,9 +18,12 @@ from chat_server import serving
 
 from curate.commands import call
 from curate.contract import API_VERSION
-from curate.errors import RecipeError
+from curate.errors import CurateError, RecipeError
 from curate.run import outcome
+from curate.run.events import EventLog
+from curate.run.observe import Watch
 from curate.services.llm import sending
+from curate.versions import reproduce as reproducing
 from curate.versions.lock import LockedError
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
@@ -42,6 +45,17 @@ def relock(result, change):
     file = result.path / "recipe.lock.yaml"
     file.unlink()
     file.write_text(yaml.safe_dump(lock, sort_keys=False))
+    renew(result.path)
+
+
+def renew(path):
+    """Make SHA256SUMS say what the files are now."""
+    sums = path / "SHA256SUMS"
+    names = [line.partition("  ")[2] for line in sums.read_text().splitlines()]
+    sums.chmod(0o644)
+    sums.write_text(
+        "".join(f"{hashlib.sha256((path / n).read_bytes()).hexdigest()}  {n}\n" for n in names)
+    )
 
 
 def listing(folder):
@@ -197,14 +211,19 @@ def test_files_that_moved_are_found_by_a_set_and_known_by_their_content(bench):
     sets = [f"sources.pool.path={pool}", f"toys_like.with.targets.one={targets}"]
     assert reproduce(result.path, sets).same
     wrong = [f"sources.pool.path={targets}", f"toys_like.with.targets.one={targets}"]
-    assert set(named(result, wrong)) == {"source 'pool'"}
+    (said,) = named(result, wrong).values()
+    assert said.startswith(f"{targets} has sha256 ")
+    assert f" of {bench.folder / 'pool.jsonl'} | Bring back the file of then" in said
 
 
 def test_a_set_that_the_digest_sees_is_another_run(bench, monkeypatch):
     result = bench.run(COUNT, TOP)
     assert set(named(result, ["toys_count.with.salt=x"])) == {"stage 'toys_count'"}
     assert set(named(result, ["sources.pool.origin=human"])) == {"source 'pool'"}
-    assert set(named(result, ["seed=5"])) == {"the recipe"}
+    assert named(result, ["seed=5"]) == {
+        "the recipe": "name, seed, order or output are not as locked | "
+        "Do ${...} or --set say something else?"
+    }
     assert set(named(result, ["sources.pool.on_failure={set_aside: 1}"])) == {"the run"}
 
 
@@ -258,11 +277,66 @@ def test_a_lock_of_another_form_or_run_is_refused(bench):
     other = bench.run(COUNT, TOP)
     (result.path / "recipe.lock.yaml").unlink()
     shutil.copy(other.path / "recipe.lock.yaml", result.path)
+    renew(result.path)
     with pytest.raises(Exception, match="belongs to another run than its manifest"):
         reproduce(result.path)
     relock(other, lambda lock: lock.update(lock_version=1))
     with pytest.raises(Exception, match="has the form 1; this curate reads 2"):
         reproduce(other.path)
+    relock(other, lambda lock: lock.update(lock_version=2))
+    relock(other, lambda lock: lock["identity"].pop("pipeline"))
+    with pytest.raises(CurateError, match=r"is no lock: identity\.pipeline: Field required"):
+        reproduce(other.path)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "recipe.yaml", "recipe.lock.yaml"])
+def test_what_says_how_it_was_made_must_be_what_was_published(bench, name):
+    result = bench.run(COUNT)
+    (result.path / name).chmod(0o644)
+    with (result.path / name).open("a") as file:
+        file.write(" ")
+    with pytest.raises(CurateError, match=f"is not what was published: {name}: its sha256 is"):
+        reproduce(result.path)
+    (result.path / "SHA256SUMS").unlink()
+    with pytest.raises(CurateError, match="it has no SHA256SUMS"):
+        reproduce(result.path)
+
+
+def test_a_damaged_version_that_is_made_again_is_said_to_be_damaged(bench, monkeypatch):
+    result = bench.run(COUNT, TOP)
+    shard = next((result.path / "data").iterdir())
+    shard.unlink()
+    again = reproduce(result.path)
+    assert again.same
+    said = f"data/{shard.name}: is missing; SHA256SUMS names it"
+    assert again.warnings == (f"the version on disk is damaged: {said}",)
+    number = curate_toys.number
+    monkeypatch.setattr(curate_toys, "number", lambda text, salt="": number(text, "other"))
+    again = reproduce(result.path)
+    assert not again.same
+    assert again.differences[-1].startswith("rows cannot be compared: ")
+    assert again.differences[-1].endswith(f"data/{shard.name} is missing")
+
+
+def test_a_run_whose_version_is_damaged_makes_another(bench):
+    first = bench.run(COUNT, TOP)
+    assert bench.run(COUNT, TOP).up_to_date
+    lost = next((first.path / "data").iterdir())
+    lost.unlink()
+    second = bench.run(COUNT, TOP)
+    assert (second.new, second.version, second.digest) == (True, "v2", first.digest)
+    assert second.damaged == (str(lost),)
+    assert bench.run(COUNT, TOP).version == "v2"
+
+
+def test_a_file_that_is_there_twice_is_named(bench):
+    result = bench.run(COUNT, source={"path": str(bench.folder / "*.jsonl")})
+    shutil.copy(bench.pool, bench.folder / "twin.jsonl")
+    (said,) = named(result).values()
+    assert said == f"the lock does not name {bench.folder / 'twin.jsonl'} | Move it elsewhere."
+    bench.pool.unlink()
+    (bench.folder / "twin.jsonl").rename(bench.pool)
+    assert reproduce(result.path).same
 
 
 def test_a_preview_is_made_again_from_as_many_rows(bench):
@@ -501,6 +575,7 @@ def test_the_result_is_said_in_words(bench, monkeypatch, capsys):
     content = json.loads(manifest.read_text())
     manifest.unlink()
     manifest.write_text(json.dumps(content | {"digest": "0" * 64}))
+    renew(result.path)
     assert call(["run", "bench@v1", "--locked"]) == 1
     printed = capsys.readouterr().out
     assert f"published  {'0' * 64}\nnow        {content['digest']}\n" in printed
@@ -517,4 +592,31 @@ def test_a_version_that_is_a_source_is_the_one_of_then(bench):
     (source,) = lock_of(result)["sources"].values()
     assert (source["version"], source["digest"]) == (f"{name}@v1", first.digest)
     shutil.rmtree(first.path)
-    assert set(named(result)) == {"source 'old'"}
+    (said,) = named(result).values()
+    assert f"has no version '{name}@v1'; the lock says" in said or "no version 'v1'; the" in said
+    assert said.endswith("say where it is now: --set sources.old.version=PATH")
+
+
+def test_a_set_that_names_another_model_is_told_what_the_lock_names(bench, monkeypatch):
+    result = bench.run(COUNT)
+    relock(result, lambda lock: lock["models"].update({"a/b": {"commit": "c", "digest": "d"}}))
+
+    def gone(*_, **__):
+        raise CurateError("The model 'x/y' is not on this machine.", "hf download x/y")
+
+    monkeypatch.setattr(reproducing, "resolve", gone)
+    assert named(result, ["toys_count.with.log=x/y"]) == {
+        "--set toys_count.with.log": "The model 'x/y' is not on this machine. | The lock names a/b: "
+        "a set may say the folder where its files are, and no other model."
+    }
+    with pytest.raises(CurateError) as raised:
+        reproduce(result.path, ["toys_count.with.log=z"])
+    assert raised.value.remedy == "hf download x/y"
+
+
+def test_who_watches_is_told_that_nothing_was_published(bench):
+    result = bench.run(COUNT)
+    log = bench.folder / "events"
+    reproduce(result.path, watch=Watch(named={"events": EventLog(str(log))}))
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert (last["event"], last["new"], last["same"]) == ("run_finished", False, True)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -29,7 +30,13 @@ def card(outcome, **changes):
 
 
 def test_the_metadata_is_what_the_hub_reads(make_outcome):
-    head, body = card(make_outcome())
+    outcome = make_outcome()
+    head, body = card(outcome)
+    label = {"name": "toy", "version": "v2", "digest": "cd" * 32, "parent": "v1"}
+    manifest = json.dumps(
+        label | outcome.manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    facts = hashlib.sha256(manifest.encode()).hexdigest()
     assert head == {
         "pretty_name": "toy",
         "license": "cc-by-4.0",
@@ -43,7 +50,7 @@ def test_the_metadata_is_what_the_hub_reads(make_outcome):
             }
         ],
         "dataset_info": {
-            "description": f"curate v2, digest sha256:{'cd' * 32}",
+            "description": f"curate v2, digest sha256:{'cd' * 32}, manifest sha256:{facts}",
             "splits": [{"name": "train", "num_bytes": 10, "num_examples": 3}],
             "download_size": 5,
             "dataset_size": 10,

@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import pytest
@@ -33,10 +34,15 @@ def test_a_version_is_opened_by_name_or_path(root):
         ("toy@../toy", "no version", ""),
         ("../toy", "is no version", ""),
         ("other", "no version yet", "other@preview"),
+        ("lone", "no dataset 'lone'", "Write ./lone for the folder of that name."),
         ("", "no dataset ''", "Known: other, toy."),
     ],
 )
-def test_an_unknown_version_is_an_error_with_the_nearest_name(root, name, message, remedy):
+def test_an_unknown_version_is_an_error_with_the_nearest_name(
+    root, monkeypatch, name, message, remedy
+):
+    monkeypatch.chdir(root.parent)
+    shutil.copytree(root / "toy" / "v1", "lone")
     with pytest.raises(CurateError) as raised:
         open_version(name, root)
     assert message in raised.value.message
@@ -74,3 +80,45 @@ def test_without_datasets_the_remedy_is_the_command_to_install_it(root, monkeypa
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(CurateError, match=r"pip install 'curate-data\[hub\]'"):
         open_version("toy", root).dataset()
+
+
+def test_only_files_that_were_published_are_read(root):
+    version = open_version("toy@v1", root)
+    (shard,) = version.shards
+    for name in ("train-evil.parquet", ".DS_Store"):
+        shutil.copy(shard, shard.with_name(name))
+        with pytest.raises(CurateError) as raised:
+            version.frame()
+        assert f"SHA256SUMS does not name data/{name}" in raised.value.message
+        assert raised.value.remedy == f"curate verify {version.path} says what is wrong."
+        with pytest.raises(CurateError, match="does not name"):
+            version.dataset()
+        shard.with_name(name).unlink()
+    assert len(version.frame()) == 1
+
+
+@pytest.mark.parametrize("name", ["ledger", "scores", "dropped"])
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more PAR1"])
+def test_a_damaged_table_is_an_error_with_a_remedy(root, name, content):
+    version = open_version("toy@v1", root)
+    file = version.path / f"{name}.parquet"
+    file.unlink()
+    file.write_bytes(content)
+    with pytest.raises(CurateError) as raised:
+        getattr(version, name)
+    with pytest.raises(CurateError, match=f"{name}.parquet cannot be read: "):
+        version.scan(*version.shards, file)
+    assert f"{name}.parquet cannot be read: " in raised.value.message
+    assert "curate verify" in raised.value.remedy
+
+
+def test_damaged_and_missing_data_are_an_error_with_a_remedy(root):
+    version = open_version("toy@v1", root)
+    (shard,) = version.shards
+    shard.unlink()
+    shard.write_bytes(b"")
+    with pytest.raises(CurateError, match=f"data/{shard.name} cannot be read"):
+        version.frame()
+    shutil.rmtree(version.path / "data")
+    with pytest.raises(CurateError, match=f"data/{shard.name} is missing"):
+        version.frame()

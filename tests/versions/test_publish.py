@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import stat
@@ -11,7 +12,7 @@ import yaml
 
 from curate.errors import CurateError
 from curate.versions.marks import parted, text_sum
-from curate.versions.open import Version
+from curate.versions.open import Version, open_version
 from curate.versions.runs import find_run, versions_of
 from curate.versions.store import publish, publish_preview
 from curate.versions.tables import GROUP, write
@@ -55,6 +56,12 @@ def test_a_version_holds_what_the_run_handed_over(root, make_outcome):
         "version": "v1",
         "digest": published.digest,
         "parent": None,
+        "files": {
+            name: hashlib.sha256((published.path / name).read_bytes()).hexdigest()
+            for name in listing(published.path)
+            if name not in ("README.md", "SHA256SUMS", "manifest.json")
+        },
+        "num_bytes": version.manifest["num_bytes"],
         "card": text_sum(parted((published.path / "README.md").read_text())[1]),
     }
     assert (published.path / "recipe.yaml").read_text() == outcome.recipe
@@ -160,6 +167,12 @@ def test_a_preview_replaces_the_last_one_and_is_never_numbered(root, make_outcom
     assert sorted(os.listdir(root / "toy")) == ["preview", "runs.jsonl", "v1"]
 
 
-def test_a_damaged_version_keeps_its_number(root, make_outcome):
+def test_a_damaged_version_keeps_its_number_and_an_empty_folder_is_none(root, make_outcome):
     (root / "toy" / "v1").mkdir(parents=True)
+    (root / "toy" / "v99").mkdir()
+    assert publish(make_outcome(), root).version == "v1"
+    (root / "toy" / "v1" / "manifest.json").unlink()
     assert publish(make_outcome(), root).version == "v2"
+    with pytest.raises(CurateError, match=r"v1 is no version: .*\n  Name another version, or "):
+        open_version("toy@v1", root)
+    assert open_version("toy", root).version == "v2"

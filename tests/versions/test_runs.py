@@ -5,7 +5,14 @@ import sys
 import pytest
 
 from curate.errors import CurateError
-from curate.versions.runs import KnownRun, find_run, read_manifest, record_run, versions_of
+from curate.versions.runs import (
+    KnownRun,
+    find_run,
+    lost_files,
+    read_manifest,
+    record_run,
+    versions_of,
+)
 
 
 @pytest.fixture
@@ -18,6 +25,7 @@ def version(root, name, digest, failed=0):
     folder.mkdir(parents=True)
     manifest = {"digest": digest, "books": {"failed": failed}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  manifest.json\n")
     return folder
 
 
@@ -57,6 +65,20 @@ def test_a_version_with_failed_rows_is_not_up_to_date(root):
     assert find_run(root, "toy", "k1") is None
 
 
+def test_a_version_that_lacks_a_file_is_not_up_to_date(root):
+    folder = version(root, "v1", "d1")
+    record_run(root, "toy", "k1", "v1", "d1")
+    sums = (folder / "SHA256SUMS").read_text()
+    (folder / "SHA256SUMS").write_text(f"{sums}{'0' * 64}  data/train-00000-of-00001.parquet\n")
+    assert find_run(root, "toy", "k1") is None
+    lost = f"{folder}/data/train-00000-of-00001.parquet"
+    assert lost_files(root, "toy", "k1") == (lost,)
+    (folder / "SHA256SUMS").unlink()
+    assert find_run(root, "toy", "k1") is None
+    assert lost_files(root, "toy", "k1") == (f"{folder}/SHA256SUMS",)
+    assert lost_files(root, "toy", "k2") == ()
+
+
 def test_a_torn_line_costs_nothing_but_itself(root):
     version(root, "v1", "d1")
     record_run(root, "toy", "k1", "v1", "d1")
@@ -79,6 +101,8 @@ def test_lines_that_are_no_runs_are_ignored(root, line):
 def test_versions_stand_in_the_order_of_their_numbers(root):
     for name in ("v10", "v2", "v1", "v01", "preview", ".partial-1", "v2x", "v0"):
         (root / "toy" / name).mkdir(parents=True)
+        (root / "toy" / name / "README.md").touch()
+    (root / "toy" / "v99").mkdir()  # empty: a version appears whole
     assert versions_of(root / "toy") == ["v1", "v2", "v10"]
     assert versions_of(root / "none") == []
 

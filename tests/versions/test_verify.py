@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +13,9 @@ import polars as pl
 import pytest
 import yaml
 
-from curate.errors import CurateError
+from curate.errors import CurateError, UsageError
+from curate.sources.published import sums_in
+from curate.versions.card import description
 from curate.versions.hub.readme import merged
 from curate.versions.marks import CLOSES, OPENS
 from curate.versions.open import Version
@@ -61,6 +65,35 @@ def renew(path):
         if name != "SHA256SUMS"
     ]
     rewrite(path / "SHA256SUMS", "".join(lines).encode())
+
+
+def content(path):
+    """What is found beside the sums that differ, and beside the card, which shows it all."""
+    found = said(path)
+    return [
+        one
+        for one in found
+        if not re.match(r"[^:]+: SHA256SUMS says|README.md: its 'dataset_i", one)
+    ]
+
+
+def renew_all(path):
+    """Make manifest, card and SHA256SUMS say what the other files are now."""
+    renew(path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    listed, _ = sums_in((path / "SHA256SUMS").read_bytes())
+    manifest["files"] = {
+        name: sum for name, sum in listed.items() if name not in ("README.md", "manifest.json")
+    }
+    rewrite(path / "manifest.json", json.dumps(manifest).encode())
+    readme = (path / "README.md").read_text()
+    stored = sum(file.stat().st_size for file in (path / "data").iterdir())
+    readme = re.sub(
+        "  description: .*(\n    .*)*", f"  description: {description(manifest)}", readme
+    )
+    readme = re.sub(r"download_size: \d+", f"download_size: {stored}", readme)
+    rewrite(path / "README.md", readme.encode())
+    renew(path)
 
 
 def edited(path, name, change):
@@ -128,8 +161,16 @@ def test_a_missing_file_is_named(version, name):
 def test_a_missing_file_is_found_though_the_sums_were_renewed(version, name):
     (version / name).unlink()
     renew(version)
-    # a recipe may leave dropped rows out: then only the one hash shows that they were there
-    assert bool(said(version)) == (name != "dropped.parquet")
+    assert any(finding.startswith(f"{name}: is missing") for finding in said(version))
+
+
+@pytest.mark.parametrize(
+    "name", ["evil.py", "data/validation-00000-of-00001.parquet", "data/train.csv"]
+)
+def test_an_added_file_is_found_though_the_sums_were_renewed(version, name):
+    shutil.copyfile(version / FILES[2], version / name)
+    renew(version)
+    assert said(version) == [f"{name}: is no file of the version: manifest.json does not name it"]
 
 
 @pytest.mark.parametrize(
@@ -146,6 +187,45 @@ def test_a_link_in_place_of_a_file_is_named(version, tmp_path):
     shutil.move(version / "scores.parquet", tmp_path / "scores.parquet")
     (version / "scores.parquet").symlink_to(tmp_path / "scores.parquet")
     assert said(version) == ["scores.parquet: is a link or no plain file, expected a file"]
+
+
+def test_what_is_no_plain_file_is_a_finding_and_is_not_opened(version):
+    def ended(names):
+        for name in names:
+            (version / name).unlink()
+            os.mkfifo(version / name)
+        command = [sys.executable, "-m", "curate", "verify", str(version)]
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (found.returncode, found.stderr) == (1, "")
+        return found.stdout
+
+    listed = [name for name in FILES if name != "SHA256SUMS"]
+    lines = ended(listed).splitlines()
+    for name in listed:
+        assert f"{name}: is a link or no plain file, expected a file" in lines
+    assert "SHA256SUMS: is missing" in ended(["SHA256SUMS"])
+
+
+def test_what_a_stranger_wrote_reaches_no_terminal(version):
+    escape = "9\x1b]0;pwn\x07"
+
+    def change(manifest):
+        manifest |= dict.fromkeys(("curate", "name", "digest"), escape)
+        manifest["books"] |= {escape: 1}
+        manifest["sources"][escape] = manifest["sources"]["mine"]
+
+    edited(version, "manifest.json", change)
+    verified = verify(version)
+    shown = [verified.name, verified.digest, *verified.notes, *map(str, verified.findings)]
+    assert len(shown) > 4
+    assert not any("\x1b" in text or "\x07" in text for text in [*shown, *verified.books])
+    assert "9]0;pwn" in verified.name
+
+
+@pytest.mark.parametrize("known", ["", "0a3c", "0" * 63, "g" * 64, "\x1b"])
+def test_a_hash_that_is_none_is_a_mistake_of_its_own(version, known):
+    with pytest.raises(UsageError, match="is no sha256, which has 64 hexadecimal digits"):
+        verify(version, known)
 
 
 @pytest.mark.parametrize("line", ["", "0000  a", f"{'0' * 64}  ../x", f"{'0' * 64}  /etc/passwd"])
@@ -207,10 +287,46 @@ def test_an_edited_manifest_is_found_though_the_sums_were_renewed(version, edit)
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        put("created", value="2020-01-01T00:00:00+00:00"),
+        put("seed", value=7),
+        put("num_bytes", value=7),
+        put("sources", "mine", "format", value="messages"),
+        put("sources", "mine", "dataset", value="someone/else"),
+        put("stages", 0, "params", value={"fraction": 0.5}),
+        put("stages", 0, "inputs", value=[]),
+        put("stages", 0, "where", value="tokens > 3"),
+        put("columns", 0, "kind", value="text"),
+        put("shares", "origin", "before", value={"human": 9}),
+        put("environment", "python", value="3.14.0"),
+    ],
+)
+def test_an_edit_of_any_fact_of_the_manifest_is_found_by_its_hash_in_the_card(version, change):
+    edited(version, "manifest.json", change)
+    assert any(
+        finding.startswith("README.md: its 'dataset_info.description' is")
+        for finding in said(version)
+    )
+
+
+def test_what_was_renewed_everywhere_only_the_known_hash_shows(version):
+    known = verify(version).sums
+    edited(version, "scores.parquet", lambda table: table.with_columns(length=pl.lit(0.0)))
+    renew_all(version)
+    assert said(version) == []
+    (finding,) = said(version, known)
+    assert finding.endswith(f"expected {known}")
+
+
+@pytest.mark.parametrize(
     ("before", "after"),
     [
         ("**5 examples kept**", "**50 examples kept**"),
         ("num_examples: 5", "num_examples: 50"),
+        ("num_bytes: ", "num_bytes: 1"),
+        ("dataset_size: ", "dataset_size: 1"),
+        ("download_size: ", "download_size: 1"),
         ("n<1K", "1K<n<10K"),
         ("license: cc-by-4.0", "license: mit"),
         ("| short | filter core.where | 7 | 5 |", "| short | filter core.where | 8 | 5 |"),
@@ -230,8 +346,9 @@ def test_a_card_of_another_curate_is_compared_by_sum_and_numbers(version):
         manifest["curate"] = "0.0.1"
 
     edited(version, "manifest.json", older)
+    renew_all(version)
     verified = verify(version)
-    assert verified.ok
+    assert verified.findings == ()
     assert verified.notes == (
         "The card was written by curate 0.0.1: its text was compared by the sum in manifest.json, "
         "its numbers with the data.",
@@ -242,57 +359,156 @@ def test_a_card_of_another_curate_is_compared_by_sum_and_numbers(version):
     assert len(said(version)) == 2
 
 
+def test_a_line_of_the_card_that_differs_is_shown_where_it_does(version):
+    edited(version, "README.md", lambda text: text.replace("**5 examples", "**6 examples"))
+    lines = (version / "README.md").read_text().split("\n")
+    number = next(at for at, line in enumerate(lines, 1) if line.startswith("**6"))
+    found = next(finding for finding in said(version) if "from character" in finding)
+    assert found.startswith(
+        f"README.md: line {number}, from character 1: **6 examples kept** of 7 "
+    )
+    assert "manifest and data give: **5 examples kept** of 7 " in found
+    assert len(found) < 240
+
+
+SHARD, OTHER = FILES[2:4]
 ROWS = {
-    "ledger fate": ("ledger.parquet", lambda t: t.with_columns(fate=pl.lit("kept"))),
-    "ledger row": ("ledger.parquet", lambda t: t[:-1]),
-    "ledger twice": ("ledger.parquet", lambda t: pl.concat([t[:-1], t[:1]])),
+    "ledger fate": (
+        "ledger.parquet",
+        lambda t: t.with_columns(fate=pl.lit("kept")),
+        "ledger.parquet: kept are 7, manifest.json says 5",
+    ),
+    "ledger row": (
+        "ledger.parquet",
+        lambda t: t[:-1],
+        "ledger.parquet: holds rows 6, manifest.json says 7",
+    ),
+    "ledger twice": (
+        "ledger.parquet",
+        lambda t: pl.concat([t[:-1], t[:1]]),
+        "ledger.parquet: 1 ids stand more than once",
+    ),
     "ledger stage": (
         "ledger.parquet",
         lambda t: t.with_columns(stage=pl.col("stage").str.replace("short", "long")),
+        "ledger.parquet: holds rows dropped by 'long', of which manifest.json does not say",
     ),
-    "ledger line": ("ledger.parquet", lambda t: t.with_columns(line=pl.col("line") + 1)),
-    "ledger column": ("ledger.parquet", lambda t: t.drop("ref")),
-    "text": (FILES[2], lambda t: t.with_columns(output=pl.lit("else"))),
-    "row": (FILES[2], lambda t: t[1:]),
-    "row twice": (FILES[2], lambda t: pl.concat([t, t[:1]])),
-    "order": (FILES[3], lambda t: t.reverse()),
-    "schema": (FILES[3], lambda t: t.with_columns(pl.col("tokens").cast(pl.String))),
-    "dropped row": ("dropped.parquet", lambda t: t[1:]),
-    "dropped schema": ("dropped.parquet", lambda t: t.drop("tokens")),
-    "dropped foreign": ("dropped.parquet", lambda t: t.with_columns(id=pl.lit("0" * 32))),
-    "scores row": ("scores.parquet", lambda t: t[1:]),
-    "scores column": ("scores.parquet", lambda t: t.rename({"length": "size"})),
-}
+    "ledger line": (
+        "ledger.parquet",
+        lambda t: t.with_columns(line=pl.col("line") + 1),
+        "have the digest",
+    ),
+    "ledger column": ("ledger.parquet", lambda t: t.drop("ref"), "ledger.parquet: has the columns"),
+    "text": (SHARD, lambda t: t.with_columns(output=pl.lit("else")), "have the digest"),
+    "row": (SHARD, lambda t: t[1:], "data/: lacks 1 rows that ledger.parquet has kept"),
+    "rows kept": (SHARD, lambda t: t[1:], "data/: holds rows 4, kept are 5"),
+    "row twice": (SHARD, lambda t: pl.concat([t, t[:1]]), "data/: 1 ids stand more than once"),
+    "order": (OTHER, lambda t: t.reverse(), "have the digest"),
+    "origin": (
+        OTHER,
+        lambda t: t.with_columns(origin=pl.lit("synthetic")),
+        "manifest.json: the rows after it by origin are {'human': 5}, data/ holds",
+    ),
+    "schema": (
+        OTHER,
+        lambda t: t.with_columns(pl.col("tokens").cast(pl.String)),
+        f"{OTHER}: has other columns than {SHARD}: tokens",
+    ),
+    "dropped row": (
+        "dropped.parquet",
+        lambda t: t[1:],
+        "dropped.parquet: lacks 1 rows that ledger.parquet has not kept",
+    ),
+    "dropped schema": (
+        "dropped.parquet",
+        lambda t: t.drop("tokens"),
+        "dropped.parquet: has other columns than data/: tokens",
+    ),
+    "dropped foreign": (
+        "dropped.parquet",
+        lambda t: t.with_columns(id=pl.lit("0" * 31 + "f")),
+        "dropped.parquet: holds 2 rows beside those that ledger.parquet has not kept",
+    ),
+    "scores row": (
+        "scores.parquet",
+        lambda t: t[1:],
+        "scores.parquet: lacks 1 rows of data/ and dropped.parquet",
+    ),
+    "scores column": (
+        "scores.parquet",
+        lambda t: t.rename({"length": "size"}),
+        "scores.parquet: has the columns ['size'], manifest.json says ['length']",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("edit", ROWS)
-def test_edited_rows_are_found_though_the_sums_were_renewed(version, edit):
-    name, change = ROWS[edit]
+def test_edited_rows_are_found_by_what_they_say(version, edit):
+    name, change, expected = ROWS[edit]
     edited(version, name, change)
-    assert said(version)
+    renew_all(version)
+    assert any(expected in finding for finding in content(version)), content(version)
+
+
+VALUES = {
+    "scores": ("scores.parquet", lambda t: t.with_columns(length=pl.lit(0.0))),
+    "kind of scores": ("scores.parquet", lambda t: t.with_columns(pl.col("length").cast(pl.Int64))),
+    "order of scores": ("scores.parquet", lambda t: t.reverse()),
+    "dropped text": ("dropped.parquet", lambda t: t.with_columns(output=pl.lit("else"))),
+    "detail": ("ledger.parquet", lambda t: t.with_columns(detail=pl.lit("else"))),
+    "bytes alone": (SHARD, lambda t: t),
+}
+
+
+@pytest.mark.parametrize("edit", VALUES)
+def test_any_other_edit_of_rows_is_found_by_the_hash_in_the_manifest(version, edit):
+    name, change = VALUES[edit]
+    edited(version, name, change)
+    assert any(finding.startswith(f"{name}: SHA256SUMS says") for finding in said(version))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (put("identity", "seed", value=1), "have the digest"),
+        (put("run_key", value="other"), "its run_key is other, manifest.json says key"),
+        (put("recipe", "name", value="other"), "its recipe is not recipe.yaml with its sets"),
+        (put("sets", value=["name=other"]), "its recipe is not recipe.yaml with its sets"),
+        (put("models", value={"m": {"commit": None, "digest": "0"}}), "its models are"),
+        (put("references", value={"r": {}}), "its references are"),
+        (put("sources", "mine", "files", value=[]), "the files of source 'mine' are []"),
+        (put("stages", "short", "version", value=2), "the stage 'short' is ('core.where', 2)"),
+        (lambda lock: lock.pop("identity"), "cannot be compared: KeyError: 'identity'"),
+    ],
+)
+def test_an_edited_lock_is_found_by_what_it_says(version, change, expected):
+    edited(version, "recipe.lock.yaml", change)
+    renew_all(version)
+    assert any(expected in finding for finding in content(version)), content(version)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        put("identity", "seed", value=1),
-        put("run_key", value="other"),
-        put("recipe", "name", value="other"),
-        put("sets", value=["name=other"]),
-        put("models", value={"m": {"commit": None, "digest": "0"}}),
-        put("sources", "mine", "files", value=[]),
-        put("stages", "short", "version", value=2),
-        lambda lock: lock.pop("identity"),
+        put("plugins", value={"evil": {"version": "1"}}),
+        put("python", value="2.7.18"),
+        put("packages", value={"numpy": "0"}),
+        put("sources", "mine", "format", value="messages"),
+        put("sources", "mine", "files", 0, "file", value="data/other.jsonl"),
+        put("sources", "mine", "files", 0, "bytes", value=11),
     ],
 )
-def test_an_edited_lock_is_found_though_the_sums_were_renewed(version, change):
+def test_any_other_edit_of_the_lock_is_found_by_the_hash_in_the_manifest(version, change):
     edited(version, "recipe.lock.yaml", change)
-    assert said(version)
+    (finding,) = said(version)
+    assert finding.startswith("recipe.lock.yaml: SHA256SUMS says ")
 
 
 def test_an_edited_recipe_is_found_though_the_sums_were_renewed(version):
     edited(version, "recipe.yaml", lambda text: text.replace("toy", "boy"))
-    assert said(version) == ["recipe.lock.yaml: its recipe is not recipe.yaml with its sets"]
+    first, second = said(version)
+    assert first.startswith("recipe.yaml: SHA256SUMS says ")
+    assert second == "recipe.lock.yaml: its recipe is not recipe.yaml with its sets"
 
 
 def test_what_is_no_table_is_a_finding_and_no_traceback(version):
