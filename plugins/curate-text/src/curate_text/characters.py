@@ -6,7 +6,7 @@ Nothing here runs once a row or once a character: tables are made once for each 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ Codes = NDArray[np.intp]
 Counts = NDArray[np.int64]
 Marks = NDArray[np.bool_]
 
-PIECE = 1 << 20
+PIECE = 1 << 18
 """Characters looked at together, unless one text alone has more: bounds memory."""
 
 TOGETHER = 4096
@@ -60,6 +60,23 @@ def is_mark(character: str) -> bool:
 def is_special(character: str) -> bool:
     """Neither letter, digit, mark nor white space: punctuation, symbols, emoji, controls."""
     return not (character.isalnum() or character.isspace() or is_mark(character))
+
+
+KINDS: Mapping[str, Callable[[str], bool]] = {
+    "alnum": str.isalnum,
+    "alpha": str.isalpha,
+    "upper": lambda character: character.isalpha() and character.isupper(),
+    "special": is_special,
+    "mark": is_mark,
+    "single": is_single,
+    "joiner": JOINERS.__contains__,
+    "break": BREAKS.__contains__,
+}
+"""What a character may be, several at once."""
+
+
+def _bits(character: str) -> int:
+    return sum(1 << at for at, holds in enumerate(KINDS.values()) if holds(character))
 
 
 def lowered(character: str) -> str:
@@ -118,9 +135,15 @@ class Texts:
         found[self.distinct] = [of(chr(code)) for code in self.distinct.tolist()]
         return found
 
-    def which(self, holds: Callable[[str], bool]) -> Marks:
-        """For each code point whether something holds of it."""
-        found: Marks = self.table(holds, np.bool_)[self.codes]
+    @cached_property
+    def _kinds(self) -> NDArray[np.uint8]:
+        """For each code point the bits of its kinds."""
+        found: NDArray[np.uint8] = self.table(_bits, np.uint8)[self.codes]
+        return found
+
+    def which(self, kind: str) -> Marks:
+        """For each code point whether it is of a kind."""
+        found: Marks = (self._kinds & np.uint8(1 << list(KINDS).index(kind))) != 0
         return found
 
     def count(self, marked: Marks) -> Counts:

@@ -44,7 +44,7 @@ def of_runs(values: Hashes, starts: Counts, ends: Counts) -> Hashes:
 
 def _powers(base: int, count: int) -> Hashes:
     size = 1 << (count - 1).bit_length()
-    return (_kept_powers if size <= PIECE else _new_powers)(base, size)[:count]
+    return (_kept_powers if size <= 2 * PIECE else _new_powers)(base, size)[:count]
 
 
 def _new_powers(base: int, count: int) -> Hashes:

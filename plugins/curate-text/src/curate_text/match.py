@@ -26,18 +26,12 @@ class MatchParams(Params):
     )
     lists: Annotated[
         list[ListName],
-        Field(
-            default_factory=lambda: list(LISTS),
-            description="The lists of the plugin that are searched for, a column each.",
-        ),
-    ]
+        Field(description="The lists of the plugin that are searched for, a column each."),
+    ] = Field(default_factory=lambda: list(LISTS))
     patterns: Annotated[
         dict[PatternName, str],
-        Field(
-            default_factory=dict,
-            description="Patterns of one's own, name > regular expression: the column `own`.",
-        ),
-    ]
+        Field(description="Patterns of one's own, name > regular expression: the column `own`."),
+    ] = Field(default_factory=dict)
     file: Annotated[
         str | None,
         InputFile(),

@@ -10,16 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate_text import hashing
-from curate_text.characters import (
-    BREAKS,
-    JOINERS,
-    Counts,
-    Texts,
-    is_mark,
-    is_single,
-    is_special,
-    lowered,
-)
+from curate_text.characters import Counts, Texts, lowered
 from curate_text.hashing import Hashes, Repeats, share
 
 Numbers = NDArray[np.float64]
@@ -35,7 +26,7 @@ class Lines:
     """
 
     def __init__(self, texts: Texts) -> None:
-        breaks = np.flatnonzero(texts.which(BREAKS.__contains__))
+        breaks = np.flatnonzero(texts.which("break"))
         codes = texts.codes[breaks]
         second = np.zeros(len(breaks), np.bool_)  # the line feed behind a carriage return
         second[1:] = (np.diff(breaks) == 1) & (codes[:-1] == ord("\r")) & (codes[1:] == ord("\n"))
@@ -67,15 +58,15 @@ class Words:
     @classmethod
     def of(cls, texts: Texts) -> Words:
         """Find the words of texts: see `text.stats`."""
-        single = texts.which(is_single)
-        run = texts.which(str.isalnum) & ~single
+        single = texts.which("single")
+        run = texts.which("alnum") & ~single
         inside = run.copy()
-        marks = np.flatnonzero(texts.which(is_mark))
+        marks = np.flatnonzero(texts.which("mark"))
         if len(marks):
             chain = np.flatnonzero(np.diff(marks, prepend=-2) != 1)
             base = np.repeat(np.maximum(marks[chain] - 1, 0), np.diff(chain, append=len(marks)))
             inside[marks] = run[base]
-        joiners = np.flatnonzero(texts.which(JOINERS.__contains__))
+        joiners = np.flatnonzero(texts.which("joiner"))
         joiners = joiners[joiners > 0]  # the last character is always a line feed
         inside[joiners] = inside[joiners - 1] & run[joiners + 1]
         edges = np.diff(inside, prepend=False)
@@ -107,9 +98,13 @@ class Words:
 
 def _among(values: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
     known = np.sort(wanted)
-    at = np.searchsorted(known, values)
-    at[at == len(known)] = 0
-    found: NDArray[np.bool_] = known[at] == values
+    last = np.uint64(0xFFFF)
+    maybe = np.zeros(0x10000, np.bool_)
+    maybe[wanted & last] = True
+    found: NDArray[np.bool_] = maybe[values & last]
+    some = values[found]
+    at = np.minimum(np.searchsorted(known, some), len(known) - 1)
+    found[found] = known[at] == some
     return found
 
 
@@ -168,17 +163,16 @@ class Measures:
 
     def alnum(self) -> Numbers:
         """Letters and digits, of all characters."""
-        return share(self.texts.count(self.texts.which(str.isalnum)), self.texts.lengths)
+        return share(self.texts.count(self.texts.which("alnum")), self.texts.lengths)
 
     def special(self) -> Numbers:
         """Special characters, of all."""
-        return share(self.texts.count(self.texts.which(is_special)), self.texts.lengths)
+        return share(self.texts.count(self.texts.which("special")), self.texts.lengths)
 
     def upper(self) -> Numbers:
         """Upper-case letters, of all letters."""
-        letters = self.texts.count(self.texts.which(str.isalpha))
-        big = self.texts.which(lambda each: each.isalpha() and each.isupper())
-        return share(self.texts.count(big), letters)
+        letters = self.texts.count(self.texts.which("alpha"))
+        return share(self.texts.count(self.texts.which("upper")), letters)
 
     def char_repetition(self) -> Numbers:
         """Occurrences of the most frequent runs of characters, of all runs."""
