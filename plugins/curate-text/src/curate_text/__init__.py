@@ -1,0 +1,1 @@
+"""What text is made of, for curate: measures, languages, tokens, patterns, cleaning."""
