@@ -1,0 +1,132 @@
+"""Texts as one array of code points, and what each of these is. Imported where texts are measured.
+
+Nothing here runs once a row or once a character: tables are made once for each distinct code point.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Codes = NDArray[np.intp]
+Counts = NDArray[np.int64]
+Marks = NDArray[np.bool_]
+
+PIECE = 1 << 20
+"""Characters looked at together, unless one text alone has more: bounds memory."""
+
+ALONE = 65_536
+"""A text of more characters is looked at by itself: see `repetition`."""
+
+BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""What ends a line: as `str.splitlines` has it; a carriage return and line feed are one break."""
+
+JOINERS = "'\u2019-"
+"""Apostrophes and hyphen: part of a word where they stand inside it."""
+
+_SINGLE = (
+    (0x3005, 0x3007),  # iteration mark, closing mark, zero
+    (0x3041, 0x309F),  # Hiragana
+    (0x30A0, 0x30FF),  # Katakana
+    (0x31F0, 0x31FF),  # Katakana, small
+    (0x3400, 0x4DBF),  # Han
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F),  # Katakana, half width
+    (0x20000, 0x3FFFF),  # Han, further planes
+)
+
+
+def is_single(character: str) -> bool:
+    """Whether a character is a word by itself: Han and kana, written without spaces."""
+    code = ord(character)
+    return character.isalnum() and any(low <= code <= high for low, high in _SINGLE)
+
+
+def is_mark(character: str) -> bool:
+    """Whether a character belongs to the one before it: Unicode's categories M."""
+    return unicodedata.category(character).startswith("M")
+
+
+def is_special(character: str) -> bool:
+    """Neither letter, digit, mark nor white space: punctuation, symbols, emoji, controls."""
+    return not (character.isalnum() or character.isspace() or is_mark(character))
+
+
+def lowered(character: str) -> str:
+    """A character in lower case, itself where that would be several; one kind of apostrophe."""
+    small = "'" if character == "\u2019" else character.lower()
+    return small if len(small) == 1 else character
+
+
+def pieces(lengths: Counts) -> Iterator[slice]:
+    """Runs of texts of at most `PIECE` characters together; those of over `ALONE` by themselves."""
+    start = held = last = 0
+    for at, length in enumerate(lengths.tolist()):
+        if at > start and (held + length > PIECE or max(last, length) > ALONE):
+            yield slice(start, at)
+            start, held = at, 0
+        held, last = held + length, length
+    if start < len(lengths):
+        yield slice(start, len(lengths))
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts one after another, each followed by one line feed of ours.
+
+    Args:
+        codes: Their code points, of the type that indexes fastest.
+        starts: Where each text begins.
+        lengths: Its characters, without the line feed.
+    """
+
+    codes: Codes
+    starts: Counts
+    lengths: Counts
+
+    @classmethod
+    def of(cls, texts: Sequence[str], lengths: Counts) -> Texts:
+        """Lay texts side by side; `lengths` are their characters."""
+        joined = "".join(f"{text}\n" for text in texts)
+        codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32).astype(np.intp)
+        return cls(codes, np.cumsum(lengths + 1) - lengths - 1, lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @cached_property
+    def distinct(self) -> Codes:
+        """The code points that occur, in order."""
+        seen = np.zeros(int(self.codes.max()) + 1, np.bool_)
+        seen[self.codes] = True
+        return np.flatnonzero(seen)
+
+    def table(self, of: Callable[[str], int], kind: type[np.generic]) -> NDArray[Any]:
+        """By code point what `of` says of a character that occurs; 0 for the others."""
+        found = np.zeros(int(self.distinct[-1]) + 1, kind)
+        found[self.distinct] = [of(chr(code)) for code in self.distinct.tolist()]
+        return found
+
+    def which(self, holds: Callable[[str], bool]) -> Marks:
+        """For each code point whether something holds of it."""
+        found: Marks = self.table(holds, np.bool_)[self.codes]
+        return found
+
+    def count(self, marked: Marks) -> Counts:
+        """How many of its own code points are marked in each text."""
+        own = marked.copy()
+        own[self.starts + self.lengths] = False
+        return sums(own, self.starts)
+
+
+def sums(values: NDArray[Any], starts: Counts) -> Counts:
+    """Sums of runs that begin at `starts`, each of at least one value; together they are all."""
+    found: Counts = np.add.reduceat(values, starts, dtype=np.int64)
+    return found
