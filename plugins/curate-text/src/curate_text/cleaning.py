@@ -90,6 +90,7 @@ def _note(found: tuple[str, int], rule: str, changes: Counter[str]) -> str:
 
 _NOT_PLAIN = re.compile(r"[^\t\n\r\x20-\x7e]")
 _LONE_CONTROL = re.compile(r"(?<![^\x00-\x7f])[\x80-\x9f](?![^\x00-\x7f])")
+_CONTROLS = re.compile(r"[\x80-\x9f][^\x00-\x7f]|[^\x00-\x7f][\x80-\x9f]")
 _LOST = "\ufffd"
 """Where a byte is lost, what stands beside it can only be guessed."""
 
@@ -125,11 +126,19 @@ def encoding(text: str) -> tuple[str, int]:
     def mend(part: str) -> str:
         if _LOST in part or not _NOT_PLAIN.search(part):
             return part
-        return _LONE_CONTROL.sub(_windows, fix_text(part, _config()))
+        mended = fix_text(part, _config())
+        if _CONTROLS.search(part) and _foreign(mended) == _foreign(part):
+            mended = part  # read as Windows-1252, no more: what was several bytes would be one
+        return _LONE_CONTROL.sub(_windows, mended)
 
     lines = text.split("\n")
     mended = [outside(line, mend) if _NOT_PLAIN.search(line) else line for line in lines]
     return "\n".join(mended), sum(a != b for a, b in zip(lines, mended, strict=True))
+
+
+def _foreign(text: str) -> int:
+    """Characters that are not ASCII."""
+    return sum(character > "\x7f" for character in text)
 
 
 def _windows(found: re.Match[str]) -> str:

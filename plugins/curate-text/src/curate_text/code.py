@@ -14,10 +14,10 @@ _FENCES = ("```", '"""', "'''")
 """What opens code that reaches to where it stands again: fences, and strings of Python."""
 _INDENTED = re.compile(r"(?: {4}|\t)[ \t]*\S")
 _KEYWORDS = (
-    "and|assert|async|await|break|case|catch|class|const|continue|def|default|del|do|elif|else|"
-    "end|enum|except|export|extends|finally|fn|for|foreach|func|function|if|impl|import|interface|"
-    "lambda|let|local|match|namespace|new|private|protected|public|raise|return|static|struct|"
-    "switch|throw|try|type|using|var|void|while|with|yield"
+    "assert|async|await|break|case|catch|class|const|continue|def|default|del|elif|else|enum|"
+    "except|export|extends|finally|fn|for|foreach|func|function|if|impl|import|interface|lambda|"
+    "let|namespace|private|protected|public|raise|return|static|struct|switch|throw|try|var|void|"
+    "while|with|yield"
 )
 _CODE = re.compile(
     rf"""[ \t]*(?:
