@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - text in other scripts is what is tested
 """Every output of `text.stats` against its definition written out, one character at a time."""
 
 import math
@@ -127,17 +128,18 @@ def measured(texts, **given):
     return found.drop("id").to_dicts()
 
 
-PARTS = st.sampled_from(
-    ["the ", "The", "a", "É", "e\u0301", "\u0301", "'", "’", "-", "damn ", "don't ", "not ", "\n"]
-    + ["\r", "\r\n", "\u2028", "\x85", "\v", " ", "\t", "\u00a0", "12", "٣", "½", "_", "!", "。"]
-    + ["的", "我们", "か\u3099", "カ", "ｶ", "\U00020000", "שלום", "مرحبا ", "\u202e", "\u0651"]
-    + ["👩\u200d👩\u200d👧", "❤\ufe0f", "🇩🇪", "ß", "İ", "Σ", "ς", "ǅ", "\x00", "\ufeff", "हिन्दी "]
-)
+LATIN = ["the ", "The", "a", "É", "e\u0301", "\u0301", "'", "’", "-", "damn ", "don't ", "not "]
+SPACES = ["\n", "\r", "\r\n", "\u2028", "\x85", "\v", " ", "\t", "\u00a0"]
+OTHER = ["12", "٣", "½", "_", "!", "。", "的", "我们", "か\u3099", "カ", "ｶ", "\U00020000"]
+RIGHT_TO_LEFT = ["שלום", "مرحبا ", "\u202e", "\u0651"]
+EMOJI = ["👩\u200d👩\u200d👧", "❤\ufe0f", "🇩🇪"]
+ODD = ["ß", "İ", "Σ", "ς", "ǅ", "\x00", "\ufeff", "हिन्दी "]
+PARTS = st.sampled_from([*LATIN, *SPACES, *OTHER, *RIGHT_TO_LEFT, *EMOJI, *ODD])
 TEXT = st.lists(st.one_of(PARTS, st.text(max_size=3)), max_size=40).map("".join)
 REPEATED = st.builds(lambda text, times: text * times, TEXT, st.integers(1, 5))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.one_of(TEXT, REPEATED), min_size=1, max_size=6),
     st.sampled_from([1, 2, 3, 5, 8, 10]),
@@ -155,11 +157,11 @@ def test_as_it_is_defined(texts, char_n, word_n, language):
 @pytest.mark.parametrize(
     "text",
     [
-        "lorem ipsum dolor " * 56_000,
-        "".join(chr(0x4E00 + at * 7919 % 20000) for at in range(80_000)),
+        "lorem ipsum dolor " * 15_000,
+        "".join(chr(0x4E00 + at * 7919 % 20000) for at in range(30_000)),
         "z" * 1_000_001,
         "\r\n" * 500_000,
-        "".join(f"line {at} of many\n" for at in range(10_000)),
+        "".join(f"line {at} of many\n" for at in range(3_000)),
     ],
     ids=["words", "han", "one word", "lines", "numbers"],
 )

@@ -109,7 +109,8 @@ def _among(values: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
     known = np.sort(wanted)
     at = np.searchsorted(known, values)
     at[at == len(known)] = 0
-    return known[at] == values
+    found: NDArray[np.bool_] = known[at] == values
+    return found
 
 
 def entries_of(entries: Sequence[str]) -> list[Hashes]:

@@ -1,0 +1,244 @@
+"""`text.match`: each pattern on its own rows, a user's own lists, hostile texts and patterns."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import curate
+from curate.api import Context, CurateError
+from curate_text import patternlists
+from curate_text.match import Match, MatchParams
+from curate_text.patternlists import LISTS, Pattern, Placed
+
+SHIPPED = [
+    pytest.param(name, placed.pattern, id=f"{name}.{placed.pattern.name}")
+    for name in LISTS
+    for placed in patternlists.shipped(name)
+]
+
+
+def matched(texts, wanted=None, **given):
+    """What the stage says of texts."""
+    stage = Match(MatchParams(**given), "m")
+    rows = pl.DataFrame(
+        {"id": [str(at) for at in range(len(texts))], f"@{stage.params.text}": texts},
+        schema={"id": pl.String, f"@{stage.params.text}": pl.String},
+    )
+    ctx = Context(0, {}, {}, tuple(wanted or stage.outputs()), None)
+    found = stage.score(rows, ctx)
+    assert found["id"].to_list() == rows["id"].to_list()
+    return found.drop("id").to_dicts()
+
+
+@pytest.mark.parametrize(("name", "pattern"), SHIPPED)
+def test_each_pattern_finds_its_row_and_leaves_the_other(name, pattern):
+    assert pattern.reason
+    assert pattern.holds
+    assert pattern.spares
+    full = f"{name}.{pattern.name}"
+    for_, against = matched([pattern.holds, pattern.spares], text="both")
+    assert full in for_["patterns"].split()
+    assert for_[name] is True
+    assert full not in against["patterns"].split()
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_are_of_some_size_and_speak_chinese(name):
+    patterns = [placed.pattern for placed in patternlists.shipped(name)]
+    assert len(patterns) >= 12
+    han = [each for each in patterns if re.search("[\u4e00-\u9fff]", each.holds or "")]
+    assert len(han) >= 2
+    assert len({each.name for each in patterns}) == len(patterns)
+
+
+def test_plain_text_holds_none():
+    texts = [
+        "",
+        "The Amazon is a river in South America.",
+        "亚马逊河位于南美洲。",
+        "def add(a: int, b: int) -> int:\n    return a + b  # & not &amp or a<b\n",
+        "Dear Anna,\n\nI am sorry that I could not come. Sure, we can meet soon.\n\nYours,\nBen",
+    ]
+    for found in matched(texts):
+        assert found == {
+            "refusal": False, "leftover": False, "broken": False, "matched": 0, "patterns": ""
+        }  # fmt: skip
+
+
+def test_columns():
+    (found,) = matched(["As an AI language model, I cannot help. caf\ufffd"], text="both")
+    assert found["refusal"]
+    assert not found["leftover"]
+    assert found["broken"]
+    assert found["patterns"] == "refusal.as_an_ai broken.replacement_character"
+    assert found["matched"] == 2
+    flags = Match(MatchParams(lists=["broken"], patterns={"x": "y"}), "m").outputs()
+    assert list(flags) == ["broken", "own", "matched", "patterns"]
+    assert [output.flag for output in flags.values()] == [True, True, False, False]
+
+
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=5))
+def test_own_patterns_are_found_wherever_they_stand(texts):
+    found = matched(texts, lists=[], patterns={"a": "a", "digits": r"\d\d"})
+    for text, row in zip(texts, found, strict=True):
+        names = ["own.a"] * ("a" in text)
+        names += ["own.digits"] * bool(re.search(r"\d\d", text))
+        expected = {"own": bool(names), "matched": len(names), "patterns": " ".join(names)}
+        assert row == expected
+
+
+def test_only_what_is_wanted_comes():
+    assert matched(["As an AI model"], wanted=["broken"]) == [{"broken": False}]
+    assert matched(["As an AI model"], wanted=["patterns"]) == [{"patterns": "refusal.as_an_ai"}]
+
+
+OWN = """\
+- name: shouting
+  pattern: '[A-Z]{8}'
+  reason: capitals
+  for: "PLEASEHELP"
+  against: "Please help"
+- {name: smile, pattern: ':-?\\)'}
+"""
+
+
+def test_a_file_of_ones_own(tmp_path):
+    (tmp_path / "own.yaml").write_text(OWN)
+    given = {"lists": [], "file": str(tmp_path / "own.yaml"), "patterns": {"a": "^a"}}
+    found = matched(["abc :)", "ABCDEFGHI", "none"], **given)
+    assert [row["patterns"] for row in found] == ["own.a own.smile", "own.shouting", ""]
+    Match(MatchParams(**given), "m").check_files()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("- {name: a}", "own.yaml, entry 0.pattern: Field required"),
+        ("- {name: A b, pattern: x}", "own.yaml, entry 0.name: String should match pattern"),
+        ("- {name: a, patern: x, pattern: y}", "own.yaml, entry 0.patern: Extra inputs"),
+        ("a: b", "Input should be a valid list"),
+        ("[]", "holds no pattern"),
+        ("- {name: a, pattern: x}\n- {name: a, pattern: y}", "names the pattern 'a' twice"),
+        ("- [", "cannot be read as a list of patterns"),
+        ("- {name: a, pattern: '(?<!x)y'}", r"own.yaml: the pattern 'a' looks around or back"),
+    ],
+)
+def test_a_file_that_is_no_list_is_refused_when_a_recipe_is_checked(tmp_path, content, says):
+    (tmp_path / "own.yaml").write_text(content)
+    stage = Match(MatchParams(file=str(tmp_path / "own.yaml")), "m")
+    with pytest.raises(CurateError, match=says):
+        stage.check_files()
+
+
+LOOKING = [r"(?=a)", r"x(?!a)", r"(?<=a)b", r"(?<!a)b", r"(a)\1", r"(?>a+)b", r"(?P<x>a)(?P=x)"]
+NOT_LOOKING = [r"\\1", r"[(?=]", r"\(?=", r"[]\1(?!x]", r"(?i)a", r"(?:a|b)", r"(?P<x>a)", r"\d\D"]
+
+
+@pytest.mark.parametrize("pattern", LOOKING)
+def test_patterns_that_look_around_are_refused(pattern):
+    stage = Match(MatchParams(patterns={"mine": pattern}), "m")
+    with pytest.raises(CurateError, match="the pattern 'mine' looks around or back with"):
+        stage.check_files()
+
+
+@pytest.mark.parametrize("pattern", NOT_LOOKING)
+def test_patterns_that_only_seem_to_look_around_are_taken(pattern):
+    Match(MatchParams(patterns={"mine": pattern}), "m").check_files()
+
+
+@pytest.mark.parametrize("pattern", ["(", "a{2,1}", r"(\w{1000}){1000}", r"\p{Nowhere}"])
+def test_what_cannot_be_searched_for_is_refused(pattern):
+    with pytest.raises(CurateError, match="the pattern 'mine' is no regular expression that can"):
+        matched(["x"], lists=[], patterns={"mine": pattern})
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [({"for": "b"}, "does not find its row `for`"), ({"against": "a"}, "finds its row `against`")],
+)
+def test_rows_that_contradict_their_pattern(rows, says):
+    pattern = Pattern.model_validate({"name": "mine", "pattern": "a", **rows})
+    with pytest.raises(CurateError, match=says):
+        patternlists.compiled(Placed(pattern, "own.yaml"))
+
+
+def test_nothing_to_search_for():
+    with pytest.raises(ValidationError, match="nothing is searched for"):
+        MatchParams(lists=[])
+
+
+HOSTILE = """
+import polars as pl
+from curate.api import Context
+from curate_text.match import Match, MatchParams
+texts = ["a" * 1_000_000 + "!", "I am sorry, " * 90_000, "[insert " * 125_000, "&#" * 500_000,
+         "<p " * 300_000, " " * 1_000_000, "as of my " * 110_000, "\\u00c3" * 1_000_000]
+patterns = {"nested": "(a+)+$", "either": "(a|aa)*b", "stars": "(.*)*x", "many": "(a?){500}a{500}$"}
+stage = Match(MatchParams(text="both", patterns=patterns), "m")
+rows = pl.DataFrame({"id": list("01234567"), "@both": texts})
+found = stage.score(rows, Context(0, {}, {}, tuple(stage.outputs()), None))
+print(*found["matched"])
+"""
+
+
+def test_time_is_bounded_on_hostile_texts_and_patterns():
+    """A backtracking engine would need longer than the universe is old."""
+    done = subprocess.run(
+        [sys.executable, "-c", HOSTILE], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert len(done.stdout.split()) == 8
+
+
+ROWS = [
+    {"instruction": "Sing.", "output": "La la la."},
+    {"instruction": "Draw.", "output": "As an AI language model, I cannot draw."},
+    {"instruction": "As an AI model, say hello.", "output": "Sure! Here is a greeting: hello"},
+]
+
+
+def test_in_a_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CURATE_HOME", str(tmp_path / "home"))
+    pl.DataFrame(ROWS).write_ndjson("rows.jsonl")
+    Path("own.yaml").write_text(OWN)
+
+    def run(keep, **given):
+        version = curate.run(
+            {
+                "name": "match",
+                "sources": {"rows": {"path": "rows.jsonl"}},
+                "pipeline": [
+                    {"score": "text.match", "id": "m", "with": given},
+                    {"filter": "core.where", "with": {"keep": keep}},
+                ],
+            }
+        )
+        return version, version.manifest["stages"][0]
+
+    version, stage = run("NOT m_refusal")
+    assert version.frame()["instruction"].to_list() == ["Sing.", "As an AI model, say hello."]
+    assert stage["flags"] == {"refusal": 1, "leftover": 1, "broken": 0}
+    version, stage = run("NOT m_patterns LIKE '%leftover.sure_here%'")
+    assert version.frame()["instruction"].to_list() == ["Sing.", "Draw."]
+    assert stage["memo"]["computed"] == 0
+    version, _ = run("m_own", lists=[], patterns={"la": "(?i)la la"}, file="own.yaml")
+    assert version.frame()["instruction"].to_list() == ["Sing."]
+
+
+def test_a_wrong_pattern_is_a_mistake_in_the_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pl.DataFrame(ROWS).write_ndjson("rows.jsonl")
+    recipe = {
+        "name": "match",
+        "sources": {"rows": {"path": "rows.jsonl"}},
+        "pipeline": [{"score": "text.match", "with": {"patterns": {"x": "(?=a)"}}}],
+    }
+    with pytest.raises(CurateError, match="looks around or back with `\\(\\?=`"):
+        curate.check(recipe)
