@@ -257,3 +257,22 @@ def _parses(text):
     except (SyntaxError, ValueError):
         return False
     return True
+
+
+def test_a_text_that_does_not_come_to_rest_is_refused(monkeypatch):
+    monkeypatch.setitem(RULES, "html", lambda text: (text[1:] + text[:1], 1))
+    with pytest.raises(ValueError, match="does not come to rest"):
+        clean(["ab"], ["html"])
+
+
+REPEATED = (
+    "1|1-|1.|+1 |4111 |a@|a.|a@b.|&amp;|&|<b>|<b>x|<p>|`|` |``` | |\t|sk-a|eyJaaaaaaaaaa.|f:|"
+    "-----BEGIN PRIVATE KEY-----|phone: |\u200b|â€|\x80\x94|x(|if "
+)
+
+
+@pytest.mark.parametrize("piece", REPEATED.split("|"))
+def test_long_repetitions_come_to_an_end(piece):
+    text = piece * (100_000 // len(piece))  # with a pattern that backtracks this takes hours
+    once, _ = clean([text], list(RULES))
+    assert clean(once, list(RULES)) == (once, {})
