@@ -177,6 +177,8 @@ def test_a_text_is_measured_by_itself(monkeypatch):
     monkeypatch.setattr(characters, "PIECE", 500)
     monkeypatch.setattr(characters, "ALONE", 100)
     assert measured(texts) == whole
+    monkeypatch.setattr(characters, "TOGETHER", 3)
+    assert measured(texts) == whole
     assert measured(texts[::-1]) == whole[::-1]
 
 

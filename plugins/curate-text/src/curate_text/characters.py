@@ -21,8 +21,11 @@ Marks = NDArray[np.bool_]
 PIECE = 1 << 20
 """Characters looked at together, unless one text alone has more: bounds memory."""
 
+TOGETHER = 4096
+"""Texts looked at together at most: see `hashing`."""
+
 ALONE = 65_536
-"""A text of more characters is looked at by itself: see `repetition`."""
+"""A text of more characters is looked at by itself: see `hashing`."""
 
 BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """What ends a line: as `str.splitlines` has it; a carriage return and line feed are one break."""
@@ -66,10 +69,11 @@ def lowered(character: str) -> str:
 
 
 def pieces(lengths: Counts) -> Iterator[slice]:
-    """Runs of texts of at most `PIECE` characters together; those of over `ALONE` by themselves."""
+    """Runs of at most `TOGETHER` texts and `PIECE` characters; those over `ALONE` by themselves."""
     start = held = last = 0
     for at, length in enumerate(lengths.tolist()):
-        if at > start and (held + length > PIECE or max(last, length) > ALONE):
+        full = held + length > PIECE or at - start == TOGETHER
+        if at > start and (full or max(last, length) > ALONE):
             yield slice(start, at)
             start, held = at, 0
         held, last = held + length, length

@@ -1,9 +1,10 @@
 """Hashes of runs, and how often equal runs occur in a text. Imported where texts are measured.
 
-Runs are told apart by 64-bit hashes, of which texts that are looked at together take some bits:
-at most 1,024 texts of at most 65,536 characters, or one longer text by itself. Two different runs
-of one text are taken for equal with a probability below 1e-7 even in the worst of these cases,
-1e-10 for a text of 1,000 characters. The hashes have no seed: the same text always gives the same
+Runs are told apart by hashes of 64 bits, less those that number the texts looked at together: at
+most 4,096 texts of at most 65,536 characters (12 bits), or one longer text by itself (1 bit). The
+probability that two different runs of one text are taken for equal is about m**2 / 2**53 for its m
+runs: 1e-10 for 1,000 characters, 5e-7 for the longest that is not by itself, 6e-8 for 1,000,000.
+The hashes have no seed: the same text always gives the same
 number. Nothing guards them against one who looks for texts that collide.
 """
 

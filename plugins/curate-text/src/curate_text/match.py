@@ -61,6 +61,7 @@ class Match(ScoreStage):
 
     name = "text.match"
     version = 1
+    chunk = 4096
     Params = MatchParams
     params: MatchParams
 

@@ -95,6 +95,7 @@ class Stats(ScoreStage):
 
     name = "text.stats"
     version = 1
+    chunk = 4096
     Params = StatsParams
     params: StatsParams
 
