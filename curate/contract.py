@@ -74,7 +74,13 @@ class Neutral:
 
 @dataclass(frozen=True)
 class ModelName:
-    """The parameter names a model; keys hold the digest of the model's files in its place."""
+    """The parameter names a model; keys hold the digest of the model's files in its place.
+
+    Args:
+        tokenizer: Only its tokenizer is needed: weights need not be there, and do not count.
+    """
+
+    tokenizer: bool = False
 
 
 @dataclass(frozen=True)
@@ -364,6 +370,8 @@ class Child:
             several hold together, as the SPDX expression `a AND b`, with `unknown` for a parent
             whose licence is not known (see `curate.api.licenses_in`).
         ability: Not given, the parents' where they agree, else none.
+        counts: What was done to make it, by name: added up in the manifest over all rows, those
+            whose children are remembered too; see `ExpandStage.notes`.
     """
 
     parents: tuple[str, ...]
@@ -376,6 +384,7 @@ class Child:
     generator: str | None = None
     license: str | None = None
     ability: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 # Services: costly things that stages share.
@@ -560,6 +569,15 @@ class ScoreStage(Stage):
         """
         return self.outputs()[output].tolerance
 
+    def notes(self, values: pl.DataFrame) -> tuple[str, ...]:  # noqa: ARG002 - for overriders
+        """What stands in the stage's line, a few words each.
+
+        Args:
+            values: The outputs of all rows that it was asked about, remembered ones too; null
+                where a row failed.
+        """
+        return ()
+
     def score(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Score some rows.
 
@@ -647,6 +665,14 @@ class ExpandStage(Stage):
     def in_place(self) -> bool:
         """Whether children replace their parents; decides what an exception on a row means."""
         return False
+
+    def notes(self, counts: Mapping[str, int]) -> tuple[str, ...]:  # noqa: ARG002 - for overriders
+        """What stands in the stage's line, a few words each.
+
+        Args:
+            counts: Of all children, as `Child.counts`, added up.
+        """
+        return ()
 
     def expand(self, rows: pl.DataFrame, ctx: Context) -> Iterable[Child]:
         """Make children of rows (`id` and the inputs); a row without any stays itself."""

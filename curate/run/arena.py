@@ -201,7 +201,8 @@ class Arena:
                 **{name: rule(said[name], around[name]) for name, rule in RULES.items()},
             }
             if messages is not None:
-                row |= self._in_shape(around["source"][0], int(parents[at][0]), messages)
+                first = int(parents[at][0])
+                row |= self._in_shape(around["source"][0], first, messages, child.replaces)
             row |= child.columns
             for name, value in row.items():
                 columns.setdefault(name, [None] * len(children))[at] = value
@@ -209,13 +210,13 @@ class Arena:
         return {name: (columns[name], np.array(given[name])) for name in columns}
 
     def _in_shape(
-        self, source: str, parent: int, messages: Sequence[Mapping[str, Any]]
+        self, source: str, parent: int, messages: Sequence[Mapping[str, Any]], in_place: bool
     ) -> dict[str, Any]:
         """The original columns of a child, in the shape that its parent came in."""
         shape, mapping = self.formats[source]
         there = [name for name in columns_of(shape, mapping) if name in self.rows.columns]
         row = self.rows.select("messages", *there).row(parent, named=True)
-        made = rewritten(row, shape, mapping, messages)
+        made = rewritten(row, shape, mapping, messages, in_place=in_place)
         return {
             name: as_text(value)
             if isinstance(value, list) and self.rows.schema[name] == pl.String

@@ -29,7 +29,17 @@ CHILDREN = "children"
 _PAID = 32
 """Rows of the first slice of a stage that asks a model."""
 
-FIELDS = ("messages", "replaces", "round", "columns", "origin", "generator", "license", "ability")
+FIELDS = (
+    "messages",
+    "replaces",
+    "round",
+    "columns",
+    "origin",
+    "generator",
+    "license",
+    "ability",
+    "counts",
+)
 
 
 def expand(
@@ -77,6 +87,12 @@ def expand(
             _check(stage, [child], given, columns)
             children.append(child)
             count(child)
+    counted: dict[str, int] = {}
+    for child in children:
+        for name, times in child.counts.items():
+            counted[name] = counted.get(name, 0) + times
+            facts.count(name, times)
+    facts.notes += stage.notes(counted)
     parents = [np.array([at[id] for id in child.parents], dtype=np.int64) for child in children]
     if not children:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)

@@ -34,7 +34,7 @@ from curate.recipe.model import check_url
 from curate.recipe.where import Where
 from curate.recipe.words import explain
 from curate.run.flow import KINDS, Table, added
-from curate.services.models import find_problem
+from curate.services.models import find_problem, name_for
 from curate.sources.files import artifact_file, beside_hint
 
 _ACCEPTED: Mapping[str, tuple[Kind, ...]] = {
@@ -207,8 +207,9 @@ def check_files(
                 problems.add(place, error.message, error.remedy)
         if not isinstance(value, str):
             continue
-        if marker(type(params), name, ModelName):
-            found = find_problem(value, registry)
+        named = marker(type(params), name, ModelName)
+        if named is not None:
+            found = find_problem(name_for(named, value), registry)
             if found:
                 message, _, remedy = found.partition("\n")
                 problems.add(place, message, remedy.strip())

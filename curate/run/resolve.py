@@ -36,6 +36,7 @@ from curate.recipe.document import Document, KeyPath
 from curate.recipe.model import Source
 from curate.run.check import Checked, Step
 from curate.run.parameters import references
+from curate.services.models import name_for
 from curate.services.models import resolve as resolve_model
 from curate.sources.files import SourceFile, artifact_file, resolve_files
 from curate.sources.hashes import file_sha256
@@ -251,9 +252,9 @@ def _resolve_step(
     params: Params = step.stage.params
     fields = type(params).model_fields
     models = {
-        name: model(getattr(params, name))
+        name: model(name_for(mark, getattr(params, name)))
         for name in fields
-        if marker(type(params), name, ModelName) and getattr(params, name) is not None
+        if (mark := marker(type(params), name, ModelName)) and getattr(params, name) is not None
     }
     served = _served(params)
     models |= _local_models(params, served, registry, model)

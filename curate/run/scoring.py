@@ -90,6 +90,7 @@ class _Scoring:
             self.arena.set_scores(f"{self.stage.id}_{name}", self.asked, values[name])
             if output.flag:
                 self._note_flag(name, values[name])
+        self.facts.notes += self.stage.notes(values.select(list(self.outputs)))
         details = [self.errors[key] for key in keys if key in self.errors]
         failed = self.asked[[key in self.errors for key in keys]]
         self.arena.ledger.settle(

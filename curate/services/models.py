@@ -1,6 +1,8 @@
 """Finding the model that a recipe names: an alias, a folder, or a repository on the Hub.
 
 Only safetensors, configuration and tokenizer files count: a pickle can run code when it is read.
+Of a model whose tokenizer alone is wanted, named `tokenizer:<name>` here and in locks, weights need
+not be there and do not count.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.contract import ModelFiles
+from curate.contract import ModelFiles, ModelName
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 _ALIAS = re.compile(r"([a-z][a-z0-9_-]+):(.+)")
 _HUB = re.compile(r"([\w.-]+(?:/[\w.-]+)?)(?:@([\w./-]+))?")
 _SUFFIXES = (".jinja", ".json", ".txt", ".model", ".safetensors")
+_TOKENIZER = "tokenizer:"
+_TOKENIZER_FILES = re.compile(
+    r"(?:config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json"
+    r"|chat_template\.(?:jinja|json)|(?:vocab|merges)\.txt|[\w.-]*\.model"
+)
 _FORMS = "Write an alias such as builtin:minilm, a folder, or owner/name[@revision] on the Hub."
 
 
@@ -31,14 +38,16 @@ def resolve(
 
     Args:
         name: `alias:word`, a folder, or `owner/name[@revision]` on the Hugging Face Hub. A folder
-            that exists comes before a repository of the same name.
+            that exists comes before a repository of the same name. With `tokenizer:` before it,
+            what its tokenizer needs is enough.
         registry: Knows the aliases.
         download: Whether files that are not here may be fetched from the Hub.
         commit: Of a repository on the Hub, to be taken whatever the revision is by now.
 
     Raises:
-        CurateError: There is no such model here, or it holds no safetensors.
+        CurateError: There is no such model here, or it holds no safetensors (or no tokenizer).
     """
+    whole, name = name, bare(name)
     alias, folder, hub = _ALIAS.fullmatch(name), Path(name).expanduser(), _HUB.fullmatch(name)
     found = None
     if alias:
@@ -46,27 +55,38 @@ def resolve(
     elif folder.is_dir():
         path = folder
     elif hub and not _is_path(name):
-        path, found = _from_hub(hub[1], commit or hub[2], download=download)
+        path, found = _from_hub(hub[1], commit or hub[2], whole, download=download)
     else:
         raise CurateError(_missing(name), _FORMS)
     path = path.resolve()
-    return ModelFiles(name, path, found, _digest(name, path))
+    return ModelFiles(whole, path, found, _digest(whole, path))
+
+
+def name_for(mark: ModelName, value: str) -> str:
+    """The name under which the model that a parameter names is found and locked."""
+    return _TOKENIZER + value if mark.tokenizer else value
+
+
+def bare(name: str) -> str:
+    """A model's name as recipes write it."""
+    return name.removeprefix(_TOKENIZER)
 
 
 def alias_of(name: str) -> str | None:
     """The word before the colon of `alias:word`; None of any other name."""
-    found = _ALIAS.fullmatch(name)
+    found = _ALIAS.fullmatch(bare(name))
     return found[1] if found else None
 
 
 def find_problem(name: str, registry: Registry) -> str | None:
     """What is wrong with a model's name as far as this machine knows, without a network."""
+    whole, name = name, bare(name)
     alias, folder, hub = _ALIAS.fullmatch(name), Path(name).expanduser(), _HUB.fullmatch(name)
     try:
         if alias:
             registry.model_alias(alias[1], alias[2])
         elif folder.is_dir():
-            _check_safe(name, (file.name for file in folder.iterdir()))
+            _check_safe(whole, (file.name for file in folder.iterdir()))
         elif not hub or _is_path(name):
             return f"{_missing(name)} {_FORMS}"
     except CurateError as error:
@@ -85,8 +105,10 @@ def _missing(name: str) -> str:
     return f"{kind} '{name}'."
 
 
-def _counts(name: str) -> bool:
+def _counts(model: str, name: str) -> bool:
     """Whether a file (its name relative to the model's folder) is part of the model."""
+    if model.startswith(_TOKENIZER):
+        return _TOKENIZER_FILES.fullmatch(name) is not None
     parts = name.split("/")
     pooling = len(parts) == 2 and re.fullmatch(r"\d+_\w+", parts[0]) and parts[1] == "config.json"
     top = len(parts) == 1 and name.endswith(_SUFFIXES) and not name.startswith("consolidated")
@@ -95,6 +117,13 @@ def _counts(name: str) -> bool:
 
 def _check_safe(name: str, files: Iterable[str]) -> None:
     found = set(files)
+    if name.startswith(_TOKENIZER):
+        if "tokenizer.json" not in found:
+            raise CurateError(
+                f"The model '{bare(name)}' has no fast tokenizer (tokenizer.json).",
+                "Save one with AutoTokenizer.from_pretrained(...).save_pretrained(...).",
+            )
+        return
     if "config.json" not in found:
         raise CurateError(f"The model '{name}' has no config.json.", _FORMS)
     if not any(file.endswith(".safetensors") for file in found):
@@ -109,7 +138,7 @@ def _digest(name: str, path: Path) -> str:
     from curate.sources.hashes import file_sha256
 
     names = (file.relative_to(path).as_posix() for file in path.glob("**/*") if file.is_file())
-    files = sorted(file for file in names if _counts(file))
+    files = sorted(file for file in names if _counts(name, file))
     _check_safe(name, files)
     total = hashlib.sha256()
     for file in files:
@@ -117,7 +146,7 @@ def _digest(name: str, path: Path) -> str:
     return total.hexdigest()
 
 
-def _from_hub(repo: str, revision: str | None, *, download: bool) -> tuple[Path, str]:
+def _from_hub(repo: str, revision: str | None, whole: str, *, download: bool) -> tuple[Path, str]:
     try:
         from huggingface_hub import HfApi, constants, errors, snapshot_download
     except ImportError as error:
@@ -131,8 +160,9 @@ def _from_hub(repo: str, revision: str | None, *, download: bool) -> tuple[Path,
         if online:
             info = HfApi().model_info(repo, revision=revision)
             revision = info.sha
-            files = [file.rfilename for file in info.siblings or () if _counts(file.rfilename)]
-            _check_safe(repo, files)
+            names = [file.rfilename for file in info.siblings or ()]
+            files = [file for file in names if _counts(whole, file)]
+            _check_safe(whole, files)
         path = Path(
             snapshot_download(
                 repo, revision=revision, allow_patterns=files, local_files_only=not online

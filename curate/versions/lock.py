@@ -24,6 +24,7 @@ from curate.recipe.model import Source
 from curate.recipe.names import VERBS, default_id
 from curate.run.locking import VERSION, environment
 from curate.run.resolve import Resolved
+from curate.services.models import bare
 from curate.services.models import resolve as resolve_model
 from curate.sources.files import artifact_file, resolve_files
 
@@ -375,7 +376,7 @@ class Locked:
             commit = locked["commit"]
             remedy = "Bring its files back, or name the folder that has them with --set."
             if commit:
-                remedy = f"hf download {name.partition('@')[0]} --revision {commit}"
+                remedy = f"hf download {bare(name).partition('@')[0]} --revision {commit}"
             try:
                 here = resolve_model(name, self.registry, download=True, commit=commit)
             except CurateError as error:

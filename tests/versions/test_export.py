@@ -192,7 +192,8 @@ def test_what_a_stage_rewrote_does_not_go_out_as_it_came(version, tmp_path):
     export(made, tmp_path / "a.jsonl", "alpaca")
     export(made, tmp_path / "m.jsonl", "messages")
     texts = ["Add.\n1 and 2 (again 0)", "Weather?\n\nsun (again 0)"]
-    assert [row["instruction"] for row in read(tmp_path / "a.jsonl")] == texts
+    asked = [(row["instruction"], row["input"]) for row in read(tmp_path / "a.jsonl")]
+    assert asked == [("Add.", "1 and 2 (again 0)"), (texts[1], "")]
     assert [row["messages"][0]["content"] for row in read(tmp_path / "m.jsonl")] == texts
 
 

@@ -76,6 +76,31 @@ class Alpaca(Format):
             "output": answered["content"],
         }
 
+    def rewrite_in_place(
+        self, row: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """The question in instruction and input as in the other row, where that can be told.
+
+        It can where one of both is still there as it was, or where the question has as many lines.
+        """
+        fields = self.rewrite(row, messages)
+        was, given, asked = row.get("instruction"), row.get("input"), fields["instruction"]
+        if isinstance(asked, str) and isinstance(was, str) and isinstance(given, str) and given:
+            fields["instruction"], fields["input"] = _parted(asked, was, given)
+        return fields
+
+
+def _parted(asked: str, was: str, given: str) -> tuple[str, str]:
+    """A question as instruction and input, which joined by a newline are the question."""
+    if asked.endswith(f"\n{given}"):
+        return asked[: -len(given) - 1], given
+    if asked.startswith(f"{was}\n"):
+        return was, asked[len(was) + 1 :]
+    lines, first = asked.split("\n"), was.count("\n") + 1
+    if len(lines) == first + given.count("\n") + 1:
+        return "\n".join(lines[:first]), "\n".join(lines[first:])
+    return asked, ""
+
 
 def _pair(asked: str, answered: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]

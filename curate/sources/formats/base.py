@@ -135,6 +135,12 @@ class Format:
         kept = {field: row.get(field) for field in self.shared}
         return dict.fromkeys(self.fields) | kept | (self.write(messages) or {})
 
+    def rewrite_in_place(
+        self, row: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """As `rewrite`, of a row that takes the place of the other one: by default the same."""
+        return self.rewrite(row, messages)
+
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         """Give the rows of one file one form, where the shape has several; as they are otherwise.
 

@@ -98,6 +98,8 @@ def rewritten(
     shape: Format,
     mapping: Mapping[str, str],
     messages: Sequence[Mapping[str, Any]],
+    *,
+    in_place: bool,
 ) -> dict[str, Any]:
     """The columns of a row that is made from another one, in the shape that the other came in.
 
@@ -106,6 +108,7 @@ def rewritten(
         shape: The format of its source.
         mapping: As in `fields_of`.
         messages: The new conversation, which has to stand in `messages` itself.
+        in_place: Whether it takes the place of the other one.
 
     Returns:
         Column > value; columns of other shapes are not among them.
@@ -118,7 +121,9 @@ def rewritten(
     columns = {
         column_of(field, renamed): value
         for form, renamed, fields in found
-        for field, value in form.rewrite(fields, messages).items()
+        for field, value in (form.rewrite_in_place if in_place else form.rewrite)(
+            fields, messages
+        ).items()
     }
     if "original_messages" in columns:
         columns["original_messages"] = None  # `messages` says all that there is to say

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from curate.plugins.registry import get_registry
 from curate_text.stages import STAGES
@@ -28,3 +29,16 @@ def test_the_stages_are_found():
 def test_declaring_them_imports_nothing_heavy():
     command = [sys.executable, "-c", DECLARE]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_the_readme_names_every_parameter_and_column():
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    for stage in STAGES:
+        section = sections[stage.name]
+        for name in stage.Params.model_fields:
+            assert f"`{name}`" in section, (stage.name, name)
+        if stage.name in ("text.language", "text.tokens"):
+            required = {"tokenizer": "x", "max_length": 1} if stage.name == "text.tokens" else {}
+            for name in stage(stage.Params(**required), "x").outputs():
+                assert f"`<id>_{name}`" in section, (stage.name, name)
