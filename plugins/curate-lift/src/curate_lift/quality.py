@@ -17,9 +17,10 @@ from curate.api import (
     LlmScoreStage,
     Output,
     Params,
+    Prompt,
     Served,
 )
-from curate_lift.templates import check, fingerprint, render, source
+from curate_lift.templates import source
 from curate_lift.writing import WriterSettings
 
 PARTS: Mapping[str, int] = {"clarity": 15, "difficulty": 25, "explanations": 25, "accuracy": 35}
@@ -89,18 +90,18 @@ class Quality(LlmScoreStage):
 
     def fingerprints(self) -> Mapping[str, str]:
         """Of the plugin's own prompt, if it is used."""
-        return {} if self.params.template else {self._own: fingerprint(self._own)}
+        return {} if self.params.template else {self._own: self._prompt.fingerprint}
 
     def check_files(self) -> None:
         """Refuse a template that cannot be rendered."""
-        check(self._own, self.params.template, {"instruction": "Add 1 and 2.", "response": "3"})
+        self._prompt.check({"instruction": "Add 1 and 2.", "response": "3"})
 
     def ask(self, row: Mapping[str, Any], llm: Llm) -> Mapping[str, Any]:
         """Ask for the marks of one row; one without a response has nothing to be marked."""
         if not row["@response"].strip():
             raise AnswerError("it has no response to be marked")
         values = {"instruction": row["@instruction"], "response": row["@response"]}
-        prompt = render(self._text, values)
+        prompt = self._prompt.render(values)
         if self.params.paper_exact:
             return {TOTAL: first_number(llm.ask(prompt, cut=True).text)}
         marks = llm.ask_for(Marks, prompt)
@@ -112,7 +113,7 @@ class Quality(LlmScoreStage):
         return "quality_total" if self.params.paper_exact else "quality"
 
     @cached_property
-    def _text(self) -> str:
+    def _prompt(self) -> Prompt:
         return source(self._own, self.params.template)
 
 
