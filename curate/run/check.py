@@ -346,7 +346,7 @@ class _Walk:
             check_files(params, path, self.problems, self.registry, self.inspect, self.beside)
         found = self.files and len(self.problems.found) == before
         if found:
-            told = self.asked(place, lambda: with_early(params, self.registry))
+            told = self.asked(place, partial(with_early, params, self.registry))
             if told is None:
                 return None
             params = told
