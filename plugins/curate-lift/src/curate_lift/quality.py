@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from curate.api import (
     AnswerError,
@@ -22,23 +22,22 @@ from curate.api import (
 )
 from curate_lift.templates import source
 from curate_lift.writing import WriterSettings
+from curate_llm.fields import FieldParams, form_of, values_of
+from curate_llm.judge import JudgeParams
 
-PARTS: Mapping[str, int] = {"clarity": 15, "difficulty": 25, "explanations": 25, "accuracy": 35}
+FIELDS = {
+    name: FieldParams.model_validate(said)
+    for name, said in JudgeParams.presets["lift"].values["fields"].items()
+}
+"""The answer asked for: the parts of the rubric, and a reason."""
+
+PARTS: Mapping[str, int] = {
+    name: int(field.maximum) for name, field in FIELDS.items() if field.maximum is not None
+}
 """Part of the rubric > the most points for it; 100 together."""
 
-TOTAL, REASON = "total", "reason"
-
-
-class Marks(BaseModel):
-    """The answer asked for."""
-
-    model_config = ConfigDict(strict=True)
-
-    clarity: Annotated[int, Field(ge=0, le=PARTS["clarity"])]
-    difficulty: Annotated[int, Field(ge=0, le=PARTS["difficulty"])]
-    explanations: Annotated[int, Field(ge=0, le=PARTS["explanations"])]
-    accuracy: Annotated[int, Field(ge=0, le=PARTS["accuracy"])]
-    reason: str = ""
+Marks = form_of(FIELDS)
+TOTAL = "total"
 
 
 class QualityParams(LlmParams):
@@ -83,9 +82,8 @@ class Quality(LlmScoreStage):
         if self.params.paper_exact:
             return {TOTAL: Output("integer")}
         return {
-            **{part: Output("integer") for part in PARTS},
+            **{name: field.output() for name, field in FIELDS.items()},
             TOTAL: Output("integer"),
-            REASON: Output("string"),
         }
 
     def fingerprints(self) -> Mapping[str, str]:
@@ -104,9 +102,8 @@ class Quality(LlmScoreStage):
         prompt = self._prompt.render(values)
         if self.params.paper_exact:
             return {TOTAL: first_number(llm.ask(prompt, cut=True).text)}
-        marks = llm.ask_for(Marks, prompt)
-        parts = {part: getattr(marks, part) for part in PARTS}
-        return {**parts, TOTAL: sum(parts.values()), REASON: marks.reason}
+        marks = values_of(llm.ask_for(Marks, prompt))
+        return {**marks, TOTAL: sum(marks[part] for part in PARTS)}
 
     @property
     def _own(self) -> str:

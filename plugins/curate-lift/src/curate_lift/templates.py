@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from curate.api import Prompt
+from curate_llm.judge import JudgeParams
 
 
 def source(name: str, override: str | None) -> Prompt:
@@ -22,4 +23,6 @@ def source(name: str, override: str | None) -> Prompt:
 
 @cache
 def _own(name: str) -> Prompt:
+    if name == "quality":  # the rubric, which `llm.judge` has as a preset
+        return Prompt(name, JudgeParams.presets["lift"].values["prompt"])
     return Prompt.of_package("curate_lift", "prompts", f"{name}.j2")
