@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 import curate
 from curate.api import Context, CurateError, ModelFiles, Pass
@@ -256,6 +258,10 @@ def recipe(folder, **given):
 def test_columns_are_known_when_a_recipe_is_checked(saved, place):
     folder = saved("bert")
     version = curate.run(recipe(folder, dtype="float32"))
+    automatic = yaml.safe_load((version.path / "recipe.lock.yaml").read_text())["stages"]["c"][
+        "auto"
+    ]
+    assert automatic == {"labels": list(LABELS.values()), "task": "single_label"}
     scores = version.scores
     kept = scores.filter(pl.col("id").is_in(version.frame()["id"].to_list()))
     assert 0 < len(kept) < 12
@@ -282,3 +288,27 @@ def test_a_model_that_is_not_here_has_no_columns_yet(place, monkeypatch):
         curate.check(given)
     given["pipeline"][0]["with"] |= {"labels": ["1 star", "best"], "task": "single_label"}
     curate.check(given)
+
+
+def test_every_parameter_and_default_is_in_the_table_of_the_readme():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    section = readme.split("## hf.classifier\n")[1].split("\n## ")[0]
+    table = section.split("| parameter |")[1].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", table, re.MULTILINE))
+    assert set(rows) == set(ClassifierParams.model_fields)
+    for name, field in ClassifierParams.model_fields.items():
+        if not field.is_required() and field.default is not None:
+            assert rows[name].strip(" `") == str(field.default).lower()
+    (block,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    ClassifierParams.model_validate(yaml.safe_load(block)[0]["with"])
+
+
+def test_a_locked_run_computes_the_same(saved, place):
+    version = curate.run(recipe(saved("bert"), dtype="float32"))
+    done = subprocess.run(
+        [sys.executable, "-m", "curate", "run", f"classified@{version.version}", "--locked"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
