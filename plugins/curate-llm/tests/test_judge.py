@@ -138,7 +138,7 @@ def test_the_form_in_words():
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"fields": {}}, "at least 1 item"),
+        ({"fields": {}}, "give it, or a `preset`"),
         ({"fields": {"id": "text"}}, "'id' is no name of a field"),
         ({"fields": {"error": "text"}}, "'error' is no name of a field"),
         ({"fields": {"a b": "text"}}, "'a b' is no name of a field"),

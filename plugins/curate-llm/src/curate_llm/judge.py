@@ -49,10 +49,9 @@ class JudgeParams(PromptParams):
         Fields,
         Field(
             description="Name: type (number, integer, text, boolean), or a list of labels, or a "
-            "mapping with bounds. Each is a column.",
-            min_length=1,
+            "mapping with bounds. Each is a column."
         ),
-    ]
+    ] = Field(default_factory=dict)
     text: Annotated[
         Literal["instruction", "response", "both"],
         Field(description="Which texts the prompt is given, each by its name."),
@@ -74,6 +73,8 @@ class JudgeParams(PromptParams):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if not self.fields:
+            raise ValueError("`fields` says what is to be answered: give it, or a `preset`")
         if self.samples > 1 and self.llm.temperature == 0:
             raise ValueError(
                 "`samples` asks the same again, and `llm.temperature: 0` gives the same answer: "
