@@ -25,7 +25,6 @@ def test_values_are_never_read_as_a_template(text):
         "{{ said | random }}",
         "{{ lipsum() }}{{ said }}",
         "{{ rows.append(1) }}{{ said }}",
-        "{{ '%999999999999d' % 1 }}{{ said }}",
         "{{ range(10 ** 9) | list }}{{ said }}",
     ],
 )
