@@ -155,6 +155,7 @@ def test_the_form_in_words():
         ({"fields": {"x": "text"}, "total": True}, "`total` needs fields that are numbers"),
         ({"fields": {"total": "number"}, "total": True}, "`total` needs fields"),
         ({"pair": ["a", "b"]}, "needs the field `winner"),
+        ({"preset": "preference", "fields": {"winner": ["first", "second"]}}, "name their columns"),
         ({"pair": ["a"]}, "at least 2 items"),
         ({"pair": ["a", "b"], "total": True}, "for single responses"),
         ({"pair": ["a", "b"], "fields": {"winner": ["first", "second"], "n": "number"}}, "'n' is"),

@@ -82,8 +82,14 @@ class JudgeParams(PromptParams):
             )
         if self.total and (TOTAL in self.fields or not any(self._numeric())):
             raise ValueError("`total` needs fields that are numbers, and none of that name")
+        winner = self.fields.get(WINNER)
         if self.pair is not None:
             self._check_pair()
+        elif winner is not None and {"first", "second"} <= set(winner.options):
+            raise ValueError(
+                "`winner` tells the better of two responses: name their columns, such as "
+                '`pair: [chosen, rejected]` or `pair: ["@response", other]`'
+            )
         return self
 
     def _numeric(self) -> list[str]:
