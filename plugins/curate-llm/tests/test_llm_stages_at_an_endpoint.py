@@ -58,7 +58,7 @@ def verdict(body):
 
 
 def run(server, step, set_aside):
-    llm = {"base_url": server.url, "model": "parrot", "max_tokens": 40, "timeout": 0.5}
+    llm = {"base_url": server.url, "model": "parrot", "max_tokens": 40, "timeout": 2.0}
     more = {"llm": llm | {"concurrency": 16, "attempts": 5}, "prompt": "{{ instruction }}"}
     step = step | {"with": step["with"] | more, "on_failure": {"set_aside": set_aside}}
     return curate.run(
