@@ -337,7 +337,6 @@ def test_prompts_come_with_the_package():
         "general.j2",
         "code.j2",
         "fusion.j2",
-        "quality.j2",
         "quality_total.j2",
     }
 
