@@ -1,4 +1,4 @@
-"""Presets: files of data beside this module, each with its source."""
+"""Presets: files in the folder `data` beside this module, each with its source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def presets(*names: str) -> Mapping[str, Preset]:
     """Read presets: YAML with `source`, and under `with` parameters as a recipe writes them."""
     found = {}
     for name in names:
-        text = files("curate_llm").joinpath("presets", f"{name}.yaml").read_text("utf-8")
+        text = files("curate_llm").joinpath("data", f"{name}.yaml").read_text("utf-8")
         data = yaml.safe_load(text)
         found[name] = Preset(data["with"], data["source"])
     return found
