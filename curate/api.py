@@ -68,6 +68,7 @@ from curate.passes import (
 )
 from curate.prefer import columns_of as preferred_columns
 from curate.prefer import rank
+from curate.prompts import Prompt
 from curate.provenance import alternatives, licenses_in
 from curate.vectors import vectors_of
 
@@ -124,6 +125,7 @@ __all__ = [
     "Preferences",
     "Preset",
     "Prices",
+    "Prompt",
     "Reader",
     "Reads",
     "ReadsText",

@@ -107,9 +107,12 @@ class Auto:
     Args:
         service: Its `auto(name, params, models)` gives the value for the parameter of this name,
             without loading anything.
+        early: The value decides which columns the stage writes: it is asked for when a recipe is
+            checked, of models whose files are on this machine (their digests are not known then).
     """
 
     service: str
+    early: bool = False
 
 
 @dataclass(frozen=True)

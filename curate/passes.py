@@ -35,11 +35,11 @@ TRUNCATED = "truncated"
 """The output of every stage of this kind that says whether the text was cut."""
 
 Template = Literal["plain", "alpaca", "chat"]
-Predicts = Literal["text", "response"]
-Site = Literal["blocks", "neurons", "final", "likelihoods"]
+Predicts = Literal["text", "response", "classes"]
+Site = Literal["blocks", "neurons", "final", "likelihoods", "classes"]
 """Where activations are read: the output of each transformer block, the neurons of each block's
-MLP (what its down-projection is given), the model's final hidden state, after its last norm, or
-the log-probabilities of the tokens, where the pass predicts them."""
+MLP (what its down-projection is given), the model's final hidden state, after its last norm, the
+log-probabilities of the tokens, or the logits of the classes, where the pass predicts them."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Pass:
         dtype: `float32` or `bfloat16`.
         compile: Run its blocks through `torch.compile`.
         predicts: Load the model with its language-model head, and tell the probability of each
-            token of the text, or of its response alone; None: without the head.
+            token of the text, or of its response alone; or with its classification head, and tell
+            the logit of each class; None: without a head.
         batch_size: Constant shapes computed between two results.
         prompt: A text that is put before every text.
         backend: What computes it: `torch`, or another that gives the final hidden state alone.
@@ -97,7 +98,8 @@ class Reader(Protocol):
         At the site `likelihoods` (layer 0) it is torch float32 [rows, tokens]: the natural
         logarithm of each token's probability given all tokens before it, NaN where a token is not
         predicted: the first one, those that the tokenizer adds, padding, and what stands outside
-        the response where the pass predicts only that.
+        the response where the pass predicts only that. At the site `classes` (layer 0) it is torch
+        [rows, classes]: what the classification head gives, before any softmax.
         """
         ...
 
@@ -148,7 +150,8 @@ class LoadedModel(Protocol):
         Raises:
             ValueError: After all results, where rows are left that cannot be put into tokens, or
                 of which no token can be predicted where the pass predicts.
-            CurateError: A reader asks for `likelihoods`, and the pass predicts nothing.
+            CurateError: A reader asks for `likelihoods` or `classes`, and the pass does not predict
+                them.
         """
         ...
 

@@ -31,8 +31,9 @@ T = TypeVar("T")
 _OURS: Mapping[str, Mapping[str, str]] = {
     "curate": {
         word: f"curate-{word}"
-        for word in ("baselines", "dedup", "embed", "lift", "nait", "sources", "text")
-    },
+        for word in ("baselines", "dedup", "embed", "lift", "llm", "nait", "sources", "text")
+    }
+    | {"hf": "curate-embed"},
     "curate.models": {"builtin": "curate-embed"},
     "curate.services": {"forward": "curate-embed"},
     "curate.llm": {"transformers": "curate-embed"},

@@ -41,6 +41,7 @@ from curate.run.parameters import (
     conditions,
     make,
     validate,
+    with_early,
     with_vector,
 )
 from curate.sources.schema import Schema, inspect, inspect_rows
@@ -344,6 +345,11 @@ class _Walk:
         if self.files:
             check_files(params, path, self.problems, self.registry, self.inspect, self.beside)
         found = self.files and len(self.problems.found) == before
+        if found:
+            told = self.asked(place, partial(with_early, params, self.registry))
+            if told is None:
+                return None
+            params = told
         named = set(reader.columns(params))
         parsed = conditions(params, reader)
         full = with_vector(params, reader, spec.verb)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from curate.contract import (
     TEXTS,
     Artifact,
+    Auto,
     Condition,
     InputFile,
     Kind,
@@ -34,7 +35,7 @@ from curate.recipe.model import check_url
 from curate.recipe.where import Where
 from curate.recipe.words import explain
 from curate.run.flow import KINDS, Table, added
-from curate.services.models import find_problem, name_for
+from curate.services.models import find_problem, locate, name_for
 from curate.sources.files import artifact_file, beside_hint
 
 _ACCEPTED: Mapping[str, tuple[Kind, ...]] = {
@@ -216,6 +217,39 @@ def check_files(
         elif marker(type(params), name, InputFile) and not Path(value).is_file():
             hint = beside_hint(value, beside, is_glob=False)
             problems.add(place, f"there is no file '{value}'", hint)
+
+
+def with_early(params: Params, registry: Registry) -> Params:
+    """Ask services for what is left to them and decides on columns; see `Auto.early`.
+
+    Raises:
+        CurateError: A model that is asked about is not on this machine, or does not say it.
+    """
+    kind = type(params)
+    asked: dict[str, Auto] = {}
+    for name in kind.model_fields:
+        auto = marker(kind, name, Auto)
+        if auto is not None and auto.early and getattr(params, name) == "auto":
+            asked[name] = auto
+    if not asked:
+        return params
+    try:
+        models = {
+            name: locate(name_for(mark, getattr(params, name)), registry)
+            for name in kind.model_fields
+            if (mark := marker(kind, name, ModelName)) and getattr(params, name) is not None
+        }
+    except CurateError as error:
+        said = " and ".join(f"`{name}`" for name in asked)
+        raise CurateError(
+            f"{said} cannot be told before the model is here: {error.message}",
+            f"Write {said} in the recipe, or do this first: {error.remedy}",
+        ) from error
+    found = {
+        name: registry.service(auto.service).auto(name, params, models)
+        for name, auto in asked.items()
+    }
+    return params.model_copy(update=found)
 
 
 def references(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Reference | Artifact]]:

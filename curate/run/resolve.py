@@ -258,7 +258,7 @@ def _resolve_step(
     }
     served = _served(params)
     models |= _local_models(params, served, registry, model)
-    automatic = _automatic(params, models, registry)
+    automatic = _automatic(params, step.spec.with_, models, registry)
     if automatic:
         params = params.model_copy(update=automatic)
         step = replace(step, stage=type(step.stage)(params, step.id))
@@ -327,14 +327,37 @@ def _local_models(
 
 
 def _automatic(
-    params: Params, models: Mapping[str, ModelFiles], registry: Registry
+    params: Params,
+    written: Mapping[str, Any],
+    models: Mapping[str, ModelFiles],
+    registry: Registry,
 ) -> dict[str, Any]:
-    """What services say for the parameters that are left to them."""
+    """What services say for the parameters that are left to them.
+
+    Args:
+        params: Those of the stage, early ones filled in when the recipe was checked.
+        written: Those that the recipe writes.
+        models: Files of the models that they name.
+        registry: Where services are found.
+
+    Raises:
+        CurateError: What decided on columns when the recipe was checked holds no more.
+    """
     found = {}
     for name in type(params).model_fields:
         auto = marker(type(params), name, Auto)
-        if auto is not None and getattr(params, name) == "auto":
-            found[name] = registry.service(auto.service).auto(name, params, models)
+        if auto is None or written.get(name, "auto") != "auto":
+            continue
+        known = getattr(params, name)
+        if known != "auto" and not auto.early:  # a preset says it
+            continue
+        found[name] = registry.service(auto.service).auto(name, params, models)
+        if known not in ("auto", found[name]):
+            raise CurateError(
+                f"`{name}: auto` is {found[name]}, and was {known} when the recipe was checked: "
+                "the model is another one.",
+                f"Write `{name}` in the recipe.",
+            )
     return found
 
 

@@ -47,6 +47,24 @@ def resolve(
     Raises:
         CurateError: There is no such model here, or it holds no safetensors (or no tokenizer).
     """
+    path, found = _located(name, registry, download=download, commit=commit)
+    return ModelFiles(name, path, found, _digest(name, path))
+
+
+def locate(name: str, registry: Registry) -> ModelFiles:
+    """As `resolve`, of what is on this machine, without a look at its files: the digest is empty.
+
+    Raises:
+        CurateError: There is no such model here.
+    """
+    path, commit = _located(name, registry, download=False, commit=None)
+    return ModelFiles(name, path, commit, "")
+
+
+def _located(
+    name: str, registry: Registry, *, download: bool, commit: str | None
+) -> tuple[Path, str | None]:
+    """A model's folder, and its commit if it came from the Hub."""
     whole, name = name, bare(name)
     alias, folder, hub = _ALIAS.fullmatch(name), Path(name).expanduser(), _HUB.fullmatch(name)
     found = None
@@ -58,8 +76,7 @@ def resolve(
         path, found = _from_hub(hub[1], commit or hub[2], whole, download=download)
     else:
         raise CurateError(_missing(name), _FORMS)
-    path = path.resolve()
-    return ModelFiles(whole, path, found, _digest(whole, path))
+    return path.resolve(), found
 
 
 def name_for(mark: ModelName, value: str) -> str:

@@ -245,3 +245,45 @@ def test_a_run_against_transformers_serve(served, llama, tmp_path):
     assert account["sent"] == 2 * len(TEXTS)
     assert account["prompt_tokens"] > 0
     assert (entry["created"], entry["failed"]) == (len(TEXTS), 0)
+
+
+def test_stages_with_prompts_against_transformers_serve(served, llama, tmp_path, monkeypatch):
+    """What a model of random weights says has no form: every question is put again and counted."""
+    pytest.importorskip("curate_llm")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CURATE_HOME", str(tmp_path / "home"))
+    rows = [{"instruction": text, "output": "yes"} for text in TEXTS[:2]]
+    rows.append({"instruction": "Stay.", "output": "no"})
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    llm = {"base_url": served, "model": str(llama), "timeout": 60.0, "concurrency": 2}
+    llm |= {"max_tokens": 8, "reasks": 1}
+    prompt = {"llm": llm, "prompt": "{{ instruction }}"}
+    judge = {"score": "llm.judge", "with": {**prompt, "fields": {"rating": "integer"}}}
+    rewrite = {"expand": "llm.rewrite", "with": {**prompt, "writes": "instruction"}}
+
+    def account(step):
+        import curate
+
+        version = curate.run(
+            {
+                "name": "prompted",
+                "sources": {"pool": {"path": "pool.jsonl"}},
+                "pipeline": [
+                    step | {"where": "output = 'yes'", "on_failure": {"set_aside": "100%"}}
+                ],
+            }
+        )
+        entry = version.manifest["stages"][0]
+        return version, entry, entry["services"]["llm"]
+
+    version, entry, asked = account(judge)
+    assert (entry["failed"], entry["out"]) == (2, 1)
+    assert (asked["sent"], asked["reasked"], asked["address"]) == (4, 2, served)
+    details = version.ledger["detail"].drop_nulls().to_list()
+    assert all("none of 2 answers had the form Judgement: " in each for each in details)
+    # a rewrite by the same prompt asks what the judge asked
+    _, entry, asked = account(rewrite)
+    assert (entry["created"], asked["sent"], asked["journal"]) == (2, 0, 2)
+    llm["max_tokens"] = 9
+    _, entry, asked = account(rewrite)
+    assert (entry["created"], asked["sent"]) == (2, 2)

@@ -8,7 +8,7 @@ import pytest
 from chat_server import serving
 
 from curate.commands import call
-from curate_lift.templates import render, source
+from curate_lift.templates import source
 
 PARTS = ("clarity", "difficulty", "explanations", "accuracy")
 
@@ -37,7 +37,7 @@ def line(instruction, given, response, marks, name="quality"):
     values = {"instruction": asked, "response": response}
     total = name == "quality_total"
     answer = f"{sum(marks)}\nSo." if total else json.dumps(dict(zip(PARTS, marks, strict=True)))
-    return {"prompt": render(source(name, None), values), "answer": answer}
+    return {"prompt": source(name, None).render(values), "answer": answer}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 
 from curate_lift.quality import PARTS
 from curate_lift.questions import Question, rewritten
-from curate_lift.templates import render, source
+from curate_lift.templates import source
 
 FOLDER = Path(__file__).parents[3] / "data"
 RECORDING = FOLDER / "answers" / "lift_demo.jsonl"
@@ -19,7 +19,7 @@ RECORDING = FOLDER / "answers" / "lift_demo.jsonl"
 
 def prompt(name, values):
     """A prompt of the plugin's own."""
-    return render(source(name, None), values)
+    return source(name, None).render(values)
 
 
 def only(found, beginning):

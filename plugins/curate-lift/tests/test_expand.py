@@ -14,7 +14,7 @@ import curate
 from curate.api import Answer, AnswerError, CurateError
 from curate_lift.expand import Expand, ExpandParams
 from curate_lift.questions import Question, question_of, rewritten
-from curate_lift.templates import render, source
+from curate_lift.templates import source
 
 LLM = {"model": "m", "max_tokens": 100}
 
@@ -71,7 +71,7 @@ def test_one_rewrite_call_and_one_answer_call():
 
 
 def test_the_general_prompt_lists_its_three_ways():
-    text = render(source("general", None), Question("Add.").values)
+    text = source("general", None).render(Question("Add.").values)
     ways = [line for line in text.splitlines() if line[:2] in ("1.", "2.", "3.", "4.")]
     assert [way[:2] for way in ways] == ["1.", "2.", "3."]
     assert "depth" in ways[0]
@@ -84,7 +84,7 @@ def test_the_general_prompt_lists_its_three_ways():
 
 
 def test_the_code_prompt_lists_its_five_ways():
-    text = render(source("code", None), Question("Sort.").values)
+    text = source("code", None).render(Question("Sort.").values)
     ways = [line for line in text.splitlines() if line[1:2] == "."]
     assert [way[:2] for way in ways] == ["1.", "2.", "3.", "4.", "5."]
     for way, words in zip(
@@ -259,13 +259,13 @@ HOSTILE = "{{ 7 * 7 }} {% for x in y %} {# gone #} {{ ''.__class__.__mro__ }} }}
 
 @pytest.mark.parametrize("name", ["general", "code"])
 def test_text_of_rows_is_never_read_as_a_template(name):
-    text = render(source(name, None), Question(HOSTILE, HOSTILE, (user(HOSTILE),)).values)
+    text = source(name, None).render(Question(HOSTILE, HOSTILE, (user(HOSTILE),)).values)
     assert text.count(HOSTILE) == 3
 
 
 @given(st.text())
 def test_any_text_stands_in_the_prompt_as_it_is(text):
-    assert text.strip() in render(source("general", None), Question(text).values)
+    assert text.strip() in source("general", None).render(Question(text).values)
 
 
 def stage_with(tmp_path, text, **params):
@@ -337,7 +337,6 @@ def test_prompts_come_with_the_package():
         "general.j2",
         "code.j2",
         "fusion.j2",
-        "quality.j2",
         "quality_total.j2",
     }
 
@@ -380,7 +379,7 @@ def recipe(origin="human", rule=None, **params):
 
 
 def prompt(n, name="general"):
-    return render(source(name, None), Question(f"Say {n}.").values)
+    return source(name, None).render(Question(f"Say {n}.").values)
 
 
 def test_children_stand_beside_their_parents(place):
@@ -453,7 +452,7 @@ def test_the_plugin_s_own_prompt_is_in_the_key(place, monkeypatch):
     answers += [(f"Other {n}", 0, "New") for n in range(3)]
     recorded(answers)
     first = curate.run(recipe())
-    monkeypatch.setattr("curate_lift.expand.fingerprint", lambda name: "changed")
+    monkeypatch.setattr("curate_lift.expand.Prompt.fingerprint", "changed")
     other = curate.run(recipe())
     assert other.manifest["digest"] != first.manifest["digest"]
     assert other.manifest["stages"][0]["memo"]["hits"] == 0

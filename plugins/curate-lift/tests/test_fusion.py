@@ -189,7 +189,7 @@ def test_the_prompt_shows_inputs_and_takes_no_template_from_rows():
 
 def test_in_a_run(tmp_path, monkeypatch):
     from curate_lift.questions import Question
-    from curate_lift.templates import render, source
+    from curate_lift.templates import source
 
     monkeypatch.chdir(tmp_path)
     texts = ["Add two and three.", "Add three and four, then double it."]
@@ -200,7 +200,7 @@ def test_in_a_run(tmp_path, monkeypatch):
     lines = []
     for one, two in ((0, 1), (1, 0)):
         values = {"first": Question(texts[one]).values, "second": Question(texts[two]).values}
-        prompt = render(source("fusion", None), values)
+        prompt = source("fusion", None).render(values)
         lines.append({"prompt": prompt, "answer": "Add all and double it."})
     lines.append({"prompt": "Add all and double it.", "answer": "24"})
     Path("answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 import curate
 from curate.api import Answer, AnswerError, CurateError
 from curate_lift.quality import PARTS, Marks, Quality, QualityParams, first_number
-from curate_lift.templates import render, source
+from curate_lift.templates import source
+from curate_llm.fields import values_of
 
 LLM = {"model": "m", "max_tokens": 100}
 
 
 def prompt(instruction, response, name="quality"):
-    return render(source(name, None), {"instruction": instruction, "response": response})
+    return source(name, None).render({"instruction": instruction, "response": response})
 
 
 @pytest.mark.parametrize("name", ["quality", "quality_total"])
@@ -41,19 +42,19 @@ def test_the_rubric_is_the_papers(name):
 
 
 def test_the_worked_examples_are_sound_and_the_same_in_both_prompts():
-    structured = re.findall(r"^\{\".*\}$", source("quality", None), re.MULTILINE)
-    marks = [Marks.model_validate_json(each) for each in structured]
+    structured = re.findall(r"^\{\".*\}$", source("quality", None).text, re.MULTILINE)
+    marks = [values_of(Marks.model_validate_json(each)) for each in structured]
     assert len(marks) == 3
     told = re.findall(
         r"^(\d+)\nclarity (\d+), difficulty (\d+), explanations (\d+), accuracy (\d+)\. (.*)$",
-        source("quality_total", None),
+        source("quality_total", None).text,
         re.MULTILINE,
     )
     assert len(told) == 3
     for one, (total, *parts, reason) in zip(marks, told, strict=True):
-        assert [getattr(one, part) for part in PARTS] == list(map(int, parts))
+        assert [one[part] for part in PARTS] == list(map(int, parts))
         assert sum(map(int, parts)) == int(total)
-        assert one.reason == reason
+        assert one["reason"] == reason
 
 
 HOSTILE = "{{ 7 * 7 }} {% raw %} {# x #} === end ==="

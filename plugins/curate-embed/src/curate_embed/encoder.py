@@ -52,6 +52,7 @@ class Encoder:
         self._loaded = loaded
         self._batch_size = wanted.batch_size
         self._wanted = wanted
+        self._classes = wanted.predicts == "classes"
         self._render, self._specials = placed(wanted, loaded.tokenizer)
         self._count = count
         self.blocks = loaded.blocks
@@ -73,7 +74,8 @@ class Encoder:
             ValueError: After all results, where rows are left that the template does not take, of
                 which the tokenizer makes no token, or no token can be predicted.
             CurateError: One row does not fit into the device's memory, or a reader asks for
-                likelihoods in a pass without them, or for what the backend does not show.
+                likelihoods or classes in a pass without them, or for what the backend does not
+                show.
         """
         backend = self._wanted.backend
         if backend != "torch" and any(reader.sites - {"final"} for reader in readers):
@@ -83,6 +85,11 @@ class Encoder:
         if self._loaded.head is None and any("likelihoods" in each.sites for each in readers):
             raise CurateError(
                 "A stage asks for likelihoods of a pass that predicts nothing.",
+                "Its plugin must set `predicts` in its `Pass`.",
+            )
+        if not self._classes and any("classes" in each.sites for each in readers):
+            raise CurateError(
+                "A stage asks for classes of a pass that predicts none.",
                 "Its plugin must set `predicts` in its `Pass`.",
             )
         lost = ""
@@ -157,7 +164,7 @@ class Encoder:
             return [], problem
         found = []
         # the fast tokenizer itself: what transformers adds is not needed, offsets only for answers
-        fast, predicts = self._tokenizer, self._wanted.predicts
+        fast, predicts = self._tokenizer, None if self._classes else self._wanted.predicts
         encode = fast.encode_batch if any(starts) else fast.encode_batch_fast
         batch = encode(texts, add_special_tokens=self._specials)
         for at, begin, text, encoding in zip(positions, starts, texts, batch, strict=True):
@@ -236,6 +243,8 @@ class Encoder:
             seen = mask.long() if self._loaded.head is None else None
             output = self._loaded.model(input_ids=ids, attention_mask=seen)
             watch.final(output.last_hidden_state)
+            if self._classes:
+                watch.classes(output.logits)
             if self._loaded.head is not None:
                 likelihoods = self._loaded.head.likelihoods
                 watch.likelihoods(lambda: likelihoods(output.last_hidden_state, ids, chosen))

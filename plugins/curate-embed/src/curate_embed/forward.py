@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from curate.api import CurateError, ModelFiles, Params, Pass, hookimpl
+from curate.api import CurateError, ModelFiles, Params, Pass, Predicts, hookimpl
 from curate_embed import templates
+from curate_embed.classes_folder import classes_of
 from curate_embed.hardware import best_dtype
 from curate_embed.sentence_folder import sentence_folder
 
@@ -16,12 +17,20 @@ if TYPE_CHECKING:
 
 CURATE_API = 1
 
+_HEADS: Mapping[Predicts | None, Literal["tokens", "classes"] | None] = {
+    None: None,
+    "text": "tokens",
+    "response": "tokens",
+    "classes": "classes",
+}
+"""What a pass predicts > the head that it needs."""
+
 
 class ForwardService:
     """See `curate.passes.Forward`."""
 
-    def auto(self, parameter: str, given: Params, models: Mapping[str, ModelFiles]) -> str | bool:
-        """See `curate.passes.Forward`; knows `dtype`, and what a model's folder says of sentences.
+    def auto(self, parameter: str, given: Params, models: Mapping[str, ModelFiles]) -> Any:
+        """See `curate.passes.Forward`; knows `dtype`, and what a model's folder says of its use.
 
         Raises:
             CurateError: The folder says what is not done here.
@@ -29,6 +38,10 @@ class ForwardService:
         if parameter == "dtype":
             return best_dtype(getattr(given, "backend", "torch"))
         path = models["model"].path
+        if parameter == "labels":
+            return list(classes_of(path).labels)
+        if parameter == "task":
+            return classes_of(path).task
         if parameter == "pooling":
             return sentence_folder(path).pooling
         if parameter == "normalize":
@@ -51,7 +64,7 @@ class ForwardService:
         from curate_embed.loading import load
 
         model: ModelFiles = wanted.model
-        headed = wanted.predicts is not None
+        headed = _HEADS[wanted.predicts]
         loaded = load(
             model.path, model.digest, wanted.dtype, wanted.compile, headed, wanted.backend
         )

@@ -70,7 +70,7 @@ class Generator:
     """
 
     def __init__(self, files: ModelFiles, dtype: str) -> None:
-        self._loaded = load(files.path, files.digest, dtype, compiled=False, headed=True)
+        self._loaded = load(files.path, files.digest, dtype, compiled=False, headed="tokens")
         assert self._loaded.head is not None
         self._model: Any = self._loaded.head.model
         self._tokenizer: Any = self._loaded.tokenizer

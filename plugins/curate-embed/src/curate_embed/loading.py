@@ -11,15 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tokenizers import normalizers
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.utils import logging as hf_logging
 
 from curate.api import CurateError
 from curate_embed.backends import graph_of
+from curate_embed.classes import Classifier
 from curate_embed.likelihoods import Head, check_saved_with_head
 from curate_embed.sentence_folder import lowers_case, max_length_of
 from curate_embed.structure import find_blocks, text_config
@@ -29,6 +35,13 @@ _FARTHEST = 2**20
 """Tokens that a model without a stated reach is given; tokenizers write 1e30 there."""
 
 
+_KINDS = {
+    None: AutoModel,
+    "tokens": AutoModelForCausalLM,
+    "classes": AutoModelForSequenceClassification,
+}
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A model in memory.
@@ -36,7 +49,7 @@ class Loaded:
     Args:
         name: Its folder, for messages.
         model: The transformer without a head, in the dtype asked, set to evaluation; or a graph of
-            it, that gives the final hidden state alone.
+            it, that gives the final hidden state alone; or a `Classifier`.
         tokenizer: Its fast tokenizer.
         blocks: How many transformer blocks it has.
         watch: Shows readers what passes through it.
@@ -69,7 +82,7 @@ def load(
     digest: str,  # noqa: ARG001 - it is for the cache
     dtype: str,
     compiled: bool,
-    headed: bool,
+    headed: Literal["tokens", "classes"] | None,
     backend: str = "torch",
 ) -> Loaded:
     """Load a model; the last two stay in memory.
@@ -79,7 +92,7 @@ def load(
         digest: Of its files: another digest is another model.
         dtype: `float32` or `bfloat16`.
         compiled: Run its blocks through `torch.compile`.
-        headed: With its language-model head.
+        headed: With its language-model head, or its classification head.
         backend: What computes it; others than `torch` do so on the processor and have no head.
 
     Raises:
@@ -96,9 +109,9 @@ def load(
             tokenizer = AutoTokenizer.from_pretrained(
                 path, local_files_only=True, trust_remote_code=False
             )
-            if headed:
+            if headed == "tokens":
                 check_saved_with_head(path)
-            model, report = (AutoModelForCausalLM if headed else AutoModel).from_pretrained(
+            model, report = _KINDS[headed].from_pretrained(
                 path,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -124,16 +137,19 @@ def load(
         fast.normalizer = normalizers.Sequence(steps)
     model.eval().requires_grad_(False).to(device)
     model.config.use_cache = False
-    head = Head(model, path) if headed else None
-    model = head.transformer if head else model
+    head = Head(model, path) if headed == "tokens" else None
+    classifier = Classifier(model, tokenizer.pad_token_id, path) if headed == "classes" else None
+    model = (head or classifier).transformer if headed else model  # type: ignore[union-attr]  # one is
     pad = next(
         token
         for token in (tokenizer.pad_token_id, text_config(model).pad_token_id, 0)
         if token is not None
     )
+    if classifier is not None and classifier.pad is not None:
+        pad = classifier.pad
     blocks, width = find_blocks(model, path.name), int(text_config(model).hidden_size)
     reach = _reach(model, tokenizer)
-    run = model if in_torch else graph_of(model, backend, dtype, path.name)
+    run = classifier or (model if in_torch else graph_of(model, backend, dtype, path.name))
     watch = Watch(blocks, width, path.name, compiled=compiled)
     if compiled:
         for block in blocks:

@@ -82,6 +82,11 @@ class Watch:
         for reader in self._readers["likelihoods"]:
             reader.see("likelihoods", 0, values)
 
+    def classes(self, values: torch.Tensor) -> None:
+        """Show the logits of the classes."""
+        for reader in self._readers["classes"]:
+            reader.see("classes", 0, values)
+
     def _after(self, site: Site, layer: int) -> Callable[..., None]:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
             values = output[0] if isinstance(output, tuple) else output

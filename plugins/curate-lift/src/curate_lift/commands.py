@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from curate.api import Host, counted, hookimpl
+from curate.api import Host, hookimpl
+from curate_llm.settings import asking, cost, part, settings_of
 
 if TYPE_CHECKING:
     from curate_lift.coachlm import Report, Verdict
@@ -25,31 +26,9 @@ def command() -> None:
     """LIFT: how its marks compare with people's."""
 
 
-def _value(text: str) -> tuple[str, Any]:
-    """A key and a value as a recipe would write it."""
-    import yaml
-
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise click.BadParameter(f"'{text}' is not KEY=VALUE", param_hint="--llm")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise click.BadParameter(f"'{value}' is no YAML: {said}", param_hint="--llm") from error
-
-
 @command.command()
 @click.argument("file")
-@click.option("--model", required=True, help="Who marks, as the endpoint names it.")
-@click.option("--max-tokens", type=click.IntRange(min=1), default=300, show_default=True)
-@click.option(
-    "--llm",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A key of the block `llm:`, such as base_url=... or budget={requests: 500}.",
-)
+@asking
 @click.option("--paper-exact", is_flag=True, help="Ask for the total alone, as the paper does.")
 @click.option("--sample", type=click.IntRange(min=1), help="Pairs to take; by default all.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -80,8 +59,7 @@ def coachlm(
     """
     from curate_lift.coachlm import compare
 
-    given = dict(_value(text) for text in settings)
-    llm = {"model": model, "max_tokens": max_tokens, **given}
+    llm = settings_of(model, max_tokens, settings)
     params = {"llm": llm, "paper_exact": paper_exact}
     report = compare(host, file, params, sample, seed, may_fail)
     if as_json:
@@ -105,27 +83,12 @@ def _print(report: Report) -> None:
         click.echo(f"failed: {failure.version} version of pair {failure.pair}: {error}")
     if len(report.failures) > _FAILURES:
         click.echo(f"failed: {len(report.failures) - _FAILURES:,} more, which --json names")
-    click.echo(_cost(report.llm))
-
-
-def _cost(llm: Mapping[str, Any]) -> str:
-    """What was sent just now, and what all answers took together."""
-    used = llm["used"]
-    if llm["kind"] == "record":
-        return counted(used["answers"], "recorded answer")
-    most = "at most " if used["unmetered"] else ""
-    money = "" if used["money"] is None else f", {most}{float(used['money']):,.4f} in money"
-    return (
-        f"{counted(llm['sent'], 'request')} sent; all {used['answers']:,} answers, those of "
-        f"earlier runs included: {most}{used['prompt_tokens']:,} + "
-        f"{used['completion_tokens']:,} tokens{money}"
-    )
+    click.echo(cost(report.llm))
 
 
 def _line(verdict: Verdict, marked: int) -> str:
     cells = "".join(
-        f"{f'{rows:,}' + (f' ({100 * rows / marked:.1f} %)' if marked else ''):>16}"
-        for rows in (verdict.higher, verdict.ties, verdict.lower)
+        f"{part(rows, marked):>16}" for rows in (verdict.higher, verdict.ties, verdict.lower)
     )
     return f"{verdict.part:<13}{cells}{verdict.gain:>+8.2f}"
 

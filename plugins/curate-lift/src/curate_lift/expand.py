@@ -16,9 +16,10 @@ from curate.api import (
     Llm,
     LlmExpandStage,
     Params,
+    Prompt,
 )
 from curate_lift.questions import Question, question_of
-from curate_lift.templates import check, fingerprint, render, source
+from curate_lift.templates import source
 from curate_lift.writing import SYNTHETIC, WriterParams, answered, harder
 
 Domain = Literal["general", "code"]
@@ -119,13 +120,13 @@ class Expand(LlmExpandStage):
     def fingerprints(self) -> Mapping[str, str]:
         """Of the plugin's own prompts, as far as they are used."""
         own = [domain for domain in self.params.domains if self.params.template(domain) is None]
-        return {domain: fingerprint(domain) for domain in own}
+        return {domain: source(domain, None).fingerprint for domain in own}
 
     def check_files(self) -> None:
         """Refuse templates that cannot be rendered."""
         question = Question("Add.", "1 2", ({"role": "system", "content": "Be brief."},))
         for domain in self.params.domains:
-            check(domain, self.params.template(domain), question.values)
+            source(domain, self.params.template(domain)).check(question.values)
 
     def ask(self, row: Mapping[str, Any], llm: Llm) -> Sequence[Child]:
         """Answer the original, and rewrite and answer round by round; each fails alone."""
@@ -138,7 +139,7 @@ class Expand(LlmExpandStage):
             # a round is a sample of its own: where it asks what another asked, it asks anew
             sample = round_ - 1
             try:
-                prompt = render(self._texts[self._domain(row)], question.values)
+                prompt = self._prompts[self._domain(row)].render(question.values)
                 new = harder(llm, prompt, question.earlier, sample)
                 messages = answered(llm, new, sample)
             except AnswerError as error:
@@ -155,7 +156,7 @@ class Expand(LlmExpandStage):
         return children
 
     @cached_property
-    def _texts(self) -> dict[Domain, str]:
+    def _prompts(self) -> dict[Domain, Prompt]:
         """The templates by domain."""
         return {each: source(each, self.params.template(each)) for each in self.params.domains}
 

@@ -16,11 +16,12 @@ from curate.api import (
     Llm,
     LlmExpandStage,
     Params,
+    Prompt,
     Reads,
     vectors_of,
 )
 from curate_lift.questions import Question, question_of
-from curate_lift.templates import check, fingerprint, render, source
+from curate_lift.templates import source
 from curate_lift.writing import SYNTHETIC, WriterParams, answered, harder
 
 if TYPE_CHECKING:
@@ -97,12 +98,12 @@ class Fusion(LlmExpandStage):
 
     def fingerprints(self) -> Mapping[str, str]:
         """Of the plugin's own prompt, if it is used."""
-        return {} if self.params.template else {_TEMPLATE: fingerprint(_TEMPLATE)}
+        return {} if self.params.template else {_TEMPLATE: self._prompt.fingerprint}
 
     def check_files(self) -> None:
         """Refuse a template that cannot be rendered."""
         values = Question("Add.", "1 2").values
-        check(_TEMPLATE, self.params.template, {"first": values, "second": values})
+        self._prompt.check({"first": values, "second": values})
 
     def expand(self, rows: pl.DataFrame, ctx: Context) -> Iterator[Child]:
         """Pair the rows, and ask about many pairs at a time; each fails alone.
@@ -153,11 +154,11 @@ class Fusion(LlmExpandStage):
         first, second = (
             question_of(row["messages"], row[column] if column else None) for row in pair
         )
-        prompt = render(self._text, {"first": first.values, "second": second.values})
+        prompt = self._prompt.render({"first": first.values, "second": second.values})
         messages = answered(llm, harder(llm, prompt, (), 0), 0)
         ids = tuple(row["id"] for row in pair)
         return Child(ids, messages, round=1, origin=SYNTHETIC, generator=llm.model)
 
     @cached_property
-    def _text(self) -> str:
+    def _prompt(self) -> Prompt:
         return source(_TEMPLATE, self.params.template)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from curate.api import (
     AnswerError,
@@ -17,27 +17,27 @@ from curate.api import (
     LlmScoreStage,
     Output,
     Params,
+    Prompt,
     Served,
 )
-from curate_lift.templates import check, fingerprint, render, source
+from curate_lift.templates import source
 from curate_lift.writing import WriterSettings
+from curate_llm.fields import FieldParams, form_of, values_of
+from curate_llm.judge import JudgeParams
 
-PARTS: Mapping[str, int] = {"clarity": 15, "difficulty": 25, "explanations": 25, "accuracy": 35}
+FIELDS = {
+    name: FieldParams.model_validate(said)
+    for name, said in JudgeParams.presets["lift"].values["fields"].items()
+}
+"""The answer asked for: the parts of the rubric, and a reason."""
+
+PARTS: Mapping[str, int] = {
+    name: int(field.maximum) for name, field in FIELDS.items() if field.maximum is not None
+}
 """Part of the rubric > the most points for it; 100 together."""
 
-TOTAL, REASON = "total", "reason"
-
-
-class Marks(BaseModel):
-    """The answer asked for."""
-
-    model_config = ConfigDict(strict=True)
-
-    clarity: Annotated[int, Field(ge=0, le=PARTS["clarity"])]
-    difficulty: Annotated[int, Field(ge=0, le=PARTS["difficulty"])]
-    explanations: Annotated[int, Field(ge=0, le=PARTS["explanations"])]
-    accuracy: Annotated[int, Field(ge=0, le=PARTS["accuracy"])]
-    reason: str = ""
+Marks = form_of(FIELDS)
+TOTAL = "total"
 
 
 class QualityParams(LlmParams):
@@ -82,37 +82,35 @@ class Quality(LlmScoreStage):
         if self.params.paper_exact:
             return {TOTAL: Output("integer")}
         return {
-            **{part: Output("integer") for part in PARTS},
+            **{name: field.output() for name, field in FIELDS.items()},
             TOTAL: Output("integer"),
-            REASON: Output("string"),
         }
 
     def fingerprints(self) -> Mapping[str, str]:
         """Of the plugin's own prompt, if it is used."""
-        return {} if self.params.template else {self._own: fingerprint(self._own)}
+        return {} if self.params.template else {self._own: self._prompt.fingerprint}
 
     def check_files(self) -> None:
         """Refuse a template that cannot be rendered."""
-        check(self._own, self.params.template, {"instruction": "Add 1 and 2.", "response": "3"})
+        self._prompt.check({"instruction": "Add 1 and 2.", "response": "3"})
 
     def ask(self, row: Mapping[str, Any], llm: Llm) -> Mapping[str, Any]:
         """Ask for the marks of one row; one without a response has nothing to be marked."""
         if not row["@response"].strip():
             raise AnswerError("it has no response to be marked")
         values = {"instruction": row["@instruction"], "response": row["@response"]}
-        prompt = render(self._text, values)
+        prompt = self._prompt.render(values)
         if self.params.paper_exact:
             return {TOTAL: first_number(llm.ask(prompt, cut=True).text)}
-        marks = llm.ask_for(Marks, prompt)
-        parts = {part: getattr(marks, part) for part in PARTS}
-        return {**parts, TOTAL: sum(parts.values()), REASON: marks.reason}
+        marks = values_of(llm.ask_for(Marks, prompt))
+        return {**marks, TOTAL: sum(marks[part] for part in PARTS)}
 
     @property
     def _own(self) -> str:
         return "quality_total" if self.params.paper_exact else "quality"
 
     @cached_property
-    def _text(self) -> str:
+    def _prompt(self) -> Prompt:
         return source(self._own, self.params.template)
 
 
