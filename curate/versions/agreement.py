@@ -24,6 +24,7 @@ from curate.recipe.load import KEYS
 from curate.versions.card import render
 from curate.versions.digest import digest
 from curate.versions.marks import CLOSES, OPENS, marked, parted, text_sum
+from curate.versions.splits import SPLIT, TRAIN, data_files, splits_of
 from curate.versions.verify import CARD, GONE, Finding
 from curate.versions.verify import DROPPED as DROPPED_FILE
 
@@ -34,7 +35,7 @@ MANIFEST, LEDGER, SCORES, RECIPE, LOCK = (
     "recipe.yaml",
     "recipe.lock.yaml",
 )
-_SHARD = re.compile(r"train-(\d{5})-of-(\d{5})\.parquet")
+_SHARD = re.compile(r"([a-z][a-z0-9_]*)-(\d{5})-of-(\d{5})\.parquet")
 _COLUMNS = ["id", "source", "file", "line", "fate", "stage", "reason", "detail", "ref", "parents"]
 _NO_FORM = (
     *(AttributeError, IndexError, KeyError, TypeError, ValueError),
@@ -68,6 +69,7 @@ class Agreement:
         self.data: pl.DataFrame | None = None
         self.dropped: pl.DataFrame | None = None
         self.scores: pl.DataFrame | None = None
+        self.splits: dict[str, int] = {}
 
     def named(self, key: str) -> str:
         """A text of the manifest; empty where it has none."""
@@ -135,16 +137,27 @@ class Agreement:
         """The kept rows of all shards, which have one schema and lack none of their number."""
         folder = self.folder / "data"
         names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        shards = [found for name in names if (found := _SHARD.fullmatch(name))]
-        if not shards:
-            self._find("data/", "is missing, or holds no train-*.parquet")
-            return None
-        numbers = [int(found[1]) for found in shards]
-        count = int(shards[0][2])
-        if numbers != list(range(count)) or any(int(found[2]) != count for found in shards):
-            there = ", ".join(found[0] for found in shards)
-            self._find("data/", f"holds {there}, expected all of 0 to {count - 1} of {count}")
-        tables = [(f"data/{found[0]}", self._table(f"data/{found[0]}")) for found in shards]
+        there = [found for name in names if (found := _SHARD.fullmatch(name))]
+        splits = {TRAIN: 0}
+        with self._form(MANIFEST):
+            splits = splits_of(self.manifest)
+        tables: list[tuple[str, pl.DataFrame | None]] = []
+        for split in splits:
+            shards = [found for found in there if found[1] == split]
+            if not shards:
+                self._find("data/", f"is missing, or holds no {split}-*.parquet")
+                return None
+            numbers = [int(found[2]) for found in shards]
+            count = int(shards[0][3])
+            if numbers != list(range(count)) or any(int(found[3]) != count for found in shards):
+                names = [found[0] for found in shards]
+                self._find(
+                    "data/",
+                    f"holds {', '.join(names)}, expected all of 0 to {count - 1} of {count}",
+                )
+            parts = [(f"data/{found[0]}", self._table(f"data/{found[0]}")) for found in shards]
+            self.splits[split] = sum(len(table) for _, table in parts if table is not None)
+            tables += parts
         whole = [(name, table) for name, table in tables if table is not None]
         for name, table in whole[1:]:
             self._schema(name, table, whole[0][1], whole[0][0])
@@ -288,6 +301,9 @@ class Agreement:
     def _shares(self, data: pl.DataFrame) -> None:
         """What the manifest says of the kept rows."""
         self._same("data/", "holds rows", len(data), self.manifest["books"][KEPT], "kept are")
+        for split, rows in splits_of(self.manifest).items():
+            at = f"rows of the split {split} are"
+            self._same("data/", at, self.splits[split], rows, f"{MANIFEST} says")
         for column, shares in self.manifest["shares"].items():
             there = _counts(data[column].fill_null(""))
             at = f"the rows after it by {column} are"
@@ -314,6 +330,8 @@ class Agreement:
         if document.shown() != lock["recipe"]:
             self._find(LOCK, f"its recipe is not {RECIPE} with its sets")
         for stage in manifest["stages"]:
+            if stage["verb"] == SPLIT:  # the recipe's `output`, which no plugin makes
+                continue
             there = lock["stages"][stage["id"]]
             expected = (stage["stage"], stage["version"])
             at = f"the stage '{stage['id']}' is"
@@ -325,7 +343,8 @@ class Agreement:
             for source in self.manifest["sources"].values()
             for file in source["files"]
         }
-        found = digest(data, ledger, files, self.lock["identity"])
+        splits = self.splits if "splits" in self.manifest else None
+        found = digest(data, ledger, files, self.lock["identity"], splits)
         at = f"data/, {LEDGER} and the identity of {LOCK} have the digest"
         self._same(MANIFEST, at, found, self.manifest["digest"], "it says")
 
@@ -334,16 +353,18 @@ class Agreement:
         head, text = parted((self.folder / CARD).read_text("utf-8"))
         if self.pushed and {OPENS, CLOSES}.intersection(text.split("\n")):
             text = marked(text)
-        split = head["dataset_info"]["splits"][0]
-        stored = sum(path.stat().st_size for path in (self.folder / "data").glob("train-*"))
+        info, digest = head["dataset_info"], self.manifest["digest"]
+        values = {split["name"]: split["num_bytes"] for split in info["splits"]}
+        stored = sum(path.stat().st_size for path in data_files(self.folder, self.manifest))
         if self.manifest["curate"] == installed_version("curate-data"):
-            drawn = render(self.manifest, data, values=split["num_bytes"], stored=stored)
+            drawn = render(self.manifest, data, values=values, stored=stored)
             expected, wanted = parted(drawn)
             self._metadata(head, expected)
             self._text(text, wanted)
         else:
-            info, digest = head["dataset_info"], self.manifest["digest"]
-            self._same(CARD, "num_examples is", split["num_examples"], len(data), "data/ holds")
+            there = {split["name"]: split["num_examples"] for split in info["splits"]}
+            for name, rows in self.splits.items():
+                self._same(CARD, "num_examples is", there.get(name), rows, "data/ holds")
             self._same(CARD, "download_size is", info["download_size"], stored, "data/ has bytes")
             if digest not in info["description"]:
                 self._find(CARD, f"its description does not hold the digest {digest}")

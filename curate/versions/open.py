@@ -17,6 +17,7 @@ from curate.sources.published import (
     versions_of,
 )
 from curate.versions.funnel import funnel
+from curate.versions.splits import data_files, splits_of
 from curate.versions.text import one_line
 
 if TYPE_CHECKING:
@@ -49,10 +50,19 @@ class Version:
         self.version: str = self.manifest["version"]
         self.digest: str = self.manifest["digest"]
 
-    def dataset(self) -> datasets.Dataset:
+    @property
+    def splits(self) -> dict[str, int]:
+        """The splits in their order, each with its rows; `train` alone where none are named."""
+        return splits_of(self.manifest)
+
+    def dataset(self, split: str | None = None) -> datasets.Dataset | datasets.DatasetDict:
         """The kept rows as a Hugging Face dataset.
 
+        Args:
+            split: Those of one split; None: of all, as a `DatasetDict` where there are several.
+
         Raises:
+            UsageError: There is no such split.
             CurateError: The package `datasets` is not installed.
         """
         try:
@@ -62,12 +72,24 @@ class Version:
                 f"A datasets.Dataset needs the package 'datasets': {error}",
                 "pip install 'curate-data[hub]', or take .frame().",
             ) from error
-        dataset: datasets.Dataset = load_dataset(str(self.path), split="train")
+        if split is not None:
+            data_files(self.path, self.manifest, [split])
+        elif len(self.splits) == 1:
+            (split,) = self.splits
+        dataset: datasets.Dataset | datasets.DatasetDict = load_dataset(str(self.path), split=split)
         return dataset
 
-    def frame(self) -> pl.DataFrame:
-        """The kept rows in their order: the framework's columns, then the original ones."""
-        return self._read(*sorted((self.path / "data").iterdir()))
+    def frame(self, split: str | None = None) -> pl.DataFrame:
+        """The kept rows in their order: the framework's columns, then the original ones.
+
+        Args:
+            split: Those of one split; None: of all, one split after the other.
+
+        Raises:
+            UsageError: There is no such split.
+        """
+        wanted = None if split is None else [split]
+        return self._read(*data_files(self.path, self.manifest, wanted))
 
     @cached_property
     def ledger(self) -> pl.DataFrame:

@@ -145,10 +145,12 @@ def _metadata(
     return {**ours, **{f: theirs[f] for f in theirs if f not in card and f not in former}}
 
 
-def _on_the_hub(repo: str, tag: str, fields: Collection[str], charts: Collection[str]) -> str:
+def _on_the_hub(repo: str, tag: str, fields: Mapping[str, Any], charts: Collection[str]) -> str:
+    first, *others = (files["split"] for files in fields["configs"][0]["data_files"])
+    split = "" if others else f' split="{first}",'
     load = (
         "from datasets import load_dataset\n\n"
-        f'dataset = load_dataset("{repo}", split="train", revision="{tag}")'
+        f'dataset = load_dataset("{repo}",{split} revision="{tag}")'
     )
     pictures = [f"![{PurePosixPath(chart).stem}]({chart})" for chart in charts]
     return _joined(
