@@ -131,3 +131,5 @@ def _print_stage(facts: dict[str, Any]) -> None:
                 console.print(f"  {escape(plain(f'{key}: {text}'))}")
     if facts["value"]:
         console.print(f"\n<id>_value: {escape(plain(facts['value']))}")
+    for name, text in facts["labels"].items():
+        console.print(f"\n<id>_{name}: {escape(plain(text))}")

@@ -293,9 +293,13 @@ class Execution:
         decisions = stage.filter(frame, context)
         some = len(asked) < len(seen)
         droppable = set(self.arena.frame(asked, [])["id"].to_list()) if some else None
-        decided = check_decisions(stage.name, decisions, frame["id"], droppable, stage.reasons)
+        decided = check_decisions(
+            stage.name, decisions, frame["id"], droppable, stage.reasons, stage.labels
+        )
         if stage.value is not None:
             self.arena.set_scores(f"{stage.id}_value", seen, decided["value"])
+        for name in stage.labels:
+            self.arena.set_scores(f"{stage.id}_{name}", seen, decided[name])
         facts.note(decisions, self.tolerances)
         stay = settle(self.arena, stage.id, seen, decided, facts)
         return np.concatenate([np.setdiff1d(rows, seen), stay])
