@@ -79,16 +79,16 @@ class Version:
         dataset: datasets.Dataset | datasets.DatasetDict = load_dataset(str(self.path), split=split)
         return dataset
 
-    def frame(self, split: str | None = None) -> pl.DataFrame:
+    def frame(self, split: str | Sequence[str] | None = None) -> pl.DataFrame:
         """The kept rows in their order: the framework's columns, then the original ones.
 
         Args:
-            split: Those of one split; None: of all, one split after the other.
+            split: Those of one split or of several; None: of all, one split after the other.
 
         Raises:
             UsageError: There is no such split.
         """
-        wanted = None if split is None else [split]
+        wanted = [split] if isinstance(split, str) else split
         return self._read(*data_files(self.path, self.manifest, wanted))
 
     @cached_property
@@ -116,6 +116,7 @@ class Version:
         provenance: bool = False,
         columns: Sequence[str] = (),
         skip: bool = False,
+        split: str | Sequence[str] = (),
     ) -> Exported:
         """Write the kept rows as training data; as `curate export`, without entries for trainers.
 
@@ -126,14 +127,16 @@ class Version:
             provenance: Add id, source, origin, generator, license, ability and parents.
             columns: Add these columns.
             skip: Leave out rows that the shape cannot say.
+            split: Only the rows of this split, or of these; needed where there are several.
 
         Raises:
-            CurateError: The file is there already, there is no such format or column, or the
-                shape cannot say a row.
+            CurateError: The file is there already, there is no such format, column or split, or
+                the shape cannot say a row.
         """
         from curate.versions.export import export, target
 
-        file = target(self, Path(to), folder=str(to).endswith("/"))
+        splits = [split] if isinstance(split, str) else list(split)
+        file = target(self, Path(to), folder=str(to).endswith("/"), splits=splits)
         return export(
             self,
             file,
@@ -142,6 +145,7 @@ class Version:
             provenance=provenance,
             columns=columns,
             skip=skip,
+            splits=splits,
         )
 
     def explain(self, id: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def fields_of(
         return None
     for said in (fields, {field: _plain(value) for field, value in fields.items()}):
         try:
-            if shape.read(said) == row["messages"]:
+            if shape.holds(said, row["messages"]):
                 return said
         except RowError:
             continue
