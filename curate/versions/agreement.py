@@ -364,7 +364,7 @@ class Agreement:
         else:
             there = {split["name"]: split["num_examples"] for split in info["splits"]}
             for name, rows in self.splits.items():
-                self._same(CARD, "num_examples is", there.get(name), rows, "data/ holds")
+                self._same(CARD, "num_examples is", there.get(name, 0), rows, "data/ holds")
             self._same(CARD, "download_size is", info["download_size"], stored, "data/ has bytes")
             if digest not in info["description"]:
                 self._find(CARD, f"its description does not hold the digest {digest}")

@@ -98,7 +98,8 @@ def _metadata(
     hub = sorted(
         {name for source in manifest["sources"].values() for name in source.get("hub", ())}
     )
-    splits = splits_of(manifest)
+    # `datasets` reads no split without rows
+    splits = {name: rows for name, rows in splits_of(manifest).items() if rows}
     return {
         "pretty_name": manifest["name"],
         **({"language": language} if language else {}),
@@ -126,7 +127,7 @@ def _metadata(
                 for name, rows in splits.items()
             ],
             "download_size": stored,
-            "dataset_size": sum(values.values()),
+            "dataset_size": sum(values[name] for name in splits),
         },
     }
 

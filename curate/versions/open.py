@@ -63,7 +63,7 @@ class Version:
 
         Raises:
             UsageError: There is no such split.
-            CurateError: The package `datasets` is not installed.
+            CurateError: The package `datasets` is not installed, or the split is empty.
         """
         try:
             from datasets import load_dataset
@@ -74,6 +74,11 @@ class Version:
             ) from error
         if split is not None:
             data_files(self.path, self.manifest, [split])
+            if not self.splits[split]:
+                raise CurateError(
+                    f"The split {split} of {self.name}@{self.version} is empty.",
+                    "Take .frame(), or give it a larger share in the recipe.",
+                )
         elif len(self.splits) == 1:
             (split,) = self.splits
         dataset: datasets.Dataset | datasets.DatasetDict = load_dataset(str(self.path), split=split)
