@@ -245,7 +245,7 @@ def test_values_of_a_column_stay_together_and_later_rows_move_none(tmp_path):
 
 def test_clusters_of_near_duplicates_stay_together(tmp_path):
     rows = [
-        {"instruction": " ".join(f"{word}{n}" for n in [*range(8), 8 + at]), "output": word}
+        {"instruction": " ".join(f"{word}{n}" for n in [*range(20), 20 + at]), "output": word}
         for word in "abcdefghijklmnop"
         for at in range(3)
     ] + [{"instruction": f"alone {at}", "output": f"y{at}"} for at in range(10)]

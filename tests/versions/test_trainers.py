@@ -5,6 +5,7 @@ that curate is tested with.
 """
 
 import json
+from copy import deepcopy
 
 import pytest
 import yaml
@@ -433,7 +434,7 @@ PREFERENCES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`.*gradient_checkpointing.*` is deprecated:FutureWarning")
 @pytest.mark.parametrize("form", PREFERENCES)
 def test_trl_trains_three_steps_on_preferences(exported, datasets, model, tmp_path, form):
     pytest.importorskip("trl")
@@ -448,7 +449,13 @@ def test_trl_trains_three_steps_on_preferences(exported, datasets, model, tmp_pa
         report_to=[], save_strategy="no", use_cpu=True, logging_steps=1, disable_tqdm=True,
         bf16=False, learning_rate=1e-2,
     )  # fmt: skip
-    trainer = DPOTrainer(model[0], args=config, train_dataset=loaded, processing_class=model[1])
+    trainer = DPOTrainer(
+        model[0],
+        ref_model=deepcopy(model[0]),
+        args=config,
+        train_dataset=loaded,
+        processing_class=model[1],
+    )
     assert trainer.train().global_step == 3
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert losses[-1] < losses[0]
