@@ -6,10 +6,13 @@ What is drawn is a group, by a hash of its name and the seed, so that it depends
   where they are all null, in one named by its id.
 - A row that was made from others is in all groups of its parents, and in those that these columns
   name for itself.
+- A group whose rows are all in one group that comes before it says nothing new and is left out.
+  Those named by ids come first, then those of the columns in their order.
 - A row goes where its groups go. Where they go to different splits it bridges them and is dropped.
 
-So rows with an ancestor or a group in common are never in different splits, and where a row goes
-can be told from its ancestors and their values alone. Imported when a run ends: heavy.
+So rows with an ancestor or a group in common are never in different splits. Rows that come later
+only ever bring groups back that were left out: they may make a row bridge splits, and never send it
+to another split; without `keep_together` they do neither. Imported when a run ends: heavy.
 """
 
 from __future__ import annotations
@@ -84,6 +87,25 @@ class Groups:
         return known
 
 
+def outermost(rows: Sequence[frozenset[str]], ranks: Mapping[str, int]) -> list[frozenset[str]]:
+    """The groups of rows without those that lie within a group of a lower rank.
+
+    Args:
+        rows: The groups of each row.
+        ranks: Group > its rank; 0 for those that are not in it.
+    """
+    shared: dict[str, frozenset[str]] = {}
+    for groups in rows:
+        for name in groups:
+            shared[name] = shared.get(name, groups) & groups
+    inner = {
+        name
+        for name, others in shared.items()
+        if any(ranks.get(other, 0) < ranks.get(name, 0) for other in others)
+    }
+    return [groups - inner for groups in rows]
+
+
 def drawn(names: Iterable[str], shares: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Draw a split for each group, by its hash alone: the splits share the range of the hash."""
     bounds = [
@@ -144,9 +166,10 @@ def split(arena: Arena, kept: Positions, output: Output, seed: int) -> Splitting
     Raises:
         CurateError: A column holds nested values, or is not there.
     """
-    groups = Groups(_parents(arena), _named(arena, output.keep_together))
+    named, ranks = _named(arena, output.keep_together)
+    groups = Groups(_parents(arena), named)
     ids = arena.frame(kept, [])["id"].to_list()
-    found = [groups.of(id) for id in ids]
+    found = outermost([groups.of(id) for id in ids], ranks)
     names = list(output.splits)
     stratum: list[str] = []
     if output.stratify is None:
@@ -179,16 +202,18 @@ def _parents(arena: Arena) -> dict[str, list[str]]:
     return dict(made.iter_rows())
 
 
-def _named(arena: Arena, columns: Sequence[str]) -> dict[str, list[str]]:
-    """For rows with a value in some of the columns, the values as texts."""
+def _named(arena: Arena, columns: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """For rows with a value in some of the columns, the values as texts; and the rank of each."""
     everything = np.arange(len(arena.rows), dtype=np.int64)
     named: dict[str, list[str]] = {}
-    for column in columns:
+    ranks: dict[str, int] = {}
+    for rank, column in enumerate(columns, 1):
         texts = _texts(arena, everything, column)
         there = texts.is_not_null()
         for id, text in zip(arena.rows["id"].filter(there), texts.filter(there), strict=True):
             named.setdefault(id, []).append(text)
-    return named
+            ranks.setdefault(text, rank)
+    return named, ranks
 
 
 def _texts(arena: Arena, positions: Positions, column: str) -> pl.Series:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import curate
 from curate.commands import call
 from curate.errors import CurateError, RecipeError, UsageError
-from curate.run.splitting import Groups, drawn, stratified
+from curate.run.splitting import Groups, drawn, outermost, stratified
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
 from curate.versions.reproduce import reproduce
@@ -26,11 +26,11 @@ HALVES = {"train": Decimal("0.5"), "validation": Decimal("0.5")}
 def pools(draw):
     """Rows, each with the rows it was made from and the values of two columns."""
     count = draw(st.integers(1, 14))
-    values = st.sampled_from([None, None, "x", "y", "z"])
+    first, second = st.sampled_from([None, "a", "b"]), st.sampled_from([None, None, "x", "y", "z"])
     return {
         f"r{at:02}": (
             [f"r{p:02}" for p in draw(st.sets(st.integers(0, at - 1), max_size=2))] if at else [],
-            [value for value in (draw(values), draw(values)) if value],
+            [value for value in (draw(first), draw(second)) if value],
         )
         for at in range(count)
     }
@@ -39,7 +39,8 @@ def pools(draw):
 def places(pool, seed, shares=HALVES):
     """Row > its split; None for rows that bridge splits."""
     groups = Groups({id: p for id, (p, _) in pool.items()}, {id: v for id, (_, v) in pool.items()})
-    found = {id: groups.of(id) for id in pool}
+    ranks = {"a": 1, "b": 1, "x": 2, "y": 2, "z": 2}
+    found = dict(zip(pool, outermost([groups.of(id) for id in pool], ranks), strict=True))
     where = drawn({name for names in found.values() for name in names}, shares, seed)
     splits = {id: {where[name] for name in names} for id, names in found.items()}
     return {id: next(iter(s)) if len(s) == 1 else None for id, s in splits.items()}
@@ -83,12 +84,28 @@ def test_what_is_left_of_a_family_is_in_one_split(pool, seed):
 
 
 @given(pools(), st.integers(0, 50), st.data())
-def test_rows_that_come_later_move_none(pool, seed, data):
-    cut = data.draw(st.integers(1, len(pool)))
-    before = places(dict(list(pool.items())[:cut]), seed)
-    shuffled = dict(data.draw(st.permutations(list(pool.items()))))
-    after = places(shuffled, seed)
+def test_families_alone_are_moved_by_no_row_that_comes_later(pool, seed, data):
+    families = [(id, (parents, [])) for id, (parents, _) in pool.items()]
+    before = places(dict(families[: data.draw(st.integers(1, len(pool)))]), seed)
+    after = places(dict(data.draw(st.permutations(families))), seed)
     assert before == {id: after[id] for id in before}
+
+
+@given(pools(), st.integers(0, 50), st.data())
+def test_with_columns_later_rows_send_none_to_another_split(pool, seed, data):
+    rows = list(pool.items())
+    before = places(dict(rows[: data.draw(st.integers(1, len(pool)))]), seed)
+    after = places(dict(data.draw(st.permutations(rows))), seed)
+    assert all(after[id] in (split, None) for id, split in before.items())
+
+
+def test_a_group_within_another_is_left_out():
+    family, cluster = ["p"], ["c"]
+    pool = {"p": ([], []), "one": (family, cluster), "two": (family, cluster)}
+    groups = Groups({id: p for id, (p, _) in pool.items()}, {id: v for id, (_, v) in pool.items()})
+    rows = [groups.of(id) for id in pool]
+    assert outermost(rows, {"c": 1}) == [{"p"}] * 3
+    assert outermost([*rows, frozenset(["c"])], {"c": 1})[1:] == [{"p", "c"}] * 2 + [{"c"}]
 
 
 @pytest.mark.parametrize("seed", range(5))
