@@ -94,6 +94,8 @@ def outermost(rows: Sequence[frozenset[str]], ranks: Mapping[str, int]) -> list[
         rows: The groups of each row.
         ranks: Group > its rank; 0 for those that are not in it.
     """
+    if not ranks:
+        return list(rows)
     shared: dict[str, frozenset[str]] = {}
     for groups in rows:
         for name in groups:

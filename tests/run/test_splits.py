@@ -7,12 +7,13 @@ from math import sqrt
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import curate
 from curate.commands import call
 from curate.errors import CurateError, RecipeError, UsageError
+from curate.report.clusters import duplicates
 from curate.run.splitting import Groups, drawn, outermost, stratified
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
@@ -57,6 +58,7 @@ def ancestors(pool, id):
     return seen
 
 
+@settings(deadline=None)
 @given(pools(), st.integers(0, 50))
 def test_rows_with_an_ancestor_or_a_value_in_common_are_in_one_split(pool, seed):
     found = {id: split for id, split in places(pool, seed).items() if split}
@@ -66,6 +68,7 @@ def test_rows_with_an_ancestor_or_a_value_in_common_are_in_one_split(pool, seed)
             assert split == second
 
 
+@settings(deadline=None)
 @given(pools(), st.integers(0, 50))
 def test_what_is_left_of_a_family_is_in_one_split(pool, seed):
     found = places({id: (parents, []) for id, (parents, _) in pool.items()}, seed)
@@ -83,6 +86,7 @@ def test_what_is_left_of_a_family_is_in_one_split(pool, seed):
             assert found[one] or any(not found[parent] for parent in pool[one][0])
 
 
+@settings(deadline=None)
 @given(pools(), st.integers(0, 50), st.data())
 def test_families_alone_are_moved_by_no_row_that_comes_later(pool, seed, data):
     families = [(id, (parents, [])) for id, (parents, _) in pool.items()]
@@ -91,6 +95,7 @@ def test_families_alone_are_moved_by_no_row_that_comes_later(pool, seed, data):
     assert before == {id: after[id] for id in before}
 
 
+@settings(deadline=None)
 @given(pools(), st.integers(0, 50), st.data())
 def test_with_columns_later_rows_send_none_to_another_split(pool, seed, data):
     rows = list(pool.items())
@@ -126,6 +131,7 @@ def test_a_larger_share_only_takes_from_the_split_beside_it():
     }
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=3),
@@ -280,6 +286,10 @@ def test_clusters_of_near_duplicates_stay_together(tmp_path):
     assert kept.filter(near_cluster=cluster)["id"].min() == cluster
     shown = version.explain(cluster)
     assert shown["scores"]["near_cluster"] == cluster
+    (found,) = duplicates(version)
+    assert (found.stage, found.marked, found.rows, found.clusters) == ("near", True, 32, 16)
+    assert found.sizes == ((3, 16),)
+    assert {each.survivor for each in found.largest} <= {*kept["near_cluster"].drop_nulls()}
 
 
 def test_the_shares_hold_within_each_value(tmp_path):
