@@ -336,7 +336,8 @@ class Decisions:
     Args:
         rows: Columns `id`, `keep` (boolean) and, where they apply, `reason` (one of the stage's
             codes, null for kept rows), `ref` (the id or reference row that the decision points
-            at), `value` (a number) and `detail` (free text). One row for each row received.
+            at), `value` (a number), `detail` (free text), and of a filter its labels (texts, or
+            null). One row for each row received.
         margins: One for every cut.
         facts: Counts and shares for the manifest, JSON values only.
         notes: What stands in the stage's line besides reasons, a few words each.
@@ -610,12 +611,14 @@ class FilterStage(Stage):
         reasons: Code > one sentence. A decision may give no other reason.
         sees_all: Receives rows outside its `where:` too, with `@asked` false; it cannot drop them.
         value: What the number in `<id>_value` is, if the filter gives one.
+        labels: Columns of text that it writes for its rows, `<id>_<name>`: name > what it says.
     """
 
     verb = "filter"
     reasons: ClassVar[Mapping[str, str]] = {}
     sees_all: ClassVar[bool] = False
     value: ClassVar[str | None] = None
+    labels: ClassVar[Mapping[str, str]] = {}
 
     def filter(self, rows: pl.DataFrame, ctx: Context) -> Decisions:
         """Decide on rows (`id` and the inputs)."""

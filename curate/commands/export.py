@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     "shape",
     required=True,
     metavar="FORMAT",
-    help="messages, alpaca, sharegpt, prompt-completion, or that of a plugin.",
+    help="messages, alpaca, sharegpt, prompt-completion, preference, unpaired-preference, or that "
+    "of a plugin.",
 )
 @click.option(
     "--to",
     required=True,
     metavar="PATH",
     help="A .jsonl (also .gz, .zst) or .parquet file, or a folder.",
+)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    metavar="NAME",
+    help="The rows of this split (may be given again); needed where there are several.",
 )
 @click.option("--scores", is_flag=True, help="Add the score columns.")
 @click.option(
@@ -42,6 +50,7 @@ def command(
     name: str,
     shape: str,
     to: str,
+    splits: tuple[str, ...],
     scores: bool,
     provenance: bool,
     columns: str,
@@ -61,7 +70,7 @@ def command(
     from curate.versions.snippets import Beside
 
     version = open_version(name, out)
-    file = target(version, Path(to), folder=to.endswith("/"))
+    file = target(version, Path(to), folder=to.endswith("/"), splits=splits)
     beside = Beside.look(file, folder=file != Path(to))
     exported = export(
         version,
@@ -71,6 +80,7 @@ def command(
         provenance=provenance,
         columns=[column.strip() for column in columns.split(",") if column.strip()],
         skip=skip,
+        splits=splits,
     )
     snippets = beside.written(exported)
     if as_json:
@@ -97,6 +107,7 @@ def _facts(exported: Exported) -> dict[str, object]:
 
 def _summary(exported: Exported) -> str:
     from curate.contract import counted
+    from curate.versions.export import REJECTED
 
     changed = exported.rows - exported.unchanged
     how = f"{exported.unchanged:,} as they came, {changed:,} converted"
@@ -106,7 +117,8 @@ def _summary(exported: Exported) -> str:
     if exported.skipped:
         lines.append(f"left out: {counted(exported.skipped)} that {exported.format} cannot say")
     lines += [
-        f"left out of {counted(rows)}: what their turns hold under {key}"
+        f"left out of {counted(rows)}: "
+        + ("the rejected answer" if key == REJECTED else f"what their turns hold under {key}")
         for key, rows in sorted(exported.lost.items())
     ]
     return "\n".join(lines)

@@ -133,3 +133,5 @@ def _print_stage(facts: dict[str, Any]) -> None:
                 console.print(f"  {escape(printable(f'{key}: {text}'))}")
     if facts["value"]:
         console.print(f"\n<id>_value: {escape(printable(facts['value']))}")
+    for name, text in facts["labels"].items():
+        console.print(f"\n<id>_{name}: {escape(printable(text))}")

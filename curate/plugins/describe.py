@@ -68,6 +68,7 @@ def describe(registry: Registry, name: str) -> dict[str, Any]:
         "outputs": _outputs(stage),
         "reasons": _reasons(stage),
         "value": stage.value if issubclass(stage, FilterStage) else None,
+        "labels": dict(stage.labels) if issubclass(stage, FilterStage) else {},
     }
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
+from curate.contract import Share
 from curate.recipe.names import VERBS, Verb, default_id
 
 _CREDENTIALS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s]*:[^/\s]*@")
@@ -58,10 +66,24 @@ def _check_set_aside(value: object) -> object:
     return value
 
 
+def _check_splits(shares: dict[str, Decimal]) -> dict[str, Decimal]:
+    total = sum(shares.values())
+    if total != 1:
+        raise ValueError(f"the shares make {total} together, and have to make 1")
+    return shares
+
+
+def _check_split(name: str) -> str:
+    if name == "all":
+        raise ValueError("'all' is what `datasets` calls all splits together; choose another name")
+    return name
+
+
 _RECIPE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _LANGUAGE = r"[a-z]{2,3}"
 _TABLE_NAME = r"[a-z0-9_]+"
 _STAGE_ID = r"[a-z][a-z0-9_]*"
+_SPLIT = r"[a-z][a-z0-9_]*"
 _STAGE_NAME = r"[a-z][a-z0-9_-]*\.[a-z][a-z0-9_-]*"
 
 RecipeName = Annotated[
@@ -73,6 +95,11 @@ StageId = Annotated[
 ]
 StageName = Annotated[
     str, AfterValidator(_named(_STAGE_NAME, "a stage is `plugin.stage`, such as core.top"))
+]
+SplitName = Annotated[
+    str,
+    AfterValidator(_named(_SPLIT, "use a-z, 0-9 and underscores, a letter first")),
+    AfterValidator(_check_split),
 ]
 DataPath = Annotated[str, Field(min_length=1), AfterValidator(check_url)]
 
@@ -180,17 +207,57 @@ class StageSpec(_Part):
 class Output(_Part):
     """How the version is written."""
 
-    shards: Annotated[int, Field(ge=1)] = Field(1, description="Files that the data is cut into.")
+    shards: Annotated[int, Field(ge=1)] = Field(
+        1, description="Files that the data is cut into, each split by itself."
+    )
     shuffle: bool = Field(False, description="Order rows by a seeded hash.")
     dropped: bool = Field(True, description="Write rows not kept to dropped.parquet.")
     vectors: bool = Field(False, description="Write vector columns to scores.parquet too.")
     language: list[
         Annotated[str, AfterValidator(_named(_LANGUAGE, "a language is en, zh, yue"))]
     ] = Field(default_factory=list, description="Languages of the texts, for the card: en, zh, ...")
+    splits: Annotated[
+        dict[SplitName, Annotated[Share, Field(gt=0)]],
+        Field(min_length=1),
+        AfterValidator(_check_splits),
+    ] = Field(
+        default_factory=lambda: {"train": Decimal(1)},
+        description="Splits with their shares, which make 1: train: 0.95, validation: 0.05.",
+    )
+    keep_together: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="Columns: rows with the same value in one come to the same split.",
+    )
+    stratify: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="A column: the shares hold among the rows of each of its values."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_divided(cls, given: object) -> object:
+        if isinstance(given, Mapping) and given.get("splits") is None:
+            for name in ("keep_together", "stratify"):
+                if given.get(name):
+                    raise ValueError(f"`{name}` says how rows are split, and there is no `splits`")
+        return given
+
+    @property
+    def divided(self) -> bool:
+        """Whether the recipe names splits."""
+        return "splits" in self.model_fields_set
 
     def identity(self) -> dict[str, Any]:
-        """What the digest covers; what the card alone says, only where it is said."""
-        return self.model_dump(exclude=None if self.language else {"language"})
+        """What the digest covers; what the card alone says, and splits, only where they are said.
+
+        The splits in their order, which says where the bounds between them are.
+        """
+        said = self.model_dump(exclude={"language", "splits", "keep_together", "stratify"})
+        if self.language:
+            said["language"] = self.language
+        if self.divided:
+            said["splits"] = [[name, str(share)] for name, share in self.splits.items()]
+            said["keep_together"], said["stratify"] = self.keep_together, self.stratify
+        return said
 
 
 class Recipe(_Part):

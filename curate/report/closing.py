@@ -18,6 +18,7 @@ from curate.versions.open import Version
 from curate.versions.overlap import overlap
 from curate.versions.policy import Certificate, certificates
 from curate.versions.runs import PREVIEW
+from curate.versions.splits import TRAIN
 from curate.versions.text import one_line
 from curate.versions.verify import sums_of
 
@@ -45,10 +46,11 @@ def render(version: Version, console: Console) -> None:
     root = version.path.parent.parent
     out = "" if root == Path("curated") else f" --out {shlex.quote(str(root))}"
     name = f"{version.name}@{version.version}"
+    split = ", split='train'" if list(version.splits) == [TRAIN] else ""
     commands = (
         f"curate show {name}{out}",
         f"curate versions {version.name}{out}",
-        f"datasets.load_dataset({str(version.path)!r}, split='train')  # in Python",
+        f"datasets.load_dataset({str(version.path)!r}{split})  # in Python",
     )
     for label, command in zip(("next", "", ""), commands, strict=True):
         _print(console, Text.assemble((f"{label:<9}", "dim"), (command, "cyan")))

@@ -1,4 +1,4 @@
-"""Rows that another row stands for, as filters named it in the ledger. Heavy."""
+"""Rows that another row stands for, as filters named it in the ledger, or marked. Heavy."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class Duplicates:
         sizes: Size of a cluster, survivor included > how many are of it, the largest first.
         measured: Whether the stage says how near a row is to its survivor.
         largest: The largest clusters, ties by id.
+        marked: The stage dropped none of them: `survivor` is the row with the smallest id.
     """
 
     stage: str
@@ -67,22 +68,36 @@ class Duplicates:
     sizes: tuple[tuple[int, int], ...]
     measured: bool
     largest: tuple[Cluster, ...]
+    marked: bool = False
 
 
 def duplicates(version: Version) -> list[Duplicates]:
-    """For each stage that dropped rows for another row, the clusters that it found."""
+    """For each stage that dropped or marked rows for another row, the clusters that it found."""
     if "ref" not in version.ledger.columns:
         return []
     named = version.ledger.filter((pl.col("fate") == "dropped") & pl.col("ref").is_not_null())
     found = []
     for stage in version.manifest["stages"]:
         refs = dict(named.filter(stage=stage["id"]).select("id", "ref").iter_rows())
+        marked = stage["verb"] == "filter" and stage["params"].get("drop") is False
+        if marked:
+            refs = _marked(version, f"{stage['id']}_cluster")
         if refs:
-            found.append(_of_stage(version, stage["id"], stage["stage"], refs))
+            found.append(_of_stage(version, stage["id"], stage["stage"], refs, marked=marked))
     return found
 
 
-def _of_stage(version: Version, id: str, kind: str, refs: Mapping[str, str]) -> Duplicates:
+def _marked(version: Version, column: str) -> dict[str, str]:
+    """Rows of clusters, each with the first of its cluster, which is not among them."""
+    if column not in version.scores.columns:
+        return {}
+    others = version.scores.select("id", column).filter(pl.col("id") != pl.col(column))
+    return dict(others.iter_rows())
+
+
+def _of_stage(
+    version: Version, id: str, kind: str, refs: Mapping[str, str], *, marked: bool
+) -> Duplicates:
     groups: dict[str, list[str]] = {}
     for row in sorted(refs):
         groups.setdefault(_root(row, refs), []).append(row)
@@ -110,6 +125,7 @@ def _of_stage(version: Version, id: str, kind: str, refs: Mapping[str, str]) -> 
             )
             for root, rows in largest
         ),
+        marked=marked,
     )
 
 

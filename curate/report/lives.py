@@ -285,7 +285,7 @@ def _fate(row: Life) -> str:
     if row["fate"] is None:
         return "not in this version"
     if row["fate"] == "kept":
-        return "kept"
+        return f"kept, in the split {row['split']}" if row.get("split") else "kept"
     if row["fate"] == "merged":
         return f"replaced by {row['stage']}"
     where = f" at {row['stage']}" if row["stage"] else ""

@@ -157,6 +157,7 @@ def check(
     walk.sources()
     for wired, link in zip(walk.draft.wired, walk.draft.links, strict=True):
         walk.stage(wired, link)
+    walk.output()
     walk.report_missing()
     recipe, problems = walk.draft.recipe, walk.problems.found
     if problems or recipe is None:
@@ -309,6 +310,18 @@ class _Walk:
             table = table.grown(step.id, self.makers)
         self.makers.update(dict.fromkeys(step.adds, step.id))
         self.tables[wired.result] = table.after(step.adds)
+
+    def output(self) -> None:
+        """Check the columns by which the kept rows are split."""
+        recipe = self.draft.recipe
+        if recipe is None or not self.draft.wired:
+            return
+        output, last = recipe.output, self.draft.wired[-1].result
+        reader = Reader(("output",), self.tables.get(last, NOTHING), self.problems, self.missing)
+        for at, name in enumerate(output.keep_together):
+            reader.column(("output", "keep_together", at), name, "plain")
+        if output.stratify is not None:
+            reader.column(("output", "stratify"), output.stratify, "plain")
 
     def lacked(self, step: Step, table: Table) -> None:
         """Refuse to read scores that rows which a stage makes cannot have, before any are paid."""

@@ -21,11 +21,12 @@ def check_decisions(
     ids: pl.Series,
     droppable: Collection[str] | None,
     reasons: Mapping[str, str],
+    labels: Collection[str] = (),
 ) -> pl.DataFrame:
     """Check what a filter or a fuse decided.
 
     Returns:
-        `keep`, `reason`, `ref`, `value`, `detail` in the order of `ids`.
+        `keep`, `reason`, `ref`, `value`, `detail` and the labels, in the order of `ids`.
 
     Raises:
         PluginError: Wrong columns or ids, a row missing, a decision that is null, a reason that is
@@ -36,7 +37,7 @@ def check_decisions(
         raise broken(stage, f"it returned {type(decisions).__name__}, not Decisions")
     _check_certificate(stage, decisions.certificate)
     rows = decisions.rows
-    check_columns(stage, rows, ["id", "keep"], [*OPTIONAL])
+    check_columns(stage, rows, ["id", "keep", *labels], [*OPTIONAL])
     check_ids(stage, rows["id"], set(ids.to_list()))
     if len(rows) != len(ids):
         raise broken(stage, f"it decided on {len(rows)} of {len(ids)} rows")
@@ -46,6 +47,10 @@ def check_decisions(
         pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in OPTIONAL.items()
     )
+    for name in labels:
+        if rows[name].dtype not in (pl.String, pl.Null):
+            raise broken(stage, f"`{name}` must hold text")
+    rows = rows.with_columns(pl.col(name).cast(pl.String) for name in labels)
     dropped = rows.filter(~pl.col("keep"))
     unknown = set(dropped["reason"].unique()) - set(reasons)
     if unknown:

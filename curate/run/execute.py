@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version as installed_version
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from curate.run.facts import StageFacts
 from curate.run.fitting import Fitted, fit, fit_components, fit_rows
 from curate.run.resolve import Resolved, ResolvedStep, check_unchanged
 from curate.run.scoring import Guest, score
+from curate.run.splitting import BRIDGES, OUTPUT, Splitting, split
 from curate.run.tools import Tools
 from curate.services.llm.budget import BudgetError
 from curate.sources.load import load_reference
@@ -49,6 +51,7 @@ class Execution:
         judged: The rows among which the selection was made: those that the stage could drop which
             dropped the most (inside its `where:`, having what it reads). None of them where nothing
             was dropped since rows were last made.
+        splitting: The splits of the kept rows; None where the recipe names none.
     """
 
     def __init__(self, resolved: Resolved, arena: Arena, tools: Tools) -> None:
@@ -60,6 +63,7 @@ class Execution:
         self.fitted: dict[str, Fitted] = {}
         self.ahead: dict[str, Guest] = {}
         self.judged: Positions = np.empty(0, dtype=np.int64)
+        self.splitting: Splitting | None = None
         self._dropped = 0
 
     def run(self) -> Positions:
@@ -75,9 +79,51 @@ class Execution:
             services = self.tools.account(resolved)
             if services:  # later stages may have run it on their references
                 entry["services"] = services
-        (kept,) = self.arena.tables.values()
+        kept = self._divided() if self.resolved.checked.recipe.output.divided else self._last()
         self.arena.ledger.settle(kept, KEPT, stage=None)
-        return self.arena.ordered(kept)
+        return kept
+
+    def _last(self) -> Positions:
+        """The rows that the last stage left, in order."""
+        (left,) = self.arena.tables.values()
+        return self.arena.ordered(left)
+
+    def _divided(self) -> Positions:
+        """Split the rows; returns those that stay, in order. It has an entry like a stage's."""
+        started, recipe = time.perf_counter(), self.resolved.checked.recipe
+        rows, output = self._last(), recipe.output
+        self.splitting = split(self.arena, rows, output, recipe.seed)
+        self.arena.ledger.settle(self.splitting.dropped, DROPPED, stage=OUTPUT, reason=BRIDGES)
+        (last,) = self.arena.tables
+        stay = np.setdiff1d(rows, self.splitting.dropped)
+        self.arena.tables[last] = stay
+        facts = StageFacts(facts=dict(self.splitting.facts))
+        facts.books.entered = len(rows)
+        self._close(OUTPUT, facts, len(stay))
+        if facts.books.dropped:
+            facts.reasons[BRIDGES] = facts.books.dropped
+        facts.notes = [f"{name} {len(at):,}" for name, at in self.splitting.positions.items()]
+        facts.seconds = time.perf_counter() - started
+        self.entries.append(
+            {
+                "id": OUTPUT,
+                "verb": "split",
+                "stage": OUTPUT,
+                "version": 1,
+                "auto": {},
+                "plugin": {"name": "curate-data", "version": installed_version("curate-data")},
+                "inputs": [last],
+                "result": f"@{OUTPUT}",
+                "where": None,
+                "params": {
+                    "splits": {name: str(share) for name, share in output.splits.items()},
+                    "keep_together": list(output.keep_together),
+                    "stratify": output.stratify,
+                },
+            }
+            | facts.entry()
+        )
+        return self.arena.ordered(stay)
 
     def _step(self, resolved: ResolvedStep, earlier: Sequence[ResolvedStep]) -> None:
         step, arena = resolved.step, self.arena
@@ -102,7 +148,7 @@ class Execution:
             raise error.with_left(left, total, "rows") from error
         facts.services = self.tools.account(resolved)
         arena.tables[step.result] = arena.ordered(out)
-        self._close(resolved, facts, len(out))
+        self._close(step.id, facts, len(out))
         if isinstance(step.stage, ExpandStage):
             self.judged, self._dropped = asked[:0], 0
         elif isinstance(step.stage, FilterStage | FuseStage) and facts.books.dropped >= max(
@@ -114,9 +160,9 @@ class Execution:
         self.entries.append(entry)
         self.tools.tell("stage_finished", entry)
 
-    def _close(self, resolved: ResolvedStep, facts: StageFacts, out: int) -> None:
+    def _close(self, id: str, facts: StageFacts, out: int) -> None:
         """Count what happened at this stage from the ledger itself, and balance."""
-        ledger, id = self.arena.ledger, resolved.step.id
+        ledger = self.arena.ledger
         here = ledger.stage == id
         facts.books.out = out
         facts.books.dropped = int((here & (ledger.fate == DROPPED)).sum())
@@ -247,9 +293,13 @@ class Execution:
         decisions = stage.filter(frame, context)
         some = len(asked) < len(seen)
         droppable = set(self.arena.frame(asked, [])["id"].to_list()) if some else None
-        decided = check_decisions(stage.name, decisions, frame["id"], droppable, stage.reasons)
+        decided = check_decisions(
+            stage.name, decisions, frame["id"], droppable, stage.reasons, stage.labels
+        )
         if stage.value is not None:
             self.arena.set_scores(f"{stage.id}_value", seen, decided["value"])
+        for name in stage.labels:
+            self.arena.set_scores(f"{stage.id}_{name}", seen, decided[name])
         facts.note(decisions, self.tolerances)
         stay = settle(self.arena, stage.id, seen, decided, facts)
         return np.concatenate([np.setdiff1d(rows, seen), stay])

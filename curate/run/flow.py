@@ -109,6 +109,9 @@ def added(stage: Stage) -> dict[str, Kind]:
     """The score columns that a stage writes, by full name."""
     if isinstance(stage, ScoreStage):
         return {f"{stage.id}_{name}": output.kind for name, output in stage.outputs().items()}
-    if isinstance(stage, FilterStage) and stage.value is not None:
-        return {f"{stage.id}_value": "number"}
+    if isinstance(stage, FilterStage):
+        columns: dict[str, Kind] = {f"{stage.id}_{name}": "string" for name in stage.labels}
+        if stage.value is not None:
+            columns[f"{stage.id}_value"] = "number"
+        return columns
     return {}

@@ -34,7 +34,8 @@ class Outcome:
 
     Args:
         name: The dataset's name, which is also its folder's.
-        data: The kept rows in their order: the framework's columns, then the original ones.
+        data: The kept rows in their order, split by split: the framework's columns, then the
+            original ones.
         dropped: Every readable row that was not kept, same columns; None: not to be published.
         ledger: `id`, `source`, `file`, `line`, `fate`, `stage`, `reason`, `detail`, `ref`,
             `parents`; one row for every example ever seen.
@@ -45,7 +46,8 @@ class Outcome:
         lock: What the recipe resolved to.
         identity: What the digest covers besides rows and inputs: the resolved recipe without
             comments, engine, paths and neutral parameters, as hashes of its parts.
-        shards: Files to spread the kept rows over; never more than there are rows.
+        shards: Files to spread the rows of a split over; never more than there are rows.
+        splits: Split > how many of the rows it has, in their order; None: all are in `train`.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Outcome:
     lock: Mapping[str, Any]
     identity: Mapping[str, Any]
     shards: int = 1
+    splits: Mapping[str, int] | None = None
 
 
 def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
@@ -154,8 +157,11 @@ def _outcome(
     arena, recipe = execution.arena, resolved.checked.recipe
     everything = arena.ordered(np.arange(len(arena.rows), dtype=np.int64))
     columns = [name for name in arena.rows.columns if not name.startswith("@")]
+    splitting = execution.splitting
+    parts = [kept] if splitting is None else list(splitting.positions.values())
     if recipe.output.shuffle:
-        kept = _shuffled(arena, kept, recipe.seed)
+        parts = [_shuffled(arena, part, recipe.seed) for part in parts]
+    kept = np.concatenate(parts)
     is_kept = np.isin(everything, kept)
     readable = arena.rows["messages"].is_not_null().to_numpy()
     dropped = everything[~is_kept & readable[everything]]
@@ -187,6 +193,7 @@ def _outcome(
         "shares": _shares(arena, kept),
         "licenses": _licenses(arena, kept),
         "language": recipe.output.language,
+        **({} if splitting is None else {"splits": dict(splitting.facts)}),
         "baselines": baselines(arena, execution.judged, kept, recipe.seed),
         "environment": {
             "python": ".".join(map(str, sys.version_info[:3])),
@@ -205,6 +212,9 @@ def _outcome(
         lock=lock_of(resolved, execution.tools, {n: s["format"] for n, s in sources.items()}),
         identity=resolved.prints,
         shards=recipe.output.shards,
+        splits=None
+        if splitting is None
+        else {name: len(rows) for name, rows in splitting.positions.items()},
     )
 
 

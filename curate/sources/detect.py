@@ -37,7 +37,8 @@ def choose_format(
         CurateError: They fit several, or the mapping names what is not there.
     """
     registry = get_registry()
-    formats = list(registry.formats().values()) if name == "auto" else [registry.format(name)]
+    formats = [registry.format(name)] if name != "auto" else []
+    formats += [each for each in registry.formats().values() if name == "auto" and each.automatic]
     _check_mapping(where, formats, columns, mapping)
     fitting = [known for known in formats if known.matches(columns, mapping)]
     if len(fitting) > 1:

@@ -27,6 +27,7 @@ from curate.versions.card import description, render
 from curate.versions.digest import digest
 from curate.versions.hub.readme import own
 from curate.versions.marks import parted, text_sum
+from curate.versions.splits import SPLIT, TRAIN, splits_of
 from curate.versions.text import one_line
 from curate.versions.verify import CARD, GONE, SUMS, Finding
 from curate.versions.verify import DROPPED as DROPPED_FILE
@@ -38,7 +39,7 @@ MANIFEST, LEDGER, SCORES, RECIPE, LOCK = (
     "recipe.yaml",
     "recipe.lock.yaml",
 )
-_SHARD = re.compile(r"data/train-(\d{5})-of-(\d{5})\.parquet")
+_SHARD = re.compile(r"data/([a-z][a-z0-9_]*)-(\d{5})-of-(\d{5})\.parquet")
 _SAYS, _GIVE = f"{MANIFEST} says", "manifest and data give"
 _SHOWN = 200
 """Characters of a value in a finding."""
@@ -86,6 +87,7 @@ class Agreement:
         self.data: pl.DataFrame | None = None
         self.dropped: pl.DataFrame | None = None
         self.scores: pl.DataFrame | None = None
+        self.splits: dict[str, int] = {}
 
     def named(self, key: str) -> str:
         """A text of the manifest on one line; empty where it has none."""
@@ -157,16 +159,24 @@ class Agreement:
 
     def _shards(self) -> pl.DataFrame | None:
         """The kept rows of all shards, which have one schema and lack none of their number."""
-        shards = [found for name in sorted(self.there) if (found := _SHARD.fullmatch(name))]
-        if not shards:
-            self._find("data/", "is missing, or holds no train-*.parquet")
-            return None
-        numbers = [int(found[1]) for found in shards]
-        count = int(shards[0][2])
-        if numbers != list(range(count)) or any(int(found[2]) != count for found in shards):
-            there = ", ".join(found[0] for found in shards)
-            self._find("data/", f"holds {there}, expected all of 0 to {count - 1} of {count}")
-        tables = [(found[0], self._table(found[0])) for found in shards]
+        there = [found for name in sorted(self.there) if (found := _SHARD.fullmatch(name))]
+        splits = {TRAIN: 0}
+        with self._form(MANIFEST):
+            splits = splits_of(self.manifest)
+        tables: list[tuple[str, pl.DataFrame | None]] = []
+        for split in splits:
+            shards = [found for found in there if found[1] == split]
+            if not shards:
+                self._find("data/", f"is missing, or holds no {split}-*.parquet")
+                return None
+            numbers = [int(found[2]) for found in shards]
+            count = int(shards[0][3])
+            if numbers != list(range(count)) or any(int(found[3]) != count for found in shards):
+                names = ", ".join(found[0] for found in shards)
+                self._find("data/", f"holds {names}, expected all of 0 to {count - 1} of {count}")
+            parts = [(found[0], self._table(found[0])) for found in shards]
+            self.splits[split] = sum(len(table) for _, table in parts if table is not None)
+            tables += parts
         whole = [(name, table) for name, table in tables if table is not None]
         for name, table in whole[1:]:
             self._schema(name, table, whole[0][1], whole[0][0])
@@ -320,6 +330,9 @@ class Agreement:
     def _shares(self, data: pl.DataFrame) -> None:
         """What the manifest says of the kept rows."""
         self._same("data/", "holds rows", len(data), self.manifest["books"][KEPT], "kept are")
+        for split, rows in splits_of(self.manifest).items():
+            at = f"rows of the split {split} are"
+            self._same("data/", at, self.splits[split], rows, f"{MANIFEST} says")
         for column, shares in self.manifest["shares"].items():
             there = _counts(data[column].fill_null(""))
             at = f"the rows after it by {column} are"
@@ -346,6 +359,8 @@ class Agreement:
         if document.shown() != lock["recipe"]:
             self._find(LOCK, f"its recipe is not {RECIPE} with its sets")
         for stage in manifest["stages"]:
+            if stage["verb"] == SPLIT:  # the recipe's `output`, which no plugin makes
+                continue
             there = lock["stages"][stage["id"]]
             expected = (stage["stage"], stage["version"])
             at = f"the stage '{stage['id']}' is"
@@ -357,7 +372,8 @@ class Agreement:
             for source in self.manifest["sources"].values()
             for file in source["files"]
         }
-        found = digest(data, ledger, files, self.lock["identity"])
+        splits = self.splits if "splits" in self.manifest else None
+        found = digest(data, ledger, files, self.lock["identity"], splits)
         at = f"data/, {LEDGER} and the identity of {LOCK} have the digest"
         self._same(MANIFEST, at, found, self.manifest["digest"], "it says")
 
@@ -367,19 +383,21 @@ class Agreement:
         if self.pushed:
             readme = self._own(readme)
         head, text = parted(readme)
-        split = head["dataset_info"]["splits"][0]
+        info, values = head["dataset_info"], self.manifest["num_bytes"]
         shards = [name for name in self.there if _SHARD.fullmatch(name)]
         stored = sum((self.folder / name).stat().st_size for name in shards)
-        self._same(CARD, "num_bytes is", split["num_bytes"], self.manifest["num_bytes"], _SAYS)
+        there = {split["name"]: split for split in info["splits"]}
+        for name, split in there.items():
+            self._same(CARD, "num_bytes is", split["num_bytes"], values.get(name), _SAYS)
         if self.manifest["curate"] == installed_version("curate-data"):
-            values = self.manifest["num_bytes"]
             expected, wanted = parted(render(self.manifest, data, values=values, stored=stored))
             self._metadata(head, expected)
             self._text(text, wanted, readme.count("\n", 0, readme.index(text)))
         else:
-            info = head["dataset_info"]
             wanted = description(self.manifest)
-            self._same(CARD, "num_examples is", split["num_examples"], len(data), "data/ holds")
+            for name, rows in self.splits.items():
+                said = there.get(name, {"num_examples": 0})
+                self._same(CARD, "num_examples is", said["num_examples"], rows, "data/ holds")
             self._same(CARD, "download_size is", info["download_size"], stored, "data/ has bytes")
             self._same(CARD, "its description is", info["description"], wanted, _SAYS)
             self.notes.append(

@@ -16,6 +16,7 @@ from curate.provenance import UNKNOWN
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.overlap import overlap
 from curate.versions.policy import certificates
+from curate.versions.splits import splits_of
 from curate.versions.text import fenced, markdown, one_line, printable
 
 if TYPE_CHECKING:
@@ -40,17 +41,22 @@ _LICENSE_NAME = 60
 _CHILDREN = 25
 """Rows of which the card names the parents; the data have all."""
 
+_STRATA = 25
+"""Values of the column by which the splits are stratified; the manifest has all."""
+
 _SHOWN = 600
 """Characters of a text in the example row."""
 
 
-def render(manifest: Mapping[str, Any], data: pl.DataFrame, *, values: int, stored: int) -> str:
+def render(
+    manifest: Mapping[str, Any], data: pl.DataFrame, *, values: Mapping[str, int], stored: int
+) -> str:
     """Write the card.
 
     Args:
         manifest: Of the version, number and digest included.
         data: The kept rows; at least one.
-        values: Bytes of their values in memory.
+        values: Split > bytes of its values in memory.
         stored: Bytes of the files in `data/`.
     """
     licenses = _counts(data["license"].str.strip_chars().replace("", None).fill_null(UNKNOWN))
@@ -65,6 +71,7 @@ def render(manifest: Mapping[str, Any], data: pl.DataFrame, *, values: int, stor
         _rights(licenses),
         _shares(manifest),
         _written(data),
+        _splits(manifest),
         _cuts(manifest),
         _baselines(manifest),
         _loading(manifest),
@@ -84,7 +91,7 @@ def _metadata(
     manifest: Mapping[str, Any],
     data: pl.DataFrame,
     licenses: Mapping[str, int],
-    values: int,
+    values: Mapping[str, int],
     stored: int,
 ) -> dict[str, Any]:
     synthetic = bool(data["origin"].is_in(["synthetic", "mixed"]).any())
@@ -92,7 +99,8 @@ def _metadata(
     hub = sorted(
         {name for source in manifest["sources"].values() for name in source.get("hub", ())}
     )
-    split = {"name": "train", "num_bytes": values, "num_examples": len(data)}
+    # `datasets` reads no split without rows
+    splits = {name: rows for name, rows in splits_of(manifest).items() if rows}
     return {
         "pretty_name": manifest["name"],
         **({"language": language} if language else {}),
@@ -107,15 +115,20 @@ def _metadata(
         "configs": [
             {
                 "config_name": "default",
-                "data_files": [{"split": "train", "path": "data/train-*.parquet"}],
+                "data_files": [
+                    {"split": name, "path": f"data/{name}-*.parquet"} for name in splits
+                ],
             }
         ],
         "dataset_info": {
             # the digest keeps `datasets` from serving another version's rows from its cache
             "description": description(manifest),
-            "splits": [split],
+            "splits": [
+                {"name": name, "num_bytes": values[name], "num_examples": rows}
+                for name, rows in splits.items()
+            ],
             "download_size": stored,
-            "dataset_size": values,
+            "dataset_size": sum(values[name] for name in splits),
         },
     }
 
@@ -249,6 +262,35 @@ def _written(data: pl.DataFrame) -> str:
     )
 
 
+def _splits(manifest: Mapping[str, Any]) -> str:
+    """The splits, and what says that nothing of one is in another."""
+    said = manifest.get("splits")
+    if said is None:
+        return ""
+    (asked,) = (stage["params"] for stage in manifest["stages"] if stage["verb"] == "split")
+    rows = [
+        (name, one["asked"], one["rows"], f"{100 * one['share']:.2f} %")
+        for name, one in said["shares"].items()
+    ]
+    together = asked["keep_together"]
+    columns = " or ".join(f"`{one_line(name)}`" for name in together)
+    also = f", nor do rows with the same value of {columns}" if together else ""
+    text = (
+        "## Splits\n\nRows that were made from one another, or from the same row, never straddle "
+        f"two splits{also}.\n\n" + _table(("split", "asked", "rows", "share"), rows)
+    )
+    if "strata" not in said:
+        return text
+    names = list(said["shares"])
+    strata = [
+        (value or "none", *(counts[name] for name in names))
+        for value, counts in said["strata"].items()
+    ]
+    shown = strata[:_STRATA]
+    more = f"\n\nand {len(strata) - len(shown):,} more" if len(strata) > len(shown) else ""
+    return f"{text}\n\n{_table((asked['stratify'], *names), shown)}{more}"
+
+
 def _cuts(manifest: Mapping[str, Any]) -> str:
     rows = [
         (stage["id"], margin["cut"], f"{margin['distance']:.3g}", "yes" if margin["close"] else "")
@@ -292,9 +334,11 @@ def _baselines(manifest: Mapping[str, Any]) -> str:
 
 def _loading(manifest: Mapping[str, Any]) -> str:
     where = f"curated/{manifest['name']}/{manifest['version']}"
+    first, *others = splits_of(manifest)
+    split = "" if others else f', split="{first}"'
     code = (
         "from datasets import load_dataset\n\n"
-        f'dataset = load_dataset("{where}", split="train")  # or wherever this folder is'
+        f'dataset = load_dataset("{where}"{split})  # or wherever this folder is'
     )
     return (
         "## Loading\n\n" + fenced(code, "python") + "\n\n"

@@ -44,6 +44,7 @@ def digest(
     ledger: pl.DataFrame,
     files: Mapping[str, str],
     identity: Mapping[str, Any],
+    splits: Mapping[str, int] | None = None,
 ) -> str:
     """Digest the content of a version.
 
@@ -53,6 +54,7 @@ def digest(
             that file's content.
         files: File as the ledger shows it > hex sha256 of its content.
         identity: The resolved recipe without what must not count, JSON values.
+        splits: Split > how many of the rows are its own, in their order; None: there are none.
 
     Returns:
         Hex sha256.
@@ -60,11 +62,13 @@ def digest(
     Raises:
         KeyError: The ledger names a file that is not in `files`.
     """
-    parts = {
+    parts: dict[str, Any] = {
         "data": _hash(data),
         "ledger": _hash(_judgements(ledger, files)),
         "identity": identity,
     }
+    if splits is not None:
+        parts["splits"] = [[name, rows] for name, rows in splits.items()]
     return hashlib.sha256(orjson.dumps(parts, option=_SORTED)).hexdigest()
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import polars as pl
 
 from curate.errors import UsageError
+from curate.ledger import KEPT
 from curate.versions.lineage import Lineage
 from curate.versions.open import Version
 from curate.versions.passage import known_of, passage
 from curate.versions.references import reference_row
 from curate.versions.rows import NUMBERS, Message, messages_of, values, whole
+from curate.versions.splits import data_files
 from curate.versions.text import one_line
 from curate.versions.wording import differences, told
 
@@ -36,6 +38,7 @@ def explain(version: Version, id: str) -> dict[str, Any]:
         `reason`, `detail`, `ref`, `parents`), `scores` (column > value) and
 
         - `row`: every column of the row; None where it is not published;
+        - `split`: the split that it is in; None where it was not kept, or there is one only;
         - `unpublished`: why there is no text, None where there is one;
         - `percentiles`: score > `percentile` (percent of the rows with a value that lie below this
           one, those equal to it counted half), `below`, `equal`, `of`;
@@ -79,6 +82,7 @@ def explain(version: Version, id: str) -> dict[str, Any]:
         **life,
         "scores": scored,
         "row": row,
+        "split": _split(version, id) if life["fate"] == KEPT else None,
         "unpublished": None if own is not None else _why_not(version, life),
         "percentiles": _percentiles(version, scored),
         "made": made_here,
@@ -92,6 +96,18 @@ def explain(version: Version, id: str) -> dict[str, Any]:
         "ancestors": others.tree(trees[0], "ancestors"),
         "descendants": others.tree(trees[1], "descendants"),
     }
+
+
+def _split(version: Version, id: str) -> str | None:
+    """The split that holds a row; None where there is one only."""
+    if len(version.splits) < 2:
+        return None
+    for name in version.splits:
+        files = data_files(version.path, version.manifest, [name])
+        rows = pl.scan_parquet(files, glob=False, hive_partitioning=False)
+        if len(rows.filter(pl.col("id") == id).select("id").collect()):
+            return name
+    return None
 
 
 def brief(version: Version, ids: Sequence[str]) -> list[dict[str, Any]]:

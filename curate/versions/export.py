@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from curate.sources.formats.base import Format
     from curate.versions.open import Version
 
+REJECTED = "rejected"
+"""In what is lost: the rejected answer of a preference."""
+
 PROVENANCE = ("id", "source", "origin", "generator", "license", "ability", "parents")
 """Columns that say where a row comes from."""
 
@@ -62,13 +65,14 @@ class Exported:
     data: Sequence[Mapping[str, Any]]
 
 
-def target(version: Version, to: Path, *, folder: bool) -> Path:
+def target(version: Version, to: Path, *, folder: bool, splits: Sequence[str] = ()) -> Path:
     """The file that an export to a path writes.
 
     Args:
         version: What is exported.
         to: A file, or a folder, in which the file is named for the version.
         folder: Whether it is written like a folder, with a slash at its end.
+        splits: Those that are exported, which the name says too.
 
     Raises:
         UsageError: The suffix is not one of `SUFFIXES`, the file is there already, or it would
@@ -76,7 +80,7 @@ def target(version: Version, to: Path, *, folder: bool) -> Path:
     """
     file = to
     if folder or to.is_dir() or not to.suffix:
-        file = to / f"{version.name}-{version.version}.jsonl"
+        file = to / f"{'-'.join((version.name, version.version, *splits))}.jsonl"
     if not file.name.endswith(SUFFIXES):
         raise UsageError(
             f"{to}: exports are {', '.join(SUFFIXES)}, or a folder", "Choose one of these suffixes."
@@ -96,6 +100,7 @@ def export(
     provenance: bool = False,
     columns: Sequence[str] = (),
     skip: bool = False,
+    splits: Sequence[str] = (),
 ) -> Exported:
     """Write the kept rows of a version in their order.
 
@@ -110,20 +115,22 @@ def export(
         provenance: Whether the columns `PROVENANCE` do.
         columns: Others that do.
         skip: Leave out rows that the shape cannot say.
+        splits: Only the rows of these; may be left out where there is one.
 
     Raises:
-        UsageError: There is no such format or column, or the file is there already.
+        UsageError: There is no such format, column or split, the file is there already, or there
+            are several splits and none is named.
         CurateError: The shape cannot say a row, and these are not to be left out.
     """
     form = _format(shape)
-    frame = version.frame()
+    frame = _rows(version, splits)
     beside = _beside(version, frame, form, scores, provenance, columns)
     made, ids, lost = _converted(version, frame, form)
-    said = [at for at, (fields, _) in enumerate(made) if fields is not None]
-    unsaid = len(made) - len(said)
+    said = [at for at, (fields, _) in enumerate(made) for _ in fields]
+    unsaid = sum(not fields for fields, _ in made)
     if unsaid and (not skip or not said):
-        raise _cannot_say(form, ids, [fields for fields, _ in made])
-    rows = form.settle([fields for fields, _ in made if fields is not None])
+        raise _cannot_say(form, ids, [bool(fields) for fields, _ in made])
+    rows = form.settle([each for fields, _ in made for each in fields])
     held = {name for row in rows for name, value in row.items() if value is not None}
     names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in held]
     rows = [{name: row.get(name) for name in names} for row in rows]
@@ -134,12 +141,25 @@ def export(
         file,
         form.name,
         len(rows),
-        sum(as_it_came for fields, as_it_came in made if fields is not None),
+        sum(as_it_came for fields, as_it_came in made if fields),
         unsaid,
         dict(lost),
         (*names, *beside.columns),
         rows,
     )
+
+
+def _rows(version: Version, splits: Sequence[str]) -> pl.DataFrame:
+    """The rows of some splits; what is held back does not come to the rest by oversight."""
+    known = list(version.splits)
+    if not splits and len(known) > 1:
+        raise UsageError(
+            f"{version.name}@{version.version} has the splits {', '.join(known)}, and none is "
+            "named.",
+            f"Write `--split {known[0]}`; several, as in `--split {' --split '.join(known)}`, "
+            "come into one file.",
+        )
+    return version.frame(list(splits) or None)
 
 
 def _format(name: str) -> Format:
@@ -152,14 +172,18 @@ def _format(name: str) -> Format:
 
 def _converted(
     version: Version, frame: pl.DataFrame, form: Format
-) -> tuple[list[tuple[dict[str, Any] | None, bool]], list[str], Counter[str]]:
-    """For each row its fields and whether they are those that it came with; ids; what is lost."""
+) -> tuple[list[tuple[list[dict[str, Any]], bool]], list[str], Counter[str]]:
+    """For each row what it becomes and whether that is what it came with; ids; what is lost.
+
+    A row becomes one of the file, two (an answer that was chosen and one that was rejected, where
+    these stand apart), or none where the shape cannot say it.
+    """
     mappings = {
         name: source.get("columns", {}) for name, source in version.manifest["sources"].items()
     }
-    shapes = _last(every_shape(), Messages.name)
+    shapes = _saying_most(every_shape())
     place = {name: at for at, name in enumerate(frame.columns)}
-    made: list[tuple[dict[str, Any] | None, bool]] = []
+    made: list[tuple[list[dict[str, Any]], bool]] = []
     lost: Counter[str] = Counter()
     for row in frame.iter_rows(named=True):
         mapping = mappings.get(row["source"], {})
@@ -172,12 +196,14 @@ def _converted(
         shape, found = next(shapes_of(row, [*first, *known, *shapes]), plain)
         if shape.name == form.name:
             order = sorted(found, key=lambda name: place.get(column_of(name, mapping), -1))
-            made.append(({name: found[name] for name in order}, True))
+            made.append(([{name: found[name] for name in order}], True))
             continue
         whole = shape.whole(found)
-        fields = form.write(whole.turns, whole.tools)
+        fields = form.rows(whole) or []
         made.append((fields, False))
-        if fields is not None and form.turn_keys is not None:
+        if whole.rejected is not None and fields and not form.paired:
+            lost[REJECTED] += 1
+        if fields and form.turn_keys is not None:
             held = {key for turn in whole.turns for key in turn}
             lost.update(held - form.turn_keys)
     return made, frame["id"].to_list(), lost
@@ -190,11 +216,11 @@ def _line(row: Mapping[str, Any]) -> bytes:
         return f"{json_text(row)}\n".encode()
 
 
-def _last(
-    shapes: Sequence[tuple[Format, Mapping[str, str]]], name: str
+def _saying_most(
+    shapes: Sequence[tuple[Format, Mapping[str, str]]],
 ) -> list[tuple[Format, Mapping[str, str]]]:
-    """The shapes with one of them at the end: every row has `messages`, others say more."""
-    return sorted(shapes, key=lambda pair: pair[0].name == name)
+    """Shapes with rejected answers first, and `messages`, which every row has, at the end."""
+    return sorted(shapes, key=lambda pair: (pair[0].name == Messages.name, not pair[0].paired))
 
 
 def _beside(
@@ -224,10 +250,8 @@ def _beside(
     return known.select(list(wanted))
 
 
-def _cannot_say(
-    form: Format, ids: Sequence[str], fields: Sequence[Mapping[str, Any] | None]
-) -> CurateError:
-    unsaid = [id for id, said in zip(ids, fields, strict=True) if said is None]
+def _cannot_say(form: Format, ids: Sequence[str], can: Sequence[bool]) -> CurateError:
+    unsaid = [id for id, said in zip(ids, can, strict=True) if not said]
     others = [name for name in ("messages", "sharegpt") if name != form.name]
     remedy = f"`--skip` leaves them out; {' or '.join(others)} can say more."
     if len(unsaid) == len(ids):

@@ -196,6 +196,11 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
                 found.append(f"Source {name}: {fact.replace('_', ' ')} in {count:,} rows.")
     for stage in manifest["stages"]:
         found += _warnings_of(stage)
+    found += [
+        f"The split {name} is empty: it was to have {said['asked']} of the rows."
+        for name, said in manifest.get("splits", {}).get("shares", {}).items()
+        if not said["rows"]
+    ]
     for certificate in certificates(manifest):
         found += relaxed(certificate)
         found += empty(certificate)

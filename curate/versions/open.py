@@ -20,6 +20,7 @@ from curate.sources.published import (
     versions_of,
 )
 from curate.versions.funnel import funnel
+from curate.versions.splits import data_files, splits_of
 from curate.versions.text import one_line
 
 if TYPE_CHECKING:
@@ -52,11 +53,21 @@ class Version:
         self.version: str = self.manifest["version"]
         self.digest: str = self.manifest["digest"]
 
-    def dataset(self) -> datasets.Dataset:
+    @property
+    def splits(self) -> dict[str, int]:
+        """The splits in their order, each with its rows; `train` alone where none are named."""
+        return splits_of(self.manifest)
+
+    def dataset(self, split: str | None = None) -> datasets.Dataset | datasets.DatasetDict:
         """The kept rows as a Hugging Face dataset.
 
+        Args:
+            split: Those of one split; None: of all, as a `DatasetDict` where there are several.
+
         Raises:
-            CurateError: The package `datasets` is not installed, or `data/` is damaged.
+            UsageError: There is no such split.
+            CurateError: The package `datasets` is not installed, the split is empty, or `data/` is
+                damaged.
         """
         try:
             from datasets import load_dataset
@@ -66,21 +77,35 @@ class Version:
                 "pip install 'curate-data[hub]', or take .frame().",
             ) from error
         shards_of(self.path)  # `datasets` takes whatever lies in the folder
-        dataset: datasets.Dataset = load_dataset(str(self.path), split="train")
+        if split is not None:
+            data_files(self.path, self.manifest, [split])
+            if not self.splits[split]:
+                raise CurateError(
+                    f"The split {split} of {self.name}@{self.version} is empty.",
+                    "Take .frame(), or give it a larger share in the recipe.",
+                )
+        elif len(self.splits) == 1:
+            (split,) = self.splits
+        dataset: datasets.Dataset | datasets.DatasetDict = load_dataset(str(self.path), split=split)
         return dataset
 
-    def frame(self) -> pl.DataFrame:
+    def frame(self, split: str | Sequence[str] | None = None) -> pl.DataFrame:
         """The kept rows in their order: the framework's columns, then the original ones.
 
+        Args:
+            split: Those of one split or of several; None: of all, one split after the other.
+
         Raises:
+            UsageError: There is no such split.
             CurateError: A file is missing, cannot be read, or is none that was published.
         """
-        return self._read(*self.shards)
+        wanted = [split] if isinstance(split, str) else split
+        return self._read(*data_files(self.path, self.manifest, wanted))
 
     @property
     def shards(self) -> list[Path]:
         """The files with the kept rows, in their order; raises as `frame` does."""
-        return [self.path / name for name in shards_of(self.path)]
+        return data_files(self.path, self.manifest)
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
@@ -107,6 +132,7 @@ class Version:
         provenance: bool = False,
         columns: Sequence[str] = (),
         skip: bool = False,
+        split: str | Sequence[str] = (),
     ) -> Exported:
         """Write the kept rows as training data; as `curate export`, without entries for trainers.
 
@@ -117,14 +143,16 @@ class Version:
             provenance: Add id, source, origin, generator, license, ability and parents.
             columns: Add these columns.
             skip: Leave out rows that the shape cannot say.
+            split: Only the rows of this split, or of these; needed where there are several.
 
         Raises:
-            CurateError: The file is there already, there is no such format or column, or the
-                shape cannot say a row.
+            CurateError: The file is there already, there is no such format, column or split, or
+                the shape cannot say a row.
         """
         from curate.versions.export import export, target
 
-        file = target(self, Path(to), folder=str(to).endswith("/"))
+        splits = [split] if isinstance(split, str) else list(split)
+        file = target(self, Path(to), folder=str(to).endswith("/"), splits=splits)
         return export(
             self,
             file,
@@ -133,6 +161,7 @@ class Version:
             provenance=provenance,
             columns=columns,
             skip=skip,
+            splits=splits,
         )
 
     def explain(self, id: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from curate.ledger import DROPPED, FAILED, KEPT, MERGED
 from curate.versions.judged import column_of, judged
 from curate.versions.open import Version
 from curate.versions.rows import condition, schema_of
+from curate.versions.splits import SPLIT
 
 Stage = Mapping[str, Any]
 
@@ -67,7 +68,7 @@ def passage(
                 if column["stage"] == stage["id"] and known.get(column["name"]) is not None
             },
         }
-        if stage["verb"] in ("filter", "fuse") and entry["outcome"] != "not asked":
+        if stage["verb"] in ("filter", "fuse", SPLIT) and entry["outcome"] != "not asked":
             entry["reads"] = _reads(stage, known)
             entry["cut"] = _cut(version, stage, known)
             entry["margins"] = stage["margins"]

@@ -22,6 +22,7 @@ from curate.run.outcome import Outcome
 from curate.sources.hashes import sha256_of
 from curate.sources.published import SUMS
 from curate.versions.runs import PREVIEW, lacking, read_manifest, record_run, versions_of
+from curate.versions.splits import TRAIN
 
 _ASIDE = ".partial-"
 _STALE = 24 * 3600
@@ -106,7 +107,7 @@ def digest_of(outcome: Outcome) -> str:
         for source in outcome.manifest["sources"].values()
         for file in source["files"]
     }
-    return digest(outcome.data, outcome.ledger, files, outcome.identity)
+    return digest(outcome.data, outcome.ledger, files, outcome.identity, outcome.splits)
 
 
 def _nothing_kept(manifest: Mapping[str, Any]) -> NothingKeptError:
@@ -164,7 +165,11 @@ def _write_tables(outcome: Outcome, partial: Path) -> dict[str, Any]:
             for name, table in others.items()
             if table is not None
         ]
-        train = write_shards(outcome.data, partial / "data", "train", outcome.shards)
+        values, stored, start = {}, 0, 0
+        for split, rows in (outcome.splits or {TRAIN: len(outcome.data)}).items():
+            part = outcome.data[start : start + rows]
+            one = write_shards(part, partial / "data", split, outcome.shards)
+            values[split], stored, start = one.values, stored + one.stored, start + rows
         for each in written:
             each.result()
     (partial / "recipe.yaml").write_bytes(outcome.recipe.encode())
@@ -173,7 +178,7 @@ def _write_tables(outcome: Outcome, partial: Path) -> dict[str, Any]:
         dict(outcome.lock), Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True
     )
     (partial / "recipe.lock.yaml").write_bytes(lock.encode())
-    return {"values": train.values, "stored": train.stored}
+    return {"values": values, "stored": stored}
 
 
 def _label(

@@ -65,13 +65,13 @@ def write_shards(frame: pl.DataFrame, folder: Path, split: str, shards: int) -> 
     """Write `<split>-00000-of-0000N.parquet` files of nearly equal length.
 
     Args:
-        frame: At least one row.
+        frame: The rows; of none an empty file is written.
         folder: Made here.
         split: Such as `train`.
-        shards: Files wanted; never more than there are rows.
+        shards: Files wanted; one at least, and never more than there are rows.
     """
-    folder.mkdir()
-    count = min(shards, len(frame))
+    folder.mkdir(exist_ok=True)
+    count = max(1, min(shards, len(frame)))
     written = [
         write(part, folder / f"{split}-{number:05d}-of-{count:05d}.parquet")
         for number, part in enumerate(_cut(frame, count))

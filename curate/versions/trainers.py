@@ -49,6 +49,8 @@ def llama_factory(exported: Exported) -> Advice:
         "messages": _llama_messages,
         "sharegpt": _llama_sharegpt,
         "prompt-completion": _llama_completion,
+        "preference": _llama_preference,
+        "unpaired-preference": _llama_unpaired,
     }.get(exported.format, _unknown)
     advice = describe(exported)
     if advice.entry is None:
@@ -72,12 +74,18 @@ def axolotl(exported: Exported) -> Advice:
 
 
 def trl(exported: Exported) -> str | None:
-    """Python that loads the file for TRL's SFTTrainer; None where it does not take the shape."""
-    if exported.format not in ("messages", "prompt-completion"):
+    """Python that loads the file for a trainer of TRL; None where none takes the shape.
+
+    SFTTrainer takes conversations, DPOTrainer preferences, KTOTrainer unpaired ones.
+    """
+    if exported.format not in _TRL:
         return None
     kind = "parquet" if exported.path.suffix == ".parquet" else "json"
     file = json.dumps(exported.path.as_posix(), ensure_ascii=False)
     return f'load_dataset("{kind}", data_files={file}, split="train")'
+
+
+_TRL = ("messages", "prompt-completion", "preference", "unpaired-preference")
 
 
 def _unknown(exported: Exported) -> Advice:
@@ -94,6 +102,21 @@ def _llama_completion(exported: Exported) -> Advice:
     if not isinstance(exported.data[0]["prompt"], str):
         return Advice(None, ("it reads prompts that are texts: export --format messages",))
     columns = {"prompt": "prompt", "response": "completion"}
+    return Advice({"formatting": "alpaca", "columns": columns})
+
+
+def _llama_preference(exported: Exported) -> Advice:
+    row = exported.data[0]
+    if "prompt" not in row or not all(isinstance(row[name], str) for name in row):
+        return Advice(None, ("of preferences it reads prompts and answers that are texts",))
+    columns = {name: name for name in ("prompt", "chosen", "rejected")}
+    return Advice({"ranking": True, "formatting": "alpaca", "columns": columns})
+
+
+def _llama_unpaired(exported: Exported) -> Advice:
+    if not isinstance(exported.data[0]["prompt"], str):
+        return Advice(None, ("of unpaired preferences it reads texts",))
+    columns = {"prompt": "prompt", "response": "completion", "kto_tag": "label"}
     return Advice({"formatting": "alpaca", "columns": columns})
 
 

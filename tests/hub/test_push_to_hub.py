@@ -580,3 +580,30 @@ def test_without_what_draws_charts_it_is_pushed_without_them(hub, make, typed, m
     assert "curate-data[report]" in err
     assert "; 0 charts" in out
     assert "charts/" not in hub.repositories[REPO].files["README.md"].decode()
+
+
+def test_a_version_with_splits_is_loaded_by_them(hub, make, typed, folder):
+    make(*TEXTS)
+    recipe = json.loads((folder / "recipe.yaml").read_text())
+    recipe["output"] = {"splits": {"train": 0.5, "test": 0.5}, "stratify": "source"}
+    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    assert typed("run", "recipe.yaml")[0] == 0
+    assert typed("push", "tales", REPO)[0] == 0
+    there = hub.repositories[REPO]
+    readme = there.files["README.md"].decode()
+    assert 'load_dataset("me/tales", revision="v2")' in readme
+    assert {"data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"} < {
+        *there.files
+    }
+    assert typed("pull", REPO, "--out", str(folder / "pulled"))[0] == 0
+    assert typed("verify", "tales", "--out", str(folder / "pulled"), "--pushed")[0] == 0
+    there.commits[there.main] = {
+        **there.files,
+        "data/test-00000-of-00009.parquet": b"theirs",
+    }
+    recipe["seed"] = 1
+    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    assert typed("run", "recipe.yaml")[0] == 0
+    code, _, err = typed("push", "tales", REPO)
+    assert code == 1
+    assert "data/test-00000-of-00009.parquet" in err

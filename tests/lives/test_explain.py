@@ -59,7 +59,8 @@ def test_a_near_duplicate_is_explained_by_both_texts(bench, plain):
             "near_duplicate",
             line["ref"],
         )
-        assert stage["values"] == {"near_value": plain.scores(version)[id]["near_value"]}
+        scored = plain.scores(version)[id]
+        assert stage["values"] == {n: scored[n] for n in ("near_value", "near_cluster")}
         assert stage["margins"][0]["cut"] == "similarity 0.7"
     survivor = version.explain(line["ref"])
     assert [each["id"] for each in survivor["duplicates"]] == list(fallen)

@@ -44,8 +44,11 @@ def test_a_good_recipe_has_defaults() -> None:
         "dropped": True,
         "vectors": False,
         "language": [],
+        "splits": {"train": 1},
+        "keep_together": [],
+        "stratify": None,
     }
-    assert "language" not in recipe.output.identity()
+    assert {"language", "splits", "keep_together"}.isdisjoint(recipe.output.identity())
     spec = recipe.pipeline[0]
     assert (spec.verb, spec.stage, spec.stage_id) == ("filter", "core.top", "core_top")
     assert spec.missing == "error"

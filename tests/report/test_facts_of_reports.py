@@ -200,7 +200,7 @@ def test_rows_are_all_of_the_ledger(version):
     rows = content["rows"]
     assert rows["id"] == version.ledger["id"].to_list()
     assert rows["fate"] == version.ledger["fate"].to_list()
-    assert content["scores"] == ["answer_characters", "answer_words"]
+    assert content["scores"] == ["dedup_exact_cluster", "answer_characters", "answer_words"]
     for at, row in enumerate(by_hand(version)):
         expected = [row.get(name) for name in content["scores"]]
         assert rows["numbers"][at] == expected

@@ -24,7 +24,7 @@ def card(outcome, **changes):
         **outcome.manifest,
         **changes,
     }
-    text = render(manifest, outcome.data, values=10, stored=5)
+    text = render(manifest, outcome.data, values={"train": 10}, stored=5)
     head, body = re.fullmatch(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL).groups()
     return yaml.safe_load(head), body
 
@@ -74,7 +74,7 @@ def test_a_licence_is_only_claimed_where_all_rows_share_it(make_outcome):
         text = render(
             {"name": "t", "version": "v1", "digest": "", "parent": None, **outcome.manifest},
             data,
-            values=1,
+            values={"train": 1},
             stored=1,
         )
         head = yaml.safe_load(text.split("---\n")[1])
@@ -97,7 +97,7 @@ def test_the_metadata_name_the_most_frequent_of_many_licences(make_outcome):
     names = ["a", *(f"own {n:02}" for n in range(1, 30))]
     data = outcome.data.with_columns(license=pl.Series(names))
     manifest = {"name": "t", "version": "v1", "digest": "", "parent": None, **outcome.manifest}
-    text = render(manifest, data, values=1, stored=1)
+    text = render(manifest, data, values={"train": 1}, stored=1)
     details = yaml.safe_load(text.split("---\n")[1])["license_details"]
     assert details.startswith("a (1 rows), own 01 (1 rows), ")
     assert details.endswith("own 19 (1 rows), and 10 others")

@@ -126,11 +126,12 @@ def test_names_of_a_mapping_become_those_of_the_format(version, tmp_path):
 
 def test_every_shape_from_every_shape(version, tmp_path):
     plain = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
-    names = [shape.name for shape, _ in every_shape()]
+    shapes = [shape for shape, _ in every_shape() if not shape.paired]
+    names = [shape.name for shape in shapes]
     assert names == ["alpaca", "messages", "prompt-completion", "sharegpt"]
-    rows = {shape.name.replace("-", "_"): [shape.write(plain)] for shape, _ in every_shape()}
+    rows = {shape.name.replace("-", "_"): [shape.write(plain)] for shape in shapes}
     made = version(rows)
-    for shape, _ in every_shape():
+    for shape in shapes:
         exported = export(made, tmp_path / f"{shape.name}.jsonl", shape.name)
         assert read(exported.path) == [shape.write(plain)] * 4
         assert exported.unchanged == 1
@@ -273,7 +274,7 @@ def test_the_same_version_gives_the_same_bytes(version, tmp_path):
 
 def test_an_export_reads_as_a_source_again(version, tmp_path):
     made = version({"a": ALPACA, "s": [SPOKEN]})
-    for shape, _ in every_shape():
+    for shape in (shape for shape, _ in every_shape() if not shape.paired):
         again = version(
             {"x": read(export(made, tmp_path / f"{shape.name}.jsonl", shape.name).path)}
         )

@@ -5,6 +5,7 @@ that curate is tested with.
 """
 
 import json
+from copy import deepcopy
 
 import pytest
 import yaml
@@ -379,3 +380,99 @@ def test_trl_trains_three_steps(exported, datasets, model, tmp_path, shape):
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert len(losses) == 3
     assert losses[-1] < losses[0]
+
+
+# trl sets an argument by a name that transformers is about to drop
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
+def test_trl_trains_on_one_split_and_evaluates_on_the_other(tmp_path, datasets, model):
+    pytest.importorskip("trl")
+    from trl import SFTConfig, SFTTrainer
+
+    rows = [{**ALPACA, "output": f"o {at}"} for at in range(12)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = {
+        "name": "toy",
+        "sources": {"in": {"path": str(tmp_path / "in.jsonl")}},
+        "pipeline": [{"score": "core.length"}],
+        "output": {"splits": {"train": 0.7, "validation": 0.3}},
+    }
+    version = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    loaded = datasets.load_dataset(str(version.path)).select_columns("messages")
+    assert {name: len(rows) for name, rows in loaded.items()} == version.splits
+    assert version.dataset()["validation"].num_rows == version.splits["validation"]
+    config = SFTConfig(
+        output_dir=str(tmp_path / "model"), max_steps=3, per_device_train_batch_size=2,
+        report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True, bf16=False,
+    )  # fmt: skip
+    trainer = SFTTrainer(
+        model[0],
+        args=config,
+        train_dataset=loaded["train"],
+        eval_dataset=loaded["validation"],
+        processing_class=model[1],
+    )
+    assert trainer.train().global_step == 3
+    assert trainer.evaluate()["eval_loss"] > 0
+
+
+def turns(*said):
+    return [{"role": role, "content": text} for role, text in said]
+
+
+PREFERENCES = {
+    "explicit": {"prompt": "p", "chosen": "good", "rejected": "bad"},
+    "implicit": {"chosen": "p: good", "rejected": "p: bad"},
+    "explicit turns": {
+        "prompt": turns(("user", "p")),
+        "chosen": turns(("assistant", "good")),
+        "rejected": turns(("assistant", "bad")),
+    },
+    "implicit turns": {
+        "chosen": turns(("user", "p"), ("assistant", "good")),
+        "rejected": turns(("user", "p"), ("assistant", "bad")),
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore:`.*gradient_checkpointing.*` is deprecated:FutureWarning")
+@pytest.mark.parametrize("form", PREFERENCES)
+def test_trl_trains_three_steps_on_preferences(exported, datasets, model, tmp_path, form):
+    pytest.importorskip("trl")
+    from trl import DPOConfig, DPOTrainer
+
+    made = exported("preference", PREFERENCES[form])
+    assert made.unchanged == 1
+    loaded = eval(trl(made), {"load_dataset": datasets.load_dataset})
+    assert loaded.to_list() == [PREFERENCES[form]]
+    config = DPOConfig(
+        output_dir=str(tmp_path / "model"), max_steps=3, per_device_train_batch_size=1,
+        report_to=[], save_strategy="no", use_cpu=True, logging_steps=1, disable_tqdm=True,
+        bf16=False, learning_rate=1e-2,
+    )  # fmt: skip
+    trainer = DPOTrainer(
+        model[0],
+        ref_model=deepcopy(model[0]),
+        args=config,
+        train_dataset=loaded,
+        processing_class=model[1],
+    )
+    assert trainer.train().global_step == 3
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < losses[0]
+
+
+def test_preferences_that_trainers_read(exported):
+    made = exported("preference", PREFERENCES["explicit"])
+    columns = {name: name for name in ("prompt", "chosen", "rejected")}
+    assert llama_factory(made).entry == {
+        "file_name": "train.jsonl",
+        "ranking": True,
+        "formatting": "alpaca",
+        "columns": columns,
+    }
+    for form in ("implicit", "explicit turns", "implicit turns"):
+        assert llama_factory(exported("preference", PREFERENCES[form])).entry is None
+    unpaired = exported("unpaired-preference", PREFERENCES["implicit"])
+    assert llama_factory(unpaired).entry["columns"]["kto_tag"] == "label"
+    assert unpaired.fields == ("prompt", "completion", "label")
+    assert axolotl(unpaired).entry is None

@@ -40,10 +40,16 @@ class Conversation:
         turns: `role`, `content` and what else a turn holds; calls of tools under `tool_calls`,
             results with the role `tool`, as chat interfaces write them.
         tools: What the assistant may call; None where nothing is said.
+        answered: Of a preference: how many of the turns are the prompt; the rest was chosen.
+        rejected: Turns that were rejected in favour of those; None where it is no preference.
+        plain: Of a preference: its parts are texts, which no chat template is to be put around.
     """
 
     turns: list[dict[str, Any]]
     tools: Sequence[Any] | None = None
+    answered: int = 0
+    rejected: list[dict[str, Any]] | None = None
+    plain: bool = False
 
 
 class Format:
@@ -56,6 +62,8 @@ class Format:
         synonyms: Field > names under which other data sets have it, for suggestions.
         turn_keys: What a turn may hold that the shape can say; None: anything.
         shared: Fields beside the conversation that rows made from a row take over from it.
+        automatic: Whether `format: auto` may find it.
+        paired: Whether it says which answer was rejected, too.
     """
 
     name: ClassVar[str]
@@ -64,6 +72,8 @@ class Format:
     synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     turn_keys: ClassVar[frozenset[str] | None] = frozenset({"role", "content"})
     shared: ClassVar[tuple[str, ...]] = ()
+    automatic: ClassVar[bool] = True
+    paired: ClassVar[bool] = False
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
         """The conversation of one row.
@@ -119,6 +129,23 @@ class Format:
             None where the shape cannot say it, tool calls included.
         """
         raise NotImplementedError
+
+    def rows(self, whole: Conversation) -> list[dict[str, Any]] | None:
+        """The fields of the rows that say a conversation: one, for shapes of conversations.
+
+        Returns:
+            None where the shape cannot say it.
+        """
+        fields = self.write(whole.turns, whole.tools)
+        return None if fields is None else [fields]
+
+    def holds(self, row: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether a row's fields are this conversation.
+
+        Raises:
+            RowError: The row cannot be read.
+        """
+        return self.read(row) == messages
 
     def rewrite(
         self, row: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]

@@ -111,7 +111,7 @@ def merged(
             _check_lost(readme, repo)
         fields, body = parted(card)
         head, replaced = _head(readme, fields)
-        below = _on_the_hub(repo, tag, charts)
+        below = _on_the_hub(repo, tag, fields, charts)
         names = " ".join(
             f"{field}={','.join(value)}" if field in _SHARED else field
             for field, value in fields.items()
@@ -297,10 +297,12 @@ def _blocks(head: str) -> list[tuple[str, str]]:
     return blocks
 
 
-def _on_the_hub(repo: str, tag: str, charts: Collection[str]) -> str:
+def _on_the_hub(repo: str, tag: str, fields: Mapping[str, Any], charts: Collection[str]) -> str:
+    first, *others = (files["split"] for files in fields["configs"][0]["data_files"])
+    split = "" if others else f' split="{first}",'
     load = (
         "from datasets import load_dataset\n\n"
-        f'dataset = load_dataset("{repo}", split="train", revision="{tag}")'
+        f'dataset = load_dataset("{repo}",{split} revision="{tag}")'
     )
     pictures = [f"![{PurePosixPath(chart).stem}]({chart})" for chart in charts]
     return _joined(

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _MANIFEST = "manifest.json"
-_LOADED = "data/train-*.parquet"
-"""What the card tells the Hub to load: there must be no other version's file among them."""
-
 _OF_THE_HUB = (".gitattributes", CARD)
 """Files that may be in a repository before a version is."""
 
@@ -139,10 +136,12 @@ def check_strangers(
             f"{repo} holds another data set, {name}, which {version.name} would replace.",
             "Push to a repository of its own.",
         )
+    # what the card tells the Hub to load: there must be no other version's file among them
+    loaded = [f"data/{split}-*.parquet" for split in version.splits]
     strange = sorted(
         file
         for file in there.files - old - {*_OF_THE_HUB}
-        if file in sent or fnmatch(file, _LOADED)
+        if file in sent or any(fnmatch(file, pattern) for pattern in loaded)
     )
     if strange:
         more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""

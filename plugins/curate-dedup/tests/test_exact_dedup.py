@@ -69,6 +69,26 @@ def test_only_rows_of_one_group_are_duplicates(tools):
     assert [found[id]["ref"] for id in ("03", "04", "05")] == ["02", "00", "01"]
 
 
+def test_equal_rows_are_a_cluster_named_by_the_smallest_id(tools):
+    rows = tools.texts(["b", "a", "a", "c", "a", "b"], group=["x", "x", "y", "x", "x", "x"])
+    found, _ = tools.decide(ExactDedup, rows, prefer=["group:y"])
+    assert [row["cluster"] for row in found.values()] == ["00", "01", "01", None, "01", "00"]
+    assert found["01"]["ref"] == found["04"]["ref"] == "02"
+    found, _ = tools.decide(ExactDedup, rows, per="group")
+    assert [row["cluster"] for row in found.values()] == ["00", "01", None, None, "01", "00"]
+    marked, _ = tools.decide(ExactDedup, rows, per="group", drop=False)
+    assert [row["cluster"] for row in marked.values()] == [r["cluster"] for r in found.values()]
+    assert len(tools.kept(marked)) == 6
+
+
+def test_rows_of_a_reference_are_dropped_though_duplicates_are_only_marked(tools):
+    held = pl.DataFrame({"id": ["r0"], "@both": ["a"], "@line": [4]})
+    rows = tools.texts(["a", "b", "a", "b"])
+    found, _ = tools.decide(ExactDedup, rows, {"test": held}, drop=False)
+    assert tools.kept(found) == ["01", "03"]
+    assert [row["cluster"] for row in found.values()] == [None, "01", None, "01"]
+
+
 def test_rows_of_a_reference_are_dropped_and_counted(tools):
     rows = tools.texts(["q", "Q", "z", "z"], asked=[True, True, True, True])
     lines = {"@line": [7, 3, 9]}

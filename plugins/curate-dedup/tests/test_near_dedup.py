@@ -135,7 +135,25 @@ def agrees(tools, kind, rows, case, similarity, equal, threshold, search, **para
     for id, row in found.items():
         if row["ref"] is not None:
             assert row["value"] == pytest.approx(similarity(int(id), int(row["ref"])), abs=1e-12)
+    together = groups if per else [0] * count
+    assert {id: row["cluster"] for id, row in found.items()} == clusters(
+        count, lambda i, j: together[i] == together[j] and similarity(i, j) >= threshold
+    )
+    marked, _ = tools.decide(kind, rows, drop=False, **params)
+    for id, row in marked.items():
+        assert row["keep"]
+        assert (row["value"], row["cluster"]) == (found[id]["value"], found[id]["cluster"])
     return found
+
+
+def clusters(count, near):
+    """The smallest of those that are joined, None for those alone."""
+    parts = []
+    for i in range(count):
+        touched = [part for part in parts if any(near(i, j) for j in part)]
+        parts = [part for part in parts if part not in touched]
+        parts.append([*(j for part in touched for j in part), i])
+    return {f"{i:02}": f"{min(p):02}" if len(p) > 1 else None for p in parts for i in p}
 
 
 @settings(deadline=None)

@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.api import ASKED, CurateError
-from curate_dedup.linking import chain, star
+from curate_dedup.linking import chain, joined_with, star
 from curate_dedup.near import AGAINST, NearDedup
 from curate_dedup.pairs import REMEMBERED, Finder, Grouped, Indices, Known, Pairs
 from curate_dedup.searching import CROWDED, Arrays, told
@@ -34,6 +34,7 @@ class Choice:
         reason: For each row why it is dropped, or an empty text.
         ref: For each row the survivor or the row of a reference, or an empty text.
         value: float64 [n], the similarity to that, NaN for rows that stay.
+        cluster: For each row the smallest id of those joined with it, or an empty text.
         distances: Cut > how far from the threshold the nearest similarity stood.
         searches: What is known of each search that was used.
     """
@@ -48,9 +49,11 @@ class Choice:
         self.reason = np.full(len(rows), "", dtype=object)
         self.ref = np.full(len(rows), "", dtype=object)
         self.value = np.full(len(rows), np.nan)
+        self.cluster = np.full(len(rows), "", dtype=object)
         self.against: dict[str, dict[str, int]] = {}
         self.distances: dict[str, float] = {}
         self.searches = {"": told(self.found)}
+        self._stars = stage.params.linking == "star"
 
     def drop_those_in_references(self) -> None:
         """Drop rows that are near a row of a reference table."""
@@ -100,7 +103,9 @@ class Choice:
         """Drop rows that are near others."""
         items = self.items
         finder = self._finder(threshold)
-        survivor = self._linked(finder)
+        first = joined_with(finder)
+        survivor = self._linked(finder, first)
+        self._note_clusters(first)
         late = np.flatnonzero(survivor >= 0)
         similarity = np.ones(len(items))
         similarity[late] = self._similarities(late, survivor[late])
@@ -155,7 +160,9 @@ class Choice:
 
     def staying(self, threshold: float) -> int:
         """How many of the rows asked about would stay."""
-        stay = self.items.best[self._linked(self._finder(threshold)) < 0]
+        finder = self._finder(threshold)
+        first = None if self._stars else joined_with(finder)
+        stay = self.items.best[self._linked(finder, first) < 0]
         return int(np.count_nonzero(self.asked[stay]))
 
     def facts(self, threshold: float) -> dict[str, Any]:
@@ -191,11 +198,31 @@ class Choice:
         self.searches[""] = self.stage.told(finder)
         return Grouped(finder, self.items.group)
 
-    def _linked(self, finder: Finder) -> Indices:
-        """For each item the one in favour of which it is dropped, -1 for those that stay."""
+    def clusters(self) -> pl.Series:
+        """The cluster of each row, null for those that are alone."""
+        return pl.Series(self.cluster, dtype=pl.String).replace("", None)
+
+    def _linked(self, finder: Finder, first: Indices | None) -> Indices:
+        """For each item the one in favour of which it is dropped, -1 for those that stay.
+
+        Args:
+            finder: Of the near pairs.
+            first: With which each is joined; stars do not need it.
+        """
         fixed = ~self.asked[self.items.best]
-        link = star if self.stage.params.linking == "star" else chain
-        return link(finder, fixed)
+        return star(finder, fixed) if first is None or self._stars else chain(first, fixed)
+
+    def _note_clusters(self, first: Indices) -> None:
+        """Name the rows that are joined, whatever links them to a survivor."""
+        items = self.items
+        frame = pl.DataFrame(
+            {"row": items.rows, "of": first[items.item], "id": self.rows["id"].gather(items.rows)}
+        )
+        named = frame.with_columns(
+            pl.col("id").min().over("of"), (pl.len().over("of") > 1).alias("joined")
+        )
+        named = named.filter("joined")
+        self.cluster[named["row"].to_numpy()] = named["id"].to_numpy()
 
     def _similarities(self, late: Indices, early: Indices) -> NDArray[np.float64]:
         """Of pairs of items; those that are no near pairs are compared now."""

@@ -17,7 +17,7 @@ from curate.api import (
     Reference,
     rank,
 )
-from curate_dedup.params import DedupParams, Normalizations, Text
+from curate_dedup.params import CLUSTER, DedupParams, Normalizations, Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,6 +54,7 @@ class ExactDedup(FilterStage):
         "duplicate": "Its text equals that of the row in `ref`.",
         "in_reference": "Its text equals that of the row of a reference table in `ref`.",
     }
+    labels = CLUSTER
     params: ExactParams
 
     def fits(self) -> Mapping[str, Reference]:
@@ -92,13 +93,18 @@ class ExactDedup(FilterStage):
         left = pl.col("reason").is_null()
         # of equal rows the first by (may be dropped, rank) among those that are left
         first = pl.col("id").sort_by(~left, ASKED, "rank").first().over("a", "b", "group")
-        table = table.with_columns(first.alias("first"))
-        again = left & pl.col(ASKED) & (pl.col("id") != pl.col("first"))
+        several = left.sum().over("a", "b", "group") > 1
+        cluster = pl.when(left & several).then(
+            pl.col("id").filter(left).min().over("a", "b", "group")
+        )
+        table = table.with_columns(first.alias("first"), cluster.alias("cluster"))
+        again = left & pl.col(ASKED) & (pl.col("id") != pl.col("first")) & self.params.drop
         decided = table.select(
             "id",
             keep=left & ~again,
             reason=pl.when(again).then(pl.lit("duplicate")).otherwise("reason"),
             ref=pl.when(again).then("first").otherwise("ref"),
+            cluster="cluster",
         )
         notes = [
             f"{found['dropped']:,} in the {found['contents']:,} of {name}"

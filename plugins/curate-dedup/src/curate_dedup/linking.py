@@ -35,15 +35,29 @@ def star(finder: Finder, fixed: NDArray[np.bool_]) -> Indices:
     return survivor
 
 
-def chain(finder: Finder, fixed: NDArray[np.bool_]) -> Indices:
+def chain(first: Indices, fixed: NDArray[np.bool_]) -> Indices:
     """Items that are joined by near pairs, directly or over others, are one: the first stays.
 
     Args:
-        finder: Finds the pairs that are near.
+        first: int64 [n], see `joined_with`.
         fixed: Boolean [n], true for items that stay.
 
     Returns:
         int64 [n]: the first item that it is joined with, -1 for items that stay.
+    """
+    survivor = np.where(first == np.arange(len(first)), -1, first)
+    survivor[fixed] = -1
+    return survivor
+
+
+def joined_with(finder: Finder) -> Indices:
+    """The first item that each is joined with by near pairs, directly or over others.
+
+    Args:
+        finder: Finds the pairs that are near.
+
+    Returns:
+        int64 [n]: itself for the first of those that are joined, and for an item alone.
     """
     first = np.arange(finder.count)  # of those that each is joined with so far
 
@@ -59,9 +73,7 @@ def chain(finder: Finder, fixed: NDArray[np.bool_]) -> Indices:
             pairs = joined(list(finder.near(start, stop, wanted)))
             if len(pairs):
                 first = _merged(first, pairs)
-    survivor = np.where(first == np.arange(finder.count), -1, first)
-    survivor[fixed] = -1
-    return survivor
+    return first
 
 
 def _merged(first: Indices, pairs: Pairs) -> Indices:

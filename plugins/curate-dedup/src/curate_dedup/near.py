@@ -21,7 +21,7 @@ from curate.api import (
     Reference,
     rank,
 )
-from curate_dedup.params import NearParams
+from curate_dedup.params import CLUSTER, NearParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,8 @@ class NearDedup(FilterStage):
         "near_duplicate": "It is near the row in `ref`, or joined with it by rows that are near.",
         "in_reference": "It is near the row of a reference table in `ref`.",
     }
-    value = "Similarity of a dropped row to the row in `ref`; null for rows that stay."
+    value = "Similarity of a duplicate to the row that stands for it; null for others."
+    labels = CLUSTER
     params: NearParams
     compared: ClassVar[tuple[str, ...]]
     """The parameters that say what is compared."""
@@ -161,16 +162,18 @@ class NearDedup(FilterStage):
             Margin(cut, distance, self.cut_column(), factor=2.0)
             for cut, distance in choice.distances.items()
         ]
+        marked = choice.reason == "near_duplicate"
         columns = {
             "id": ordered["id"],
-            "keep": pl.Series(choice.reason == ""),
+            "keep": pl.Series((choice.reason == "") | (marked & (not self.params.drop))),
             "reason": pl.Series(choice.reason, dtype=pl.String),
             "ref": pl.Series(choice.ref, dtype=pl.String),
-            "value": pl.Series(choice.value),
+            "value": pl.Series(choice.value, nan_to_null=True),
+            "cluster": choice.clusters(),
         }
         stays = pl.col("keep")
         decided = pl.DataFrame(columns).with_columns(
-            pl.when(~stays).then(name).alias(name) for name in ("reason", "ref", "value")
+            pl.when(~stays).then(name).alias(name) for name in ("reason", "ref")
         )
         return Decisions(
             decided, tuple(margins), choice.facts(threshold), tuple(choice.notes(threshold))

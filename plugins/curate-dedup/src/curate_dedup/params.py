@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,6 +21,13 @@ Normalizations = Annotated[
 ]
 
 
+CLUSTER: Mapping[str, str] = {
+    "cluster": "The smallest id among the rows that it is a duplicate of, or is joined with by "
+    "duplicates, itself included; null for a row that has none."
+}
+"""The label that every deduplicating stage writes."""
+
+
 class DedupParams(Params):
     """What every deduplicating stage takes."""
 
@@ -31,6 +39,13 @@ class DedupParams(Params):
             default_factory=list,
         ),
     ]
+    drop: Annotated[
+        bool,
+        Field(
+            description="Drop duplicates; false only marks them, in `<id>_cluster`. Rows that are "
+            "in one of `against` are dropped either way."
+        ),
+    ] = True
     per: Annotated[
         str | None,
         Reads("any", nulls=True),

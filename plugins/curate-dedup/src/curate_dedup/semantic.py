@@ -71,7 +71,7 @@ class SemanticDedup(NearDedup):
     name = "dedup.semantic"
     version = 2
     Params: ClassVar[type[Params]] = SemanticParams
-    value = "Cosine between a dropped row and the row in `ref`; null for rows that stay."
+    value = "Cosine between a duplicate and the row that stands for it; null for others."
     compared = ("column",)
     searched = ("search", "method", "recall")
     params: SemanticParams

@@ -1,0 +1,369 @@
+"""Splits: nothing straddles them, shares hold, and rows that come later move none."""
+
+import json
+from decimal import Decimal
+from itertools import combinations
+from math import sqrt
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import curate
+from curate.commands import call
+from curate.errors import CurateError, RecipeError, UsageError
+from curate.report.clusters import duplicates
+from curate.run.splitting import Groups, drawn, outermost, stratified
+from curate.versions.make import run_recipe
+from curate.versions.open import Version
+from curate.versions.reproduce import reproduce
+from curate.versions.verify import verify
+
+HALVES = {"train": Decimal("0.5"), "validation": Decimal("0.5")}
+
+
+@st.composite
+def pools(draw):
+    """Rows, each with the rows it was made from and the values of two columns."""
+    count = draw(st.integers(1, 14))
+    first, second = st.sampled_from([None, "a", "b"]), st.sampled_from([None, None, "x", "y", "z"])
+    return {
+        f"r{at:02}": (
+            [f"r{p:02}" for p in draw(st.sets(st.integers(0, at - 1), max_size=2))] if at else [],
+            [value for value in (draw(first), draw(second)) if value],
+        )
+        for at in range(count)
+    }
+
+
+def places(pool, seed, shares=HALVES):
+    """Row > its split; None for rows that bridge splits."""
+    groups = Groups({id: p for id, (p, _) in pool.items()}, {id: v for id, (_, v) in pool.items()})
+    ranks = {"a": 1, "b": 1, "x": 2, "y": 2, "z": 2}
+    found = dict(zip(pool, outermost([groups.of(id) for id in pool], ranks), strict=True))
+    where = drawn({name for names in found.values() for name in names}, shares, seed)
+    splits = {id: {where[name] for name in names} for id, names in found.items()}
+    return {id: next(iter(s)) if len(s) == 1 else None for id, s in splits.items()}
+
+
+def ancestors(pool, id):
+    """A row and all that it was made from, by a walk of its own."""
+    seen, left = set(), [id]
+    while left:
+        at = left.pop()
+        if at not in seen:
+            seen.add(at)
+            left += pool[at][0]
+    return seen
+
+
+@settings(deadline=None)
+@given(pools(), st.integers(0, 50))
+def test_rows_with_an_ancestor_or_a_value_in_common_are_in_one_split(pool, seed):
+    found = {id: split for id, split in places(pool, seed).items() if split}
+    above = {id: ancestors(pool, id) for id in found}
+    for (one, split), (other, second) in combinations(found.items(), 2):
+        if set(pool[one][1]) & set(pool[other][1]) or above[one] & above[other]:
+            assert split == second
+
+
+@settings(deadline=None)
+@given(pools(), st.integers(0, 50))
+def test_what_is_left_of_a_family_is_in_one_split(pool, seed):
+    found = places({id: (parents, []) for id, (parents, _) in pool.items()}, seed)
+    part = {id: id for id in found}  # rows that are joined without those that bridge
+    for id, split in found.items():
+        for parent in pool[id][0]:
+            if split and found[parent]:
+                old, new = part[id], part[parent]
+                part = {each: new if at == old else at for each, at in part.items()}
+    for one in found:
+        for other in found:
+            if found[one] and found[other] and part[one] == part[other]:
+                assert found[one] == found[other]
+        if len(pool[one][0]) < 2:  # only a row that joins two families, or its children, can go
+            assert found[one] or any(not found[parent] for parent in pool[one][0])
+
+
+@settings(deadline=None)
+@given(pools(), st.integers(0, 50), st.data())
+def test_families_alone_are_moved_by_no_row_that_comes_later(pool, seed, data):
+    families = [(id, (parents, [])) for id, (parents, _) in pool.items()]
+    before = places(dict(families[: data.draw(st.integers(1, len(pool)))]), seed)
+    after = places(dict(data.draw(st.permutations(families))), seed)
+    assert before == {id: after[id] for id in before}
+
+
+@settings(deadline=None)
+@given(pools(), st.integers(0, 50), st.data())
+def test_with_columns_later_rows_send_none_to_another_split(pool, seed, data):
+    rows = list(pool.items())
+    before = places(dict(rows[: data.draw(st.integers(1, len(pool)))]), seed)
+    after = places(dict(data.draw(st.permutations(rows))), seed)
+    assert all(after[id] in (split, None) for id, split in before.items())
+
+
+def test_a_group_within_another_is_left_out():
+    family, cluster = ["p"], ["c"]
+    pool = {"p": ([], []), "one": (family, cluster), "two": (family, cluster)}
+    groups = Groups({id: p for id, (p, _) in pool.items()}, {id: v for id, (_, v) in pool.items()})
+    rows = [groups.of(id) for id in pool]
+    assert outermost(rows, {"c": 1}) == [{"p"}] * 3
+    assert outermost([*rows, frozenset(["c"])], {"c": 1})[1:] == [{"p", "c"}] * 2 + [{"c"}]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", ["0.5", "0.05", "0.001"])
+def test_shares_lie_within_three_binomial_deviations(seed, share):
+    count, asked = 20_000, float(share)
+    shares = {"train": 1 - Decimal(share), "validation": Decimal(share)}
+    found = list(drawn(map(str, range(count)), shares, seed).values()).count("validation")
+    assert abs(found - count * asked) <= 3 * sqrt(count * asked * (1 - asked))
+
+
+def test_a_larger_share_only_takes_from_the_split_beside_it():
+    names = [str(at) for at in range(2000)]
+    small = drawn(names, {"train": Decimal("0.9"), "test": Decimal("0.1")}, 0)
+    large = drawn(names, {"train": Decimal("0.8"), "test": Decimal("0.2")}, 0)
+    assert {name for name in names if small[name] == "test"} < {
+        name for name in names if large[name] == "test"
+    }
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.text(max_size=3),
+        st.tuples(st.integers(1, 9), st.sampled_from("ab")),
+        min_size=1,
+        max_size=40,
+    ),
+    st.integers(0, 9),
+)
+def test_the_shares_of_each_stratum_are_as_near_as_its_groups_allow(groups, seed):
+    rows = {name: count for name, (count, _) in groups.items()}
+    shares = {"train": Decimal("0.7"), "validation": Decimal("0.2"), "test": Decimal("0.1")}
+    strata = {name: value for name, (_, value) in groups.items()}
+    found = stratified(rows, strata, shares, seed)
+    for value in set(strata.values()):
+        inside = [name for name in rows if strata[name] == value]
+        if len(inside) == 1:
+            assert found[inside[0]] == "train"
+            continue
+        total, largest = sum(rows[name] for name in inside), max(rows[name] for name in inside)
+        for split, share in shares.items():
+            got = sum(rows[name] for name in inside if found[name] == split)
+            assert abs(got - float(share) * total) <= largest  # half a group at each end
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def rows_of(count, start=0):
+    return [
+        {"instruction": f"question {at}", "output": "yes", "doc": f"d{at // 5}", "of": "ab"[at % 2]}
+        for at in range(start, start + count)
+    ]
+
+
+def recipe(path, output, pipeline=None):
+    return {
+        "name": "toy",
+        "seed": 1,
+        "sources": {"mine": {"path": path}},
+        "pipeline": pipeline or [{"expand": "toys.double", "with": {"every": 2}}],
+        "output": {"splits": {"train": 0.7, "validation": 0.3}, **output},
+    }
+
+
+def run(tmp_path, output, rows, **more):
+    path = write(tmp_path / "in.jsonl", rows)
+    return Version(run_recipe(recipe(path, output, **more), out=tmp_path / "curated").path)
+
+
+def placed(version):
+    return {id: split for split in version.splits for id in version.frame(split)["id"]}
+
+
+def test_a_version_with_splits_says_what_it_holds(tmp_path):
+    version = run(tmp_path, {"shards": 2, "shuffle": True}, rows_of(60))
+    assert sorted(path.name for path in (version.path / "data").iterdir()) == [
+        f"{split}-0000{at}-of-00002.parquet" for split in ("train", "validation") for at in (0, 1)
+    ]
+    assert verify(version.path).findings == ()
+    rows = version.manifest["splits"]["shares"]
+    assert {name: said["rows"] for name, said in rows.items()} == version.splits
+    assert rows["validation"]["asked"] == "0.3"
+    assert rows["train"]["share"] == version.splits["train"] / sum(version.splits.values())
+    assert version.frame()["id"].to_list() == [
+        *version.frame("train")["id"],
+        *version.frame("validation")["id"],
+    ]
+    where = placed(version)
+    for id, parents in version.frame().select("id", "parents").iter_rows():
+        assert all(where[parent] == where[id] for parent in parents)
+    id = version.frame("validation")["id"][0]
+    life = version.explain(id)
+    assert life["split"] == "validation"
+    assert life["stages"][-1]["outcome"] == "stayed"
+    with pytest.raises(UsageError, match="no split 'test'"):
+        version.frame("test")
+    with pytest.raises(UsageError, match="splits train, validation"):
+        version.export(tmp_path / "all.jsonl", "messages")
+    out = version.export(f"{tmp_path}/out/", "messages", split="train")
+    assert out.path.name == "toy-v1-train.jsonl"
+    assert out.rows == version.splits["train"]
+    again = run_recipe(version.path / "recipe.yaml", out=tmp_path / "curated")
+    assert again.up_to_date
+    assert not reproduce(version.path).differences
+
+
+def test_rows_that_bridge_splits_are_dropped_and_counted(tmp_path):
+    pipeline = [{"expand": "toys.pairs"}]
+    version = run(tmp_path, {}, rows_of(60), pipeline=pipeline)
+    gone = version.ledger.filter(stage="output")
+    assert gone["fate"].unique().to_list() == ["dropped"]
+    assert gone["reason"].unique().to_list() == ["bridges_splits"]
+    entry = version.manifest["stages"][-1]
+    assert (entry["id"], entry["verb"]) == ("output", "split")
+    assert entry["dropped"] == len(gone) == entry["reasons"]["bridges_splits"]
+    assert entry["in"] == entry["out"] + len(gone)
+    where = placed(version)
+    for id, parents in gone.select("id", "parents").iter_rows():
+        assert len({where[parent] for parent in parents}) == 2
+        assert version.explain(id)["stages"][-1]["outcome"] == "dropped"
+    joined = version.frame().filter(pl.col("parents").list.len() == 2)
+    assert len(joined)
+    assert all(len({where[p] for p in parents}) == 1 for parents in joined["parents"])
+    assert verify(version.path).findings == ()
+
+
+def test_parents_that_were_replaced_hold_their_children_together(tmp_path):
+    pipeline = [
+        {"expand": "toys.double", "with": {"every": 1, "children": 3, "in_place": True}},
+    ]
+    version = run(tmp_path, {}, rows_of(30), pipeline=pipeline)
+    where, parents = placed(version), dict(version.frame().select("id", "parents").iter_rows())
+    families = {}
+    for id, (parent,) in parents.items():
+        families.setdefault(parent, set()).add(where[id])
+    assert len(families) == 30
+    assert all(len(splits) == 1 for splits in families.values())
+    assert set(where.values()) == {"train", "validation"}
+
+
+def test_values_of_a_column_stay_together_and_later_rows_move_none(tmp_path):
+    before = run(tmp_path, {"keep_together": ["doc"]}, rows_of(100))
+    docs = before.frame().with_columns(split=pl.col("id").replace_strict(placed(before)))
+    whole = docs.drop_nulls("doc").group_by("doc").agg(pl.col("split").n_unique())
+    assert whole["split"].to_list() == [1] * 20
+    after = run(tmp_path, {"keep_together": ["doc"]}, [*rows_of(120, 40), *rows_of(40)])
+    now = placed(after)
+    assert len(now) > len(placed(before))
+    assert {id: now[id] for id in placed(before)} == placed(before)
+
+
+def test_clusters_of_near_duplicates_stay_together(tmp_path):
+    rows = [
+        {"instruction": " ".join(f"{word}{n}" for n in [*range(20), 20 + at]), "output": word}
+        for word in "abcdefghijklmnop"
+        for at in range(3)
+    ] + [{"instruction": f"alone {at}", "output": f"y{at}"} for at in range(10)]
+    near = {"filter": "dedup.minhash", "id": "near", "with": {"drop": False, "threshold": 0.7}}
+    output = {"keep_together": ["near_cluster"]}
+    version = run(tmp_path, output, rows, pipeline=[near])
+    kept = version.frame().join(version.scores, on="id")
+    assert len(kept) == 58
+    assert kept["near_cluster"].null_count() == 10
+    split = pl.Series("split", [placed(version)[id] for id in kept["id"]])
+    clusters = kept.with_columns(split).drop_nulls("near_cluster").group_by("near_cluster")
+    assert clusters.agg(pl.col("split").n_unique())["split"].to_list() == [1] * 16
+    assert set(placed(version).values()) == {"train", "validation"}
+    cluster = kept["near_cluster"].drop_nulls()[0]
+    assert kept.filter(near_cluster=cluster)["id"].min() == cluster
+    shown = version.explain(cluster)
+    assert shown["scores"]["near_cluster"] == cluster
+    (found,) = duplicates(version)
+    assert (found.stage, found.marked, found.rows, found.clusters) == ("near", True, 32, 16)
+    assert found.sizes == ((3, 16),)
+    assert {each.survivor for each in found.largest} <= {*kept["near_cluster"].drop_nulls()}
+
+
+def test_the_shares_hold_within_each_value(tmp_path):
+    version = run(tmp_path, {"stratify": "of"}, rows_of(200), pipeline=[{"score": "core.length"}])
+    assert version.manifest["splits"]["strata"] == {
+        "a": {"train": 70, "validation": 30},
+        "b": {"train": 70, "validation": 30},
+    }
+    readme = (version.path / "README.md").read_text()
+    assert "| of | train | validation |" in readme
+    assert "| validation | 0.3 | 60 | 30.00 % |" in readme
+    assert verify(version.path).findings == ()
+
+
+def test_an_empty_split_is_a_file_without_rows_and_said(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    version = run(tmp_path, {"splits": {"train": 0.999, "test": 0.001}}, rows_of(4))
+    assert version.splits["test"] == 0
+    assert "The split test is empty" in (version.path / "README.md").read_text()
+    assert version.frame("test").columns == version.frame("train").columns
+    assert verify(version.path).findings == ()
+    loaded = datasets.load_dataset(str(version.path), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(rows) for name, rows in loaded.items()} == {"train": len(version.frame())}
+    with pytest.raises(CurateError, match="The split test of toy@v1 is empty"):
+        version.dataset("test")
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ({"splits": {"train": 0.9, "validation": 0.05}}, "make 0.95 together"),
+        ({"splits": {"train": 1.0, "all": 0}}, "all splits together"),
+        ({"keep_together": ["nothing"]}, "no column 'nothing'"),
+        ({"stratify": "messages"}, "column 'messages' holds nested values"),
+        ({"splits": None, "stratify": "of"}, "there is no `splits`"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(tmp_path, output, said):
+    path = write(tmp_path / "in.jsonl", rows_of(4))
+    wrong = recipe(path, output)
+    if wrong["output"]["splits"] is None:
+        del wrong["output"]["splits"]
+    with pytest.raises(RecipeError, match=said) as error:
+        curate.check(wrong)
+    assert "output" in str(error.value)
+
+
+def test_the_order_of_splits_counts_and_a_moved_bound_is_found(tmp_path):
+    one = run(tmp_path, {}, rows_of(40))
+    other = run(tmp_path, {"splits": {"validation": 0.3, "train": 0.7}}, rows_of(40))
+    assert (one.version, other.version) == ("v1", "v2")
+    assert one.digest != other.digest
+    train = one.path / "data" / "train-00000-of-00001.parquet"
+    held = one.path / "data" / "validation-00000-of-00001.parquet"
+    rows, more = pl.read_parquet(train), pl.read_parquet(held)
+    for file in (train, held):
+        file.chmod(0o644)
+    rows[:-1].write_parquet(train)
+    pl.concat([rows[-1:], more]).write_parquet(held)
+    problems = [finding.problem for finding in verify(one.path).findings]
+    assert any("the digest" in problem for problem in problems)
+    assert any("rows of the split train" in problem for problem in problems)
+
+
+def test_the_command_exports_one_split(tmp_path, capsys):
+    version = run(tmp_path, {}, rows_of(20))
+    out = ["--out", str(tmp_path / "curated")]
+    to = tmp_path / "held.jsonl"
+    command = ["export", "toy", "--format", "messages", "--to", str(to), *out]
+    assert call(command) == 2
+    assert "--split train" in capsys.readouterr().err
+    assert call([*command, "--split", "validation"]) == 0
+    assert len(to.read_text().splitlines()) == version.splits["validation"]
+    both = tmp_path / "both.jsonl"
+    command[5] = str(both)
+    assert call([*command, "--split", "train", "--split", "validation"]) == 0
+    assert len(both.read_text().splitlines()) == sum(version.splits.values())
