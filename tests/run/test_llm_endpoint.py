@@ -35,7 +35,7 @@ def _quick(monkeypatch):
 
 
 def asking(server, **more):
-    return {"base_url": server.url, "model": "parrot", "max_tokens": 40, "timeout": 0.5} | more
+    return {"base_url": server.url, "model": "parrot", "max_tokens": 40, "timeout": 1.5} | more
 
 
 def pool(bench, count):
@@ -371,5 +371,5 @@ def test_a_server_that_drips_is_given_up_as_a_whole(bench):
         stage = {"score": "toys.echo", "on_failure": {"set_aside": 1}}
         result = bench.run(stage | {"with": {"llm": asking(server, attempts=2)}})
     failed = ledger(result).filter(pl.col("fate") == "failed")
-    assert failed["detail"].to_list() == ["no answer within 0.5 s (2 attempts)"]
+    assert failed["detail"].to_list() == ["no answer within 1.5 s (2 attempts)"]
     assert server.kinds == {"fine": 3, "dripping": 2}

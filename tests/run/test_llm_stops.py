@@ -76,7 +76,7 @@ def test_a_run_killed_twice_repeats_at_most_what_was_open(bench, home):
         return odd[drawn // 20 % len(odd)] if drawn % 20 == 0 and times == 1 else "fine"
 
     with serving(behave, seconds=0.02) as server:
-        path = recipe(bench, **asking(server, concurrency=concurrency, timeout=0.5))
+        path = recipe(bench, **asking(server, concurrency=concurrency, timeout=1.5))
         for least in (150, 550):
             process = started(path)
             while len(server.answered) < least:
