@@ -384,7 +384,11 @@ class Agreement:
             readme = self._own(readme)
         head, text = parted(readme)
         info, values = head["dataset_info"], self.manifest["num_bytes"]
-        shards = [name for name in self.there if _SHARD.fullmatch(name)]
+        shards = [
+            name
+            for name in self.there
+            if (shard := _SHARD.fullmatch(name)) and shard[1] in self.splits
+        ]
         stored = sum((self.folder / name).stat().st_size for name in shards)
         there = {split["name"]: split for split in info["splits"]}
         for name, split in there.items():

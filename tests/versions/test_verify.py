@@ -291,7 +291,7 @@ def test_an_edited_manifest_is_found_though_the_sums_were_renewed(version, edit)
     [
         put("created", value="2020-01-01T00:00:00+00:00"),
         put("seed", value=7),
-        put("num_bytes", value=7),
+        put("num_bytes", "train", value=7),
         put("sources", "mine", "format", value="messages"),
         put("sources", "mine", "dataset", value="someone/else"),
         put("stages", 0, "params", value={"fraction": 0.5}),

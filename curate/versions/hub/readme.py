@@ -21,6 +21,7 @@ import yaml
 
 from curate.errors import CurateError
 from curate.versions.marks import CLOSES, OPENS, parted
+from curate.versions.splits import TRAIN
 from curate.versions.text import fenced, one_line
 
 _CARD = (re.compile(re.escape(OPENS)), CLOSES)
@@ -298,8 +299,9 @@ def _blocks(head: str) -> list[tuple[str, str]]:
 
 
 def _on_the_hub(repo: str, tag: str, fields: Mapping[str, Any], charts: Collection[str]) -> str:
-    first, *others = (files["split"] for files in fields["configs"][0]["data_files"])
-    split = "" if others else f' split="{first}",'
+    files = (each for config in fields.get("configs", ()) for each in config["data_files"])
+    splits = [each["split"] for each in files] or [TRAIN]
+    split = "" if len(splits) > 1 else f' split="{splits[0]}",'
     load = (
         "from datasets import load_dataset\n\n"
         f'dataset = load_dataset("{repo}",{split} revision="{tag}")'

@@ -317,6 +317,7 @@ def test_pairs_are_compared_in_both_orders(place, one, other, expected):
         text="instruction",
         pair=["chosen", "rejected"],
     )
+    given["sources"]["pool"]["format"] = "alpaca"  # its columns fit pairs, too
     row = curate.run(given).scores.row(0, named=True)
     assert tuple(row[f"j_{name}"] for name in ("winner", "straight", "swapped", "consistent")) == (
         expected
