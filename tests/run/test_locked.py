@@ -475,7 +475,7 @@ def test_models_of_the_hub_are_taken_at_the_commit_of_then(monkeypatch, tmp_path
         (folder / "config.json").write_text(commit)
         (folder / "model.safetensors").write_text(commit)
 
-    def from_hub(repo, revision, *, download):
+    def from_hub(repo, revision, whole, *, download):
         commit = revision if revision in ("then", "now") else "now"
         return tmp_path / commit, commit
 
