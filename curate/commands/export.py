@@ -101,6 +101,7 @@ def _facts(exported: Exported) -> dict[str, object]:
         "unchanged": exported.unchanged,
         "skipped": exported.skipped,
         "lost": dict(exported.lost),
+        "nulled": dict(exported.nulled),
         "fields": list(exported.fields),
     }
 
@@ -120,5 +121,9 @@ def _summary(exported: Exported) -> str:
         f"left out of {counted(rows)}: "
         + ("the rejected answer" if key == REJECTED else f"what their turns hold under {key}")
         for key, rows in sorted(exported.lost.items())
+    ]
+    lines += [
+        f"null in {counted(rows)}: {name}, NaN or infinite there, for which JSON has no word"
+        for name, rows in exported.nulled.items()
     ]
     return "\n".join(lines)

@@ -87,6 +87,10 @@ class _Drawing:
         by = f", made by {maker}" if facts["made"] else ""
         place = f"{facts['file']}, line {facts['line']} (source {facts['source']}{by})"
         self.line(Text.assemble(("from  ", "dim"), inline(place, self.console)))
+        if earlier := facts["earlier"]:
+            there = f" (source {earlier['source']} there)" if earlier["source"] else ""
+            more = f"{earlier['version']}{there}: curate explain {earlier['version']} {facts['id']}"
+            self.line(Text.assemble(("before  ", "dim"), inline(more, self.console)))
         said = [
             f"{column} {row[column]}"
             for column in ("origin", "generator", "license", "ability")

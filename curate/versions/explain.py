@@ -38,6 +38,8 @@ def explain(version: Version, id: str) -> dict[str, Any]:
         `reason`, `detail`, `ref`, `parents`), `scores` (column > value) and
 
         - `row`: every column of the row; None where it is not published;
+        - `earlier`: of a row that came from a published version that version, its `digest`, and the
+          `source` that the row had there; None of others;
         - `split`: the split that it is in; None where it was not kept, or there is one only;
         - `unpublished`: why there is no text, None where there is one;
         - `percentiles`: score > `percentile` (percent of the rows with a value that lie below this
@@ -82,6 +84,7 @@ def explain(version: Version, id: str) -> dict[str, Any]:
         **life,
         "scores": scored,
         "row": row,
+        "earlier": None if made_here else _earlier(version, life, row),
         "split": _split(version, id) if life["fate"] == KEPT else None,
         "unpublished": None if own is not None else _why_not(version, life),
         "percentiles": _percentiles(version, scored),
@@ -96,6 +99,17 @@ def explain(version: Version, id: str) -> dict[str, Any]:
         "ancestors": others.tree(trees[0], "ancestors"),
         "descendants": others.tree(trees[1], "descendants"),
     }
+
+
+def _earlier(
+    version: Version, life: Mapping[str, Any], row: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """The version that a row came from, in which its life before is told."""
+    source = version.manifest["sources"].get(life["source"], {})
+    if "version" not in source:
+        return None
+    known = {name: source[name] for name in ("version", "digest")}
+    return known | {"source": (row or {}).get("original_source")}
 
 
 def _split(version: Version, id: str) -> str | None:

@@ -51,6 +51,7 @@ class Exported:
         unchanged: How many of them went out as they had come in.
         skipped: Kept rows that the shape cannot say, left out.
         lost: What turns held that the shape cannot say > rows that lost it.
+        nulled: Columns with numbers that are NaN or infinite, null in JSON > rows with such.
         fields: Columns of the file.
         data: Its rows, but for what stands beside the format's fields.
     """
@@ -61,6 +62,7 @@ class Exported:
     unchanged: int
     skipped: int
     lost: Mapping[str, int]
+    nulled: Mapping[str, int]
     fields: tuple[str, ...]
     data: Sequence[Mapping[str, Any]]
 
@@ -144,9 +146,17 @@ def export(
         sum(as_it_came for fields, as_it_came in made if fields),
         unsaid,
         dict(lost),
+        {} if file.suffix == ".parquet" else _unsayable(beside),
         (*names, *beside.columns),
         rows,
     )
+
+
+def _unsayable(beside: pl.DataFrame) -> dict[str, int]:
+    """Numbers that JSON has no word for: column > rows."""
+    floats = [name for name, dtype in beside.schema.items() if dtype.is_float()]
+    counts = {name: int((~beside[name].is_finite()).sum()) for name in floats}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _rows(version: Version, splits: Sequence[str]) -> pl.DataFrame:

@@ -7,7 +7,9 @@ import sys
 import polars as pl
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from curate.commands.explain import command as explain
 from curate.errors import CurateError, RecipeError
 from curate.run.plan import plan
 from curate.versions.make import run_recipe
@@ -68,6 +70,18 @@ def test_rows_keep_what_they_are(bench, later):
     assert ledger["file"].unique().to_list() == ["bench@v1/data/train-00000-of-00001.parquet"]
     assert ledger["line"].to_list() == list(range(1, 13))
     assert ledger["parents"].equals(first["parents"])
+
+
+def test_where_a_row_was_before_is_told(bench, out, later):
+    first = bench.run(COUNT)
+    made = Version(later({"base": "bench"}).path)
+    id = made.frame()["id"][0]
+    assert made.explain(id)["earlier"] == {
+        "version": "bench@v1", "digest": first.digest, "source": "pool",
+    }  # fmt: skip
+    assert Version(first.path).explain(id)["earlier"] is None
+    done = CliRunner().invoke(explain, [f"{made.name}@v1", id, "--out", str(out)])
+    assert f"before  bench@v1 (source pool there): curate explain bench@v1 {id}" in done.output
 
 
 def test_the_recipe_wins_over_the_rows_and_their_own_words_stay(bench, later):

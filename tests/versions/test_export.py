@@ -363,3 +363,15 @@ def test_conversations_of_all_shapes_go_into_one_version(version, tmp_path):
     assert made.manifest["books"]["kept"] == 3
     made.export(tmp_path / "out.jsonl", "messages", skip=True)
     assert [row.get("tools") for row in read(tmp_path / "out.jsonl")][:2] == [CALLING["tools"]] * 2
+
+
+def test_numbers_that_json_does_not_have_are_counted(version, tmp_path):
+    made = version({"s": ALPACA})
+    file = made.path / "scores.parquet"
+    scores = pl.read_parquet(file)
+    file.unlink()
+    scores.with_columns(x=pl.Series([float("nan"), 1.0])).write_parquet(file)
+    exported = made.export(tmp_path / "out.jsonl", "alpaca", scores=True)
+    assert exported.nulled == {"x": 1}
+    assert [row["x"] for row in read(tmp_path / "out.jsonl")].count(None) == 1
+    assert made.export(tmp_path / "out.parquet", "alpaca", scores=True).nulled == {}
