@@ -182,7 +182,8 @@ def _scores(scores: Sequence[Facts], console: Console) -> Table:
     table = grid(heads, heads[1:])
     for each in scores:
         kept = [each[f"kept_{side}"] for side in ("before", "after")]
-        if kept[0] == kept[1] and not each["moved"]:
+        texts = all(side["mean"] is None for side in kept)  # of which nothing else is compared
+        if not each["moved"] and (texts or kept[0] == kept[1]):
             continue
         table.add_row(
             inline(each["column"], console),

@@ -170,6 +170,18 @@ def test_a_score_that_is_a_text_is_shown(bench):
     assert re.search(r"topic_ability +seven\n", re.sub(" +\n", "\n", printed))
 
 
+def test_scores_that_are_texts_are_compared_where_they_are_others(bench):
+    def topic(text):
+        rules = [{"where": f"instruction LIKE '%{text}%'", "ability": "mine"}]
+        return {"score": "sources.ability", "id": "topic", "with": {"rules": rules}}
+
+    bench.run(topic(7))
+    bench.run(topic(7), SAMPLE)
+    assert "topic_ability" not in call(diff, "bench", "--out", bench.out).output
+    bench.run(topic(8))
+    assert "topic_ability" in call(diff, "bench@v1", "bench@v3", "--out", bench.out).output
+
+
 def test_texts_with_little_in_common_are_shown_without_marks(bench):
     rows = [
         {"instruction": "Say it.", "output": " ".join(words), "key": "same"}
