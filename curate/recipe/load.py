@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from curate.errors import Problem
 from curate.recipe.document import Document, KeyPath, read_document
 from curate.recipe.model import Recipe, Source, StageSpec
-from curate.recipe.rules import id_rules, source_rules, stage_rules
+from curate.recipe.rules import id_rules, source_rules, stage_rules, url_rules
 from curate.recipe.where import Where, WhereError, parse_where
 from curate.recipe.wiring import Link, Wired, wire
 from curate.recipe.words import Finding, explain
@@ -112,6 +112,7 @@ def draft_recipe(
     except ValidationError as error:
         problems.extend((), explain(error, Recipe, document.shown()))
 
+    problems.extend((), url_rules(document.shown()))
     top: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     tables = top["sources"] if isinstance(top.get("sources"), Mapping) else {}
     pipeline = top["pipeline"] if isinstance(top.get("pipeline"), list) else []

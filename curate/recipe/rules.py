@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -12,6 +13,43 @@ from curate.recipe.words import Finding
 
 WAYS = ("path", "dataset", "version")
 """The keys of a source that say where its rows are."""
+
+
+_SECRETS = frozenset(
+    [
+        "apikey",
+        "auth",
+        "authorization",
+        "credential",
+        "credentials",
+        "key",
+        "password",
+        "secret",
+        "sig",
+        "signature",
+        "token",
+    ]
+)
+"""Words in the names of query parameters that hold what opens a door."""
+
+
+def url_rules(shown: Any, at: tuple[str | int, ...] = ()) -> Iterator[Finding]:
+    """A URL writes out no secret in its query: recipes and versions are shared.
+
+    Args:
+        shown: The recipe, or a part of it, with `${...}` as it was written.
+        at: Where the part stands.
+    """
+    if isinstance(shown, Mapping | list):
+        inner = shown.items() if isinstance(shown, Mapping) else enumerate(shown)
+        for key, value in inner:
+            yield from url_rules(value, (*at, key))
+    elif isinstance(shown, str) and "://" in shown:
+        for part in shown.partition("?")[2].split("&"):
+            name, _, value = part.partition("=")
+            if value and "${" not in value and _SECRETS & set(re.split(r"[-_.]", name.lower())):
+                message = f"the URL holds the secret `{name}`, which would end up in the version"
+                yield Finding(at, message, f"Take it from the environment: {name}=${{NAME}}.")
 
 
 def source_rules(source: Mapping[str, Any]) -> Iterator[Finding]:

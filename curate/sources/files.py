@@ -257,6 +257,8 @@ def _downloaded(url: str) -> SourceFile:
 
 def _unreachable(url: str, error: Exception) -> CurateError:
     what = str(error) or type(error).__name__
+    if query := urlsplit(url).query:  # may hold a secret from the environment
+        url, what = url.replace(query, "..."), what.replace(query, "...")
     if isinstance(error, ImportError):
         return CurateError(f"{url}: a package for such URLs is missing", what)
     if isinstance(error, FileNotFoundError):

@@ -193,6 +193,25 @@ def test_passwords_in_urls() -> None:
         check_url("https://me:pw@host/a")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://host/a.jsonl?X-Amz-Signature=abc&v=1",
+        "https://host/a.jsonl?v=1&access_token=abc",
+        "https://host/a.jsonl?sig=abc",
+    ],
+)
+def test_secrets_written_out_in_urls_are_refused(monkeypatch, url) -> None:
+    monkeypatch.setenv("TOKEN_OF_MINE", "abc")
+    stage = {"filter": "a.b", "with": {"against": {"x": [url]}}}
+    recipe = {"name": "x", "sources": {"s": {"path": url}}, "pipeline": [stage]}
+    places = [p.message.partition(": ")[0] for p in load_recipe(recipe)[2] if "secret" in str(p)]
+    assert places == ["sources.s.path", "pipeline.0.with.against.x.0"]
+    for fine in (url.replace("=abc", "=${TOKEN_OF_MINE}"), "https://host/a.jsonl?version=3"):
+        recipe = {"name": "x", "sources": {"s": {"path": fine}}, "pipeline": [{"filter": "a.b"}]}
+        assert not [p for p in load_recipe(recipe)[2] if "secret" in str(p)]
+
+
 def test_shares_that_may_fail_are_exact_and_rounded_down() -> None:
     assert OnFailure(set_aside="2%").allowed(149) == 2
     assert OnFailure(set_aside="2%").allowed(150) == 3

@@ -120,6 +120,9 @@ def test_files_of_other_file_systems(folder):
         "memory:///data/b.jsonl.gz",
     ]
     assert "memory://data/c.jsonl: no such file" in message_of("memory://data/c.jsonl")
+    message = message_of("memory://data/c.jsonl?token=hunter2")  # from the environment, perhaps
+    assert "memory://data/c.jsonl?...: no such file" in message
+    assert "hunter2" not in message
     assert "no file matches" in message_of("memory://data/*.csv")
 
 
