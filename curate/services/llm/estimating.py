@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from curate.answers import Answer, AnswerError, Call, Llm
 from curate.asking import LlmSettings
@@ -13,9 +13,6 @@ from curate.memo.answers import Journal, answer_key
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import Cost
 from curate.services.llm.questions import Asker
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class _UnknownError(AnswerError):
@@ -45,16 +42,6 @@ class Planner(Asker):
         self.last = Cost()
         self.asked = 0
         self.unknown = False
-
-    def each(
-        self, items: Iterable[T], work: Callable[[T], R]
-    ) -> Iterator[tuple[T, R | None, str | None]]:
-        """See `curate.answers.Llm`; one after the other."""
-        for item in items:
-            try:
-                yield item, work(item), None
-            except AnswerError as error:
-                yield item, None, str(error)
 
     def _answer(self, call: Call, reasks: int) -> Answer:
         self.asked += call.reask == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -13,6 +13,8 @@ from curate.services.llm.bodies import body_of, max_tokens_of, turns_of
 from curate.services.llm.structured import again, parse
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Asker:
@@ -20,6 +22,16 @@ class Asker:
 
     def __init__(self, settings: LlmSettings) -> None:
         self._settings = settings
+
+    def each(
+        self, items: Iterable[T], work: Callable[[T], R]
+    ) -> Iterator[tuple[T, R | None, str | None]]:
+        """See `curate.answers.Llm`; one after the other."""
+        for item in items:
+            try:
+                yield item, work(item), None
+            except AnswerError as error:
+                yield item, None, str(error)
 
     @property
     def model(self) -> str:

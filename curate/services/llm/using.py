@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from curate.answers import Answer, AnswerError, Call, Llm
 from curate.asking import LlmSettings, Prices
@@ -13,9 +13,6 @@ from curate.memo.answers import Journal, answer_key, print_of
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import Cost, took
 from curate.services.llm.questions import Asker
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Used:
@@ -74,16 +71,6 @@ class Recaller(Asker):
         for row in rows:
             with suppress(Exception):  # a plugin may raise anything; its row was dealt with before
                 ask(row, self)
-
-    def each(
-        self, items: Iterable[T], work: Callable[[T], R]
-    ) -> Iterator[tuple[T, R | None, str | None]]:
-        """See `curate.answers.Llm`; one after the other."""
-        for item in items:
-            try:
-                yield item, work(item), None
-            except AnswerError as error:
-                yield item, None, str(error)
 
     def _answer(self, call: Call, reasks: int) -> Answer:  # noqa: ARG002 - for planning
         key = answer_key(self._address, call)
