@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,8 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def llama(tmp_path_factory):
-    """The folder of a Llama with two layers, and a byte-level tokenizer trained on a few words."""
+def untaught(texts, length, **more):
+    """A Llama with two layers and random weights, and a byte-level tokenizer of these texts."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -46,9 +46,9 @@ def llama(tmp_path_factory):
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    plain.train_from_iterator(TEXTS, trainer)
+    plain.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=plain, pad_token="<|pad|>", eos_token="<|end|>", model_max_length=512
+        tokenizer_object=plain, pad_token="<|pad|>", eos_token="<|end|>", model_max_length=length
     )
     tokenizer.chat_template = CHAT
     torch.manual_seed(7)
@@ -59,16 +59,46 @@ def llama(tmp_path_factory):
             intermediate_size=64,
             num_hidden_layers=2,
             num_attention_heads=4,
-            max_position_embeddings=512,
-            initializer_range=0.3,
+            max_position_embeddings=length,
             pad_token_id=0,
             bos_token_id=None,
             eos_token_id=1,
+            **more,
         )
     )
+    return model, tokenizer
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory):
+    """The folder of a tiny Llama that was taught nothing."""
     folder = tmp_path_factory.mktemp("tiny-llama")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    for part in untaught(TEXTS, 512, initializer_range=0.3):
+        part.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def partial(tmp_path_factory):
+    """The folder of a tiny Llama that was taught one thing: whatever stands first is better."""
+    import torch
+
+    verdict = '{"winner": "first"}'
+    model, tokenizer = untaught([verdict] * 3, 4096)
+    answer = tokenizer.encode(f"<|assistant|>{verdict}<|end|>", add_special_tokens=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for _ in range(150):
+        length = int(torch.randint(1, 200, ()))
+        said = torch.randint(len(SPECIAL), len(tokenizer), (8, length))
+        ids = torch.cat([said, torch.tensor([answer] * 8)], dim=1)
+        labels = ids.clone()
+        labels[:, : length + 1] = -100  # the answer alone is learnt
+        model(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    folder = tmp_path_factory.mktemp("partial-llama")
+    for part in (model, tokenizer):
+        part.save_pretrained(folder)
     return folder
 
 
@@ -197,22 +227,21 @@ def test_a_run_with_the_model_in_a_process_of_its_own(llama, tmp_path):
     assert (again["sent"], again["journal"]) == (0, account["sent"])
 
 
-@pytest.fixture
-def served(llama, tmp_path, monkeypatch):
-    """The address of `transformers serve` with the model."""
+@contextmanager
+def serving(model, tmp_path):
+    """The address of `transformers serve` with a model."""
     pytest.importorskip("fastapi")
     pytest.importorskip("uvicorn")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     hub = tmp_path / "hub"
     hub.mkdir()
     log = (tmp_path / "serve.log").open("wb")
     process = subprocess.Popen(
         [
             *(sys.executable, "-c", "from transformers.cli.transformers import main; main()"),
-            *("serve", str(llama), "--host", "127.0.0.1", "--port", str(port)),
+            *("serve", str(model), "--host", "127.0.0.1", "--port", str(port)),
             *("--device", "cpu"),
         ],
         env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(hub), "HF_HOME": str(hub)},
@@ -235,6 +264,13 @@ def served(llama, tmp_path, monkeypatch):
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture
+def served(llama, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving(llama, tmp_path) as address:
+        yield address
 
 
 def test_a_run_against_transformers_serve(served, llama, tmp_path):
@@ -287,3 +323,39 @@ def test_stages_with_prompts_against_transformers_serve(served, llama, tmp_path,
     llm["max_tokens"] = 9
     _, entry, asked = account(rewrite)
     assert (entry["created"], asked["sent"]) == (2, 2)
+
+
+def test_pairs_of_experts_judged_by_one_command_against_transformers_serve(
+    partial, tmp_path, monkeypatch
+):
+    """A judge that takes whichever stands first changes every verdict with the order."""
+    pytest.importorskip("curate_llm")
+    root = Path(__file__).parents[3]
+    data = Path(os.environ.get("CURATE_TEST_DATA", root.parent / "shared" / "data"))
+    file = data / "coachlm_expert_revision.jsonl.gz"
+    if not file.is_file():
+        pytest.skip(f"no real data at {data}; set CURATE_TEST_DATA")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving(partial, tmp_path) as address:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "curate", "judge", str(file), "--json"),
+                *("--a", "Raw Response", "--b", "Revised Response"),
+                *("--instruction", "Raw Instruction", "--input", "Raw Input"),
+                *("--model", str(partial), "--max-tokens", "16", "--sample", "12"),
+                *("--llm", "timeout=60", "--llm", "concurrency=2"),
+            ],
+            check=False,
+            env=os.environ
+            | {"CURATE_HOME": str(tmp_path / "home"), "OPENAI_BASE_URL": address}
+            | {"OPENAI_API_KEY": "none"},
+            capture_output=True,
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    report = json.loads(done.stdout)
+    judged = 12 - report["equal"]
+    assert report["failed"] == 0
+    assert report["straight"] == {"a": judged, "b": 0, "tie": 0}
+    assert report["swapped"] == {"a": 0, "b": judged, "tie": 0}
+    assert report["changed"] == report["reversed"] == report["stands_first"] == judged > 8
+    assert report["llm"]["sent"] == 2 * judged
