@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from curate.answers import AnswerError, Call, RefusedError, UnreceivedError, Usage
-from curate.asking import Budget, LlmSettings, Prices
+from curate.asking import Budget, LlmParams, LlmSettings, Prices
 from curate.errors import CurateError
 from curate.services.llm import sending
 from curate.services.llm.bodies import prompt_bound
@@ -360,9 +360,34 @@ def test_what_holds_no_key_is_not_taken_for_one(name):
 
 def test_refused_settings_are_not_repeated(monkeypatch):
     monkeypatch.setenv("MY_KEY", "sk-0123456789abcdefghij")
-    with pytest.raises(ValidationError, match="`model` holds the value of MY_KEY") as refused:
-        LlmSettings(model="a/sk-0123456789abcdefghij", max_tokens=5)
+    with pytest.raises(ValidationError, match=r"`llm.model` holds the value of MY_KEY") as refused:
+        LlmParams(llm={"model": "a/sk-0123456789abcdefghij", "max_tokens": 5})
     assert "sk-" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"prompt": "SECRET {{ instruction }}"}, "prompt"),
+        ({"examples": [{"said": "a SECRET"}]}, "examples"),
+        ({"llm": {"model": "m", "max_tokens": 5, "stop": ["SECRET"]}}, "llm.stop"),
+    ],
+)
+def test_no_parameter_of_a_stage_that_asks_holds_a_secret(monkeypatch, given, where):
+    class Asking(LlmParams):
+        prompt: str = ""
+        examples: list[dict[str, str]] = []
+
+    def written(secret):
+        text = json.dumps({"llm": {"model": "m", "max_tokens": 5}} | given)
+        return json.loads(text.replace("SECRET", secret))
+
+    monkeypatch.setenv("DB_PASSWORD", " correct-horse-battery-staple ")
+    secret = "correct-horse-battery-staple"
+    with pytest.raises(ValidationError, match=f"`{where}` holds the value of DB_PASS") as refused:
+        Asking.model_validate(written(secret))
+    assert "horse" not in str(refused.value)
+    Asking.model_validate(written("correct-horse"))
 
 
 class Says(http.server.BaseHTTPRequestHandler):
