@@ -220,6 +220,11 @@ class Rating(BaseModel):
         'Sure!\n```json\n{"score": 4, "why": "{it} fits"}\n```\nAnything else?',
         '```\n{"score": 4, "why": "{it} fits"}\n```',
         'My rating: {"score": 4, "why": "{it} fits"}. Done.',
+        'As {asked} in [1]:\n```JSON {"score": 4, "why": "{it} fits"}```',
+        '<think>{"score": 1, "why": "a"}, or </think>{"score": 4, "why": "{it} fits"}',
+        'So {"score": 1, "why": "a"}?\n</think>\n{"score": 4, "why": "{it} fits"}',
+        '{"score": 4, "why": "{it} fits"}, that is {"why": "{it} fits", "score": 4}',
+        'Not {"score": 9}, but {"score": 4, "why": "{it} fits"}',
     ],
 )
 def test_an_object_is_found_where_models_put_it(text):
@@ -233,11 +238,26 @@ def test_an_object_is_found_where_models_put_it(text):
         ('{"score": 9, "why": "x"}', "score: Input should be less than or equal to 5"),
         ('{"score": 3}', "why: Field required"),
         ("{", "Invalid JSON"),
+        ("[" * 100_000, "Invalid JSON"),
+        (f'{{"score": {"9" * 5000}, "why": "x"}}', "Invalid JSON"),
+        ('{"score": 4, "why": "x", "score": 1}', "the key 'score' stands there twice"),
+        ('{"score": 4, "why": "x"} or {"score": 5, "why": "x"}', "several answers that differ"),
+        (
+            'For example ```{"score": 1, "why": "x"}```, mine is ```{"score": 4, "why": "x"}```',
+            "several answers that differ",
+        ),
+        ('{"first": {"score": 1, "why": "x"}, "then": {"score": ', "Invalid JSON"),
+        ('{"answer": {"score": 1, "why": "x"}}', "score: Field required"),
     ],
 )
 def test_what_is_wrong_with_an_object_is_said(text, words):
     with pytest.raises(ValueError, match=words):
         parse(Rating, text)
+
+
+def test_marks_of_thinking_in_a_text_of_the_answer_are_text():
+    why = "use <think> and </think>"
+    assert parse(Rating, f'Well: {{"score": 4, "why": "{why}"}}').why == why
 
 
 @given(st.lists(st.text(max_size=50), min_size=1, max_size=4))
