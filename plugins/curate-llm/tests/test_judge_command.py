@@ -124,7 +124,11 @@ def test_a_withheld_answer_costs_its_pair_alone(place, capsys):
 
 
 def test_a_template_of_your_own(place, capsys):
-    Path("mine.j2").write_text("{{ instruction }}: {{ first }} or {{ second }}?")
+    text = "{{ instruction }}: {{ first }} or {{ second }}?"
+    Path("mine.j2").write_text(text)
+    assert judge("--template", "mine.j2") == 1
+    assert "The prompt does not name 'winner'" in capsys.readouterr().err
+    Path("mine.j2").write_text(f"Who is the winner? {text}")
     assert judge("--template", "mine.j2", "--may-fail", "0") == 1
     assert re.search(r"ending in \".*: .+ or .+\?\"", capsys.readouterr().err)
 
@@ -168,9 +172,9 @@ def test_real_pairs_of_experts_at_an_endpoint(tmp_path, monkeypatch, capsys):
 
     def reply(body):
         """Prefers the longer response; of those of about one length, the first."""
-        text = body["messages"][-1]["content"].split("=== first response ===\n")[1]
-        first, second = text.split("\n=== second response ===\n")
-        longer = len(second) - len("\n=== end ===") > 1.2 * len(first)
+        text = body["messages"][-1]["content"]
+        _, first, second = re.split(r"\n=== (?:first|second) response \w{16} ===\n", text)
+        longer = len(second) - len("\n=== end 0123456789abcdef ===") > 1.2 * len(first)
         return json.dumps({"winner": "second" if longer else "first", "reason": "It says more."})
 
     monkeypatch.chdir(tmp_path)
