@@ -110,21 +110,19 @@ def compare(
     changed = pairs.filter(~same)
     if changed.is_empty():
         raise CurateError(f"{file}: no pair differs between its two versions.")
-    lines = []
+    lines, places = list[dict[str, str]](), list[tuple[str, str]]()
     for version, columns in VERSIONS.items():
         of = wide[version].filter(pl.col("id").is_in(changed["id"].to_list()))
         for row in of.iter_rows(named=True):
-            said = {field: row[column] for field, column in columns.items()}
-            lines.append({**said, "pair": row["id"], "version": version})
-    names = [f"the {line['version']} version of pair {line['pair']}" for line in lines]
-    marked, llm = scored(host, "lift.quality", params, lines, names, may_fail)
-    marked = marked.with_columns(
-        pl.Series(name, [line[name] for line in lines]).gather(marked["at"])
-        for name in ("pair", "version")
-    )
+            lines.append({field: row[column] for field, column in columns.items()})
+            places.append((row["id"], version))
+    names = [f"the {version} version of pair {pair}" for pair, version in places]
+    scores, llm = scored(host, "lift.quality", params, lines, names, may_fail)
+    known = pl.DataFrame(places, ["pair", "version"], orient="row")
+    marked = pl.concat([known[scores["at"]], scores.drop("at")], how="horizontal")
     failed = marked.filter(pl.col("error").is_not_null()).sort("pair", "version")
     failures = tuple(Failure(*row) for row in failed.select("pair", "version", "error").rows())
-    marks = marked.filter(pl.col("error").is_null()).drop("at")
+    marks = marked.filter(pl.col("error").is_null())
     parts = [name for name in marks.columns if marks.schema[name] == pl.Int64]
     both = marks.filter(pl.col("version") == "raw").join(
         marks.filter(pl.col("version") == "expert"), on="pair", suffix=" expert"

@@ -87,17 +87,16 @@ def compare(
             known = ", ".join(name for name in rows.columns if not name.startswith("@"))
             raise CurateError(f"{table['path']} has no column '{name}'.", f"It has {known}.")
     rows = sampled(rows, sample, seed)
-    lines, equal = [], 0
+    lines, names, equal = list[dict[str, str]](), list[str](), 0
     for row in rows.iter_rows(named=True):
         a, b = (_text(row[name]) for name in pair)
         if a and a == b:
             equal += 1
         else:
-            said = {"instruction": row["@instruction"], "output": a, "a": a, "b": b}
-            lines.append({**said, "of": row["id"]})
+            lines.append({"instruction": row["@instruction"], "output": a, "a": a, "b": b})
+            names.append(f"pair {row['id']}")
     if not lines:
         raise CurateError(f"{table['path']}: the two responses of every pair are the same.")
-    names = [f"pair {line['of']}" for line in lines]
     given = {**params, "pair": ["a", "b"]}
     scores, llm = scored(host, "llm.judge", given, lines, names, may_fail)
     verdicts = scores.filter(pl.col("error").is_null())

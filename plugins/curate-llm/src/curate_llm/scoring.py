@@ -47,7 +47,7 @@ def scored(
         host: Core.
         stage: Its name.
         params: Of the stage.
-        lines: Rows in the shape `alpaca`, all different.
+        lines: Rows in the shape `alpaca`.
         names: What errors call each of them.
         may_fail: How many may stay without scores; None: a tenth of them, rounded up.
 
@@ -62,7 +62,8 @@ def scored(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows.jsonl")
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            for at, line in enumerate(lines):
+                file.write(json.dumps({**line, "at": at}, ensure_ascii=False) + "\n")
         table = {"path": str(path), "format": "alpaca"}
         try:
             scores = host.score(
@@ -78,5 +79,5 @@ def scored(
                 raise
             message = error.message.replace(place[0], names[int(place[1]) - 1])
             raise CurateError(message, "Let more of them fail: `--may-fail N`.") from error
-        numbered = host.examples(table).select("id", at=pl.col("@line") - 1)
-    return scores.join(numbered, on="id").sort("at"), llm
+        numbered = host.examples(table).select("id", "at")
+    return scores.join(numbered, on="id", validate="1:1").sort("at"), llm
