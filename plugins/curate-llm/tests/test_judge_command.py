@@ -115,7 +115,7 @@ def test_a_sample_is_the_same_whatever_the_order_of_rows(place, capsys):
 def test_a_sample_is_that_of_its_seed(place, capsys):
     rows = pl.DataFrame({"id": [f"r{n}" for n in range(20)]})
     for seed in (0, 1):
-        ranked = sorted(rows["id"], key=lambda id: xxhash.xxh3_64_intdigest(id.encode(), seed))
+        ranked = sorted(rows["id"], key=lambda row: xxhash.xxh3_64_intdigest(row.encode(), seed))
         assert sampled(rows, 5, seed)["id"].to_list() == ranked[:5]
     assert sampled(rows, None, 1)["id"].to_list() == rows["id"].to_list()
     reports = set()
@@ -139,8 +139,8 @@ def test_a_tenth_of_the_pairs_may_fail(place, capsys, rows, code):
 
 @pytest.mark.parametrize("nothing", ["", " \n", None])
 def test_pairs_without_responses_fail_and_are_not_equal(place, capsys, nothing):
-    row = dict.fromkeys(("Raw Response", "Revised Response"), nothing)
-    row |= {"Raw Instruction": "Sit.", "Raw Input": ""}
+    row = {"Raw Instruction": "Sit.", "Raw Input": "", "Raw Response": nothing or ""}
+    row["Revised Response"] = nothing
     with Path("pairs.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
     assert judge("--json") == 0
