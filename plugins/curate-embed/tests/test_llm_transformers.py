@@ -293,7 +293,7 @@ def test_stages_with_prompts_against_transformers_serve(served, llama, tmp_path,
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     llm = {"base_url": served, "model": str(llama), "timeout": 60.0, "concurrency": 2}
     llm |= {"max_tokens": 8, "reasks": 1}
-    prompt = {"llm": llm, "prompt": "{{ instruction }}"}
+    prompt = {"llm": llm, "prompt": "A rating? {{ instruction }}"}
     judge = {"score": "llm.judge", "with": {**prompt, "fields": {"rating": "integer"}}}
     rewrite = {"expand": "llm.rewrite", "with": {**prompt, "writes": "instruction"}}
 
