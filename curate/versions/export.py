@@ -206,7 +206,7 @@ def _converted(
         shape, found = next(shapes_of(row, [*first, *known, *shapes]), plain)
         if shape.name == form.name:
             order = sorted(found, key=lambda name: place.get(column_of(name, mapping), -1))
-            made.append(([{name: found[name] for name in order}], True))
+            made.append(([{name: found[name] for name in order}], not row["parents"]))
             continue
         whole = shape.whole(found)
         fields = form.rows(whole) or []
