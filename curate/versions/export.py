@@ -19,6 +19,7 @@ from curate.errors import CurateError, UsageError, nearest
 from curate.examples import cleaned
 from curate.examples.ids import json_text
 from curate.plugins.registry import get_registry
+from curate.sources.formats.base import stated
 from curate.sources.formats.found import column_of, every_shape, shapes_of
 from curate.sources.formats.messages import Messages
 from curate.sources.hashes import make_folder
@@ -132,7 +133,12 @@ def export(
     unsaid = sum(not fields for fields, _ in made)
     if unsaid and (not skip or not said):
         raise _cannot_say(form, ids, [bool(fields) for fields, _ in made])
-    rows = form.settle([each for fields, _ in made for each in fields])
+    came = [(each, as_it_came) for fields, as_it_came in made for each in fields]
+    rows = form.settle([each for each, _ in came])
+    unchanged = sum(
+        as_it_came and _but_tools(each) == _but_tools(row)
+        for (each, as_it_came), row in zip(came, rows, strict=True)
+    )
     held = {name for row in rows for name, value in row.items() if value is not None}
     names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in held]
     rows = [{name: row.get(name) for name in names} for row in rows]
@@ -143,13 +149,18 @@ def export(
         file,
         form.name,
         len(rows),
-        sum(as_it_came for fields, as_it_came in made if fields),
+        unchanged,
         unsaid,
         dict(lost),
         {} if file.suffix == ".parquet" else _unsayable(beside),
         (*names, *beside.columns),
         rows,
     )
+
+
+def _but_tools(row: Mapping[str, Any]) -> Any:
+    """What a row says; its tools, which a table has as JSON text, go out as lists or as text."""
+    return stated({**row, "tools": None})
 
 
 def _unsayable(beside: pl.DataFrame) -> dict[str, int]:
@@ -266,6 +277,8 @@ def _cannot_say(form: Format, ids: Sequence[str], can: Sequence[bool]) -> Curate
     remedy = f"`--skip` leaves them out; {' or '.join(others)} can say more."
     if len(unsaid) == len(ids):
         remedy = f"Choose another format: {' or '.join(others)} can say more."
+    if form.paired:
+        remedy = f"They have no rejected answer, or had it to another prompt. {remedy}"
     return CurateError(
         f"{len(unsaid):,} of {counted(len(ids))} cannot be said in the shape {form.name}, "
         f"the first of them {unsaid[0]}.",
