@@ -226,6 +226,69 @@ def test_the_parts_are_those_that_trl_takes(form):
     assert mine == [parts[name] for name in ("prompt", "chosen", "rejected")]
 
 
+def swapped(said):
+    return [{"content": turn["content"], "role": turn["role"]} for turn in said]
+
+
+EXPLICIT = FORMS["explicit turns"]
+ODD = {
+    "null prompt": [FORMS["implicit"] | {"prompt": None}],
+    "null prompt before turns": [{"prompt": None, **FORMS["implicit turns"]}],
+    "content first": [{name: swapped(said) for name, said in EXPLICIT.items()}, EXPLICIT],
+    "content first later": [EXPLICIT, EXPLICIT | {"rejected": swapped(BAD)}, EXPLICIT],
+    "null in a turn": [EXPLICIT | {"chosen": [GOOD[0] | {"name": None}]}, EXPLICIT],
+    "empty object": [EXPLICIT | {"chosen": [GOOD[0] | {"meta": {}, "x": []}]}, EXPLICIT],
+    "numbers": [EXPLICIT | {"chosen": [GOOD[0] | {"x": x}]} for x in (1, 0.5, 2.0)],
+    "no content": [
+        EXPLICIT | {"prompt": [*ASKED, {"role": "assistant", "tool_calls": [{"a": 1}]}]}
+    ],
+    "tools": [EXPLICIT | {"tools": [{"z": 1, "a": None}]}, EXPLICIT | {"tools": None}],
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_what_a_table_cannot_hold_goes_back_to_the_byte(tmp_path, case):
+    version = publish(tmp_path, ODD[case])
+    made = version.export(tmp_path / "out.jsonl", "preference")
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "in.jsonl").read_bytes()
+    assert made.unchanged == len(ODD[case])
+    made = version.export(tmp_path / "out.parquet", "preference")
+    assert made.rows == len(ODD[case])
+
+
+def test_the_form_of_a_pair_survives_another_version_and_no_new_answer(tmp_path):
+    rows = ODD["content first later"]
+    publish(tmp_path, rows)
+    again = {"name": "again", "sources": {"base": {"version": "toy"}}}
+    again["pipeline"] = [{"score": "core.length"}]
+    version = Version(run_recipe(again, out=tmp_path / "curated").path)
+    version.export(tmp_path / "out.jsonl", "preference")
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "in.jsonl").read_bytes()
+    assert version.frame()["original_keys"].null_count() == 2
+    expand = {"expand": "toys.double", "with": {"every": 1, "in_place": True}}
+    version = publish(tmp_path, rows, expand)
+    assert version.frame()["original_keys"].null_count() == 3
+
+
+def test_a_row_that_gets_a_null_or_another_order_counts_as_converted(tmp_path):
+    tools = EXPLICIT | {"tools": [{"name": "f"}]}
+    version = publish(tmp_path, [EXPLICIT, dict(reversed(EXPLICIT.items())), tools])
+    made = version.export(tmp_path / "out.jsonl", "preference")
+    assert (made.rows, made.unchanged) == (3, 1)
+    version = publish(tmp_path, [EXPLICIT, dict(reversed(EXPLICIT.items()))])
+    made = version.export(tmp_path / "out1.jsonl", "preference")
+    assert (made.rows, made.unchanged) == (2, 1)
+    version = publish(tmp_path, [{"prompt": None, **FORMS["implicit"]}, FORMS["explicit"]])
+    made = version.export(tmp_path / "out2.jsonl", "preference")
+    assert (made.rows, made.unchanged) == (2, 1)
+
+
+def test_a_column_that_has_the_name_of_the_keys_is_refused(tmp_path):
+    row = {name: swapped(said) for name, said in EXPLICIT.items()} | {"original_keys": "x"}
+    with pytest.raises(CurateError, match="there is a column original_keys already"):
+        publish(tmp_path, [row])
+
+
 def test_a_text_before_answers_alone_is_the_prompt():
     row = {"prompt": "Why?", "chosen": GOOD, "rejected": BAD}
     assert Preference().read(row) == turns(("user", "Why?")) + GOOD
