@@ -131,6 +131,8 @@ def test_a_rewritten_answer_stays_in_its_form_beside_the_rejected_one(form):
     else:
         assert Preference().whole(made).turns == longer
         assert Preference().whole(made).rejected == BAD
+    other = [{"role": "user", "content": "How?"}, better[-1]]
+    assert Preference().rewrite(row, other) == dict.fromkeys(Preference().fields)
 
 
 def test_turns_before_the_answer_keep_what_they_hold_when_it_is_rewritten():
@@ -184,6 +186,19 @@ def test_lists_in_one_row_make_lists_in_all(form):
     explicit = {"explicit": plain}.get(form, FORMS["explicit turns"])
     rows = [FORMS["explicit turns"], FORMS[form] | {"more": 1}]
     assert Preference().settle(rows) == [FORMS["explicit turns"], explicit | {"more": 1}]
+
+
+def test_a_text_before_lists_becomes_a_list_beside_one():
+    texts = {"prompt": "Why?", "chosen": GOOD, "rejected": BAD}
+    lists = texts | {"prompt": turns(("user", "Why?"))}
+    assert Preference().settle([texts, EXPLICIT]) == [lists, EXPLICIT]
+
+
+def test_a_row_that_a_stage_wrote_anew_counts_as_converted(tmp_path):
+    expand = {"expand": "toys.double", "with": {"every": 1}}
+    version = publish(tmp_path, [{"instruction": "i", "output": "o"}], expand)
+    made = version.export(tmp_path / "out.jsonl", "alpaca")
+    assert (made.rows, made.unchanged) == (2, 1)
 
 
 def test_unpaired_texts_become_lists_beside_lists():
