@@ -21,7 +21,7 @@ from curate.sources.spec import ROW_FACTS, Spec
 
 
 def frame_of(
-    name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readable, form: Format
+    name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readable, form: Format | None
 ) -> pl.DataFrame:
     """The examples of a batch.
 
@@ -31,7 +31,7 @@ def frame_of(
         file: Where the rows stand.
         batch: The rows of the file.
         good: Those that could be read.
-        form: Their shape.
+        form: Their shape; None while no row could be read.
 
     Raises:
         CurateError: A column holds different types or has a name that it cannot keep.
@@ -40,7 +40,7 @@ def frame_of(
     count = len(lines)
     messages = _messages(good.turns) if good.messages is None else good.messages
     originals, facts = _columns(spec, file, batch, good, lines)
-    keys = _keys(spec, batch, good, form) if form.paired else []
+    keys = _keys(spec, batch, good, form) if form is not None and form.paired else []
     if any(keys):
         if KEYS in originals:
             raise clash(KEYS.removeprefix("original_"), file)
