@@ -12,8 +12,8 @@ from curate.answers import (
     Usage,
 )
 from curate.asking import Budget, LlmExpandStage, LlmParams, LlmScoreStage, LlmSettings, Prices
-from curate.contract import (
-    API_VERSION,
+from curate.contract import API_VERSION
+from curate.contract.stages import (
     ASKED,
     POOL,
     TEXTS,

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from curate.answers import Llm
-from curate.contract import (
+from curate.contract.stages import (
     Child,
     Context,
     ExpandStage,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, S
 
 from pydantic import Field, model_validator
 
-from curate.contract import (
+from curate.contract.stages import (
     Auto,
     Context,
     Depends,

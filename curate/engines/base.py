@@ -11,7 +11,7 @@ from curate.passes import ForwardStage, pass_together
 if TYPE_CHECKING:
     import polars as pl
 
-    from curate.contract import Context, ScoreStage
+    from curate.contract.stages import Context, ScoreStage
 
 
 @dataclass(frozen=True)

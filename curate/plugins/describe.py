@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from curate.contract import (
+from curate.contract.stages import (
     Artifact,
     Auto,
     Condition,

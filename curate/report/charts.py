@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curate.contract import counted
+from curate.contract.stages import counted
 from curate.report.agreement import agreements
 from curate.report.comparisons import agreement_chart, baseline_charts
 from curate.report.spread_charts import length_chart, score_chart

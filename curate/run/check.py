@@ -12,16 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 
 from curate.asking import LLM
-from curate.contract import (
-    TEXTS,
-    ExpandStage,
-    Kind,
-    Prefers,
-    Reads,
-    Reference,
-    Stage,
-    given,
-)
+from curate.contract.stages import TEXTS, ExpandStage, Kind, Prefers, Reads, Reference, Stage, given
 from curate.errors import CurateError, PluginError, RecipeError, nearest
 from curate.examples.columns import FRAMEWORK
 from curate.plugins.registry import Registry

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from curate.asking import LLM
-from curate.contract import (
+from curate.contract.stages import (
     ASKED,
     POOL,
     Context,

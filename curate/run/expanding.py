@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 
 from curate.asking import LLM
-from curate.contract import ORIGINS, Child, Context, ExpandStage
+from curate.contract.stages import ORIGINS, Child, Context, ExpandStage
 from curate.errors import CurateError
 from curate.examples import FRAMEWORK, HIDDEN
 from curate.ledger import FAILED, MERGED, Positions

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from curate.contract import (
+from curate.contract.stages import (
     TEXTS,
     Artifact,
     Auto,

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from curate.asking import LLM, LlmExpandStage, LlmScoreStage
-from curate.contract import POOL, ExpandStage, ScoreStage
+from curate.contract.stages import POOL, ExpandStage, ScoreStage
 from curate.memo.keys import changed, contents_of
 from curate.memo.store import Memo
 from curate.plugins.registry import get_registry

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from curate.contract import (
+from curate.contract.stages import (
     Artifact,
     Auto,
     Condition,

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract import Context, Output, ScoreStage
+from curate.contract.stages import Context, Output, ScoreStage
 from curate.engines.base import Work
 from curate.errors import CurateError
 from curate.ledger import FAILED, Positions

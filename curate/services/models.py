@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.contract import ModelFiles, ModelName
+from curate.contract.stages import ModelFiles, ModelName
 from curate.errors import CurateError
 
 if TYPE_CHECKING:

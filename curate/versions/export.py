@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from curate.contract import counted
+from curate.contract.stages import counted
 from curate.errors import CurateError, UsageError, nearest
 from curate.examples import cleaned
 from curate.examples.ids import json_text

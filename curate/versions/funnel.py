@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curate.contract import counted
+from curate.contract.stages import counted
 from curate.versions.policy import certificates, empty, relaxed
 from curate.versions.text import one_line
 

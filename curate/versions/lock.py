@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from curate.contract import API_VERSION, Reference
+from curate.contract import API_VERSION
+from curate.contract.stages import Reference
 from curate.errors import CurateError, PluginError, RecipeError, UsageError
 from curate.memo.answers import Journal
 from curate.plugins.registry import Registry

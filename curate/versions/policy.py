@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from curate.contract import Clause, counted
+from curate.contract.stages import Clause, counted
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from curate.contract import (
+from curate.contract.stages import (
     Condition,
     Context,
     Decisions,

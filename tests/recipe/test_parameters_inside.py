@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from curate.contract import (
+from curate.contract.stages import (
     Condition,
     Neutral,
     Params,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.answers import Backend, Llm
 from curate.asking import LlmSettings
-from curate.contract import ModelFiles, Neutral, marker
+from curate.contract.stages import ModelFiles, Neutral, marker
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl
 from curate.plugins.registry import get_registry

@@ -19,7 +19,7 @@ import orjson
 
 from curate.answers import Answer, AnswerError, Backend, BackendKind, Call
 from curate.asking import LlmSettings
-from curate.contract import ModelFiles, counted
+from curate.contract.stages import ModelFiles, counted
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl
 from curate.memo.answers import BEGINS, answer_of

@@ -21,7 +21,7 @@ from curate.answers import (
     UnreceivedError,
 )
 from curate.asking import LlmSettings
-from curate.contract import counted
+from curate.contract.stages import counted
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
 from curate.services.llm.bodies import max_tokens_of, prompt_bound

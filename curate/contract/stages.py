@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-API_VERSION = 1
-
 Kind = Literal["string", "integer", "number", "boolean", "vector", "nested"]
 """Kinds of column. `number` takes integers too; `vector` is a fixed-length array of float32."""
 
