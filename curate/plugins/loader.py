@@ -189,7 +189,8 @@ def stages(point: Point) -> dict[str, type[Stage]]:
 
 def _checked(point: Point, offer: Any) -> type[Stage]:
     """Return the offer if it is a stage that states name, version, verb and parameters."""
-    from curate.contract.stages import Params, Stage
+    from curate.contract.parameters import Params
+    from curate.contract.stages import Stage
 
     if not (isinstance(offer, type) and issubclass(offer, Stage)):
         raise _refused(point, f"registers {offer!r} as a stage, which is no subclass of a verb")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.contract.stages import Reference
+from curate.contract.parameters import Reference
 from curate.errors import CurateError, Problem, RecipeError
 from curate.host import Apart
 from curate.ledger import FAILED

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract.stages import Child
+from curate.contract.results import Child
 from curate.errors import CurateError, nearest
 from curate.examples import child_id, combine, kind_of, texts_of
 from curate.ledger import FAILED, UNREADABLE, Ledger, Positions

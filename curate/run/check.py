@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 
 from curate.asking import LLM
-from curate.contract.stages import TEXTS, ExpandStage, Kind, Prefers, Reads, Reference, Stage, given
+from curate.contract.columns import TEXTS, Kind
+from curate.contract.marks import Prefers, Reads
+from curate.contract.parameters import Reference, given
+from curate.contract.stages import ExpandStage, Stage
 from curate.errors import CurateError, PluginError, RecipeError, nearest
 from curate.examples.columns import FRAMEWORK
 from curate.plugins.registry import Registry

@@ -11,16 +11,10 @@ import numpy as np
 import polars as pl
 
 from curate.asking import LLM
-from curate.contract.stages import (
-    ASKED,
-    POOL,
-    Context,
-    ExpandStage,
-    FilterStage,
-    FuseStage,
-    Reference,
-    ScoreStage,
-)
+from curate.contract.columns import ASKED
+from curate.contract.context import Context
+from curate.contract.parameters import Reference
+from curate.contract.stages import POOL, ExpandStage, FilterStage, FuseStage, ScoreStage
 from curate.errors import CurateError
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
 from curate.memo.keys import contents_of, key_of

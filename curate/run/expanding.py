@@ -10,7 +10,10 @@ import orjson
 import polars as pl
 
 from curate.asking import LLM
-from curate.contract.stages import ORIGINS, Child, Context, ExpandStage
+from curate.contract.columns import ORIGINS
+from curate.contract.context import Context
+from curate.contract.results import Child
+from curate.contract.stages import ExpandStage
 from curate.errors import CurateError
 from curate.examples import FRAMEWORK, HIDDEN
 from curate.ledger import FAILED, MERGED, Positions

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract.stages import Artifact, Context, Reference
+from curate.contract.context import Context
+from curate.contract.parameters import Artifact, Reference
 from curate.memo.keys import content_of_table, contents_of, key_of
 from curate.run.computing import broken
 from curate.run.facts import StageFacts

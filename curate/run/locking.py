@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 
 from curate.asking import LLM
 from curate.contract import API_VERSION
-from curate.contract.stages import InputFile, marker
+from curate.contract.marks import InputFile, marker
 from curate.plugins.registry import Registry
 from curate.run.resolve import Resolved, files_facts, version_facts
 from curate.run.tools import Tools

@@ -15,20 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from curate.contract.stages import (
-    Artifact,
-    Auto,
-    Condition,
-    InputFile,
-    ModelFiles,
-    ModelName,
-    Neutral,
-    Params,
-    Reference,
-    Served,
-    Stage,
-    marker,
-)
+from curate.contract.context import ModelFiles
+from curate.contract.marks import Auto, Condition, InputFile, ModelName, Neutral, Served, marker
+from curate.contract.parameters import Artifact, Params, Reference
+from curate.contract.stages import Stage
 from curate.errors import CurateError
 from curate.memo.keys import canonical, key_of
 from curate.plugins.registry import Dist, Registry

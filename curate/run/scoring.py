@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract.stages import Context, Output, ScoreStage
+from curate.contract.context import Context
+from curate.contract.results import Output
+from curate.contract.stages import ScoreStage
 from curate.engines.base import Work
 from curate.errors import CurateError
 from curate.ledger import FAILED, Positions

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from curate.contract import API_VERSION
-from curate.contract.stages import Reference
+from curate.contract.parameters import Reference
 from curate.errors import CurateError, PluginError, RecipeError, UsageError
 from curate.memo.answers import Journal
 from curate.plugins.registry import Registry
