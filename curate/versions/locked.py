@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from curate.contract import API_VERSION
 from curate.contract.parameters import Reference
@@ -23,13 +21,12 @@ from curate.recipe.document import read_document
 from curate.recipe.load import KEYS
 from curate.recipe.model import Source
 from curate.recipe.names import VERBS, default_id
-from curate.run.locking import VERSION, environment
+from curate.run.locking import environment
 from curate.run.resolve import Resolved
 from curate.services.models import bare
 from curate.services.models import resolve as resolve_model
 from curate.sources.files import artifact_file, resolve_files
-
-FILE = "recipe.lock.yaml"
+from curate.versions.lock import automatic, pinned, read_lock
 
 _AS_LOCKED = "Do ${...} or --set say something else?"
 
@@ -45,67 +42,6 @@ Files = Sequence[tuple[str, str]]
 
 _SHOWN = 16
 """Characters of a hash in a message."""
-
-
-class _File(BaseModel):
-    file: str
-    sha256: str
-    commit: str | None = None
-
-
-class _Source(BaseModel):
-    files: list[_File]
-    version: str | None = None
-
-
-class _Reference(BaseModel):
-    files: list[_File]
-    options: dict[str, Any] | None = None
-
-
-class _Model(BaseModel):
-    commit: str | None
-    digest: str
-
-
-class _Stage(BaseModel):
-    version: int
-    auto: dict[str, Any] | None = None
-
-
-class _Answers(BaseModel):
-    address: str
-    model: str
-    entries: list[str]
-
-
-class _Plugin(BaseModel):
-    version: str
-    api_version: int
-    provides: dict[str, dict[str, str | None]]
-
-
-class _Identity(BaseModel):
-    sources: dict[str, Any]
-    pipeline: list[dict[str, Any]]
-
-
-class _Lock(BaseModel):
-    """What is read of a lock; `curate.run.locking` writes it."""
-
-    run_key: str
-    sets: list[str]
-    identity: _Identity
-    sources: dict[str, _Source]
-    references: dict[str, _Reference]
-    files: dict[str, _File]
-    models: dict[str, _Model]
-    stages: dict[str, _Stage]
-    answers: dict[str, _Answers]
-    plugins: dict[str, _Plugin]
-    python: str
-    platform: str
-    packages: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -133,36 +69,6 @@ class LockedError(CurateError):
             f"{name} cannot be made again here: {things} missing or not as its lock says. "
             f"Nothing was computed.\n{listed}"
         )
-
-
-def read_lock(path: Path) -> dict[str, Any]:
-    """Read the lock of a version.
-
-    Raises:
-        CurateError: There is none that this curate understands.
-    """
-    try:
-        # the safe loader, in C: a lock may name thousands of answers
-        lock = yaml.load((path / FILE).read_bytes(), yaml.CSafeLoader)
-    except (OSError, yaml.YAMLError) as error:
-        raise CurateError(
-            f"{path / FILE} cannot be read: {error}", "`curate verify` says what is wrong."
-        ) from error
-    found = lock.get("lock_version") if isinstance(lock, dict) else None
-    if found != VERSION:
-        raise CurateError(
-            f"{path / FILE} has the form {found}; this curate reads {VERSION}.",
-            "Take the curate that made it, or run the recipe again.",
-        )
-    try:
-        _Lock.model_validate(lock)
-    except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(map(str, first["loc"]))
-        raise CurateError(
-            f"{path / FILE} is no lock: {at}: {first['msg']}", "`curate verify` says what is wrong."
-        ) from error
-    return dict(lock)
 
 
 class Locked:
@@ -195,7 +101,7 @@ class Locked:
         self.given = tuple(sets)
         asked = list(self.lock["sets"])
         before, _ = read_document(self.recipe, asked, KEYS)
-        self.sets = [*asked, *self._pinned(before.data), *self._automatic(), *sets]
+        self.sets = [*asked, *pinned(self.lock, before.data), *automatic(self.lock), *sets]
         document, problems = read_document(self.recipe, self.sets, KEYS)
         if problems:
             raise RecipeError(problems)
@@ -268,31 +174,6 @@ class Locked:
             if there != version and name not in self.lock["plugins"]:
                 found.append(f"{name} {there or 'not installed'} here, {version} then")
         return found
-
-    def _pinned(self, data: Mapping[str, Any]) -> Iterator[str]:
-        """Sets that name the commits of what came from the Hub, and the versions of data sets."""
-        for name, entry in self.lock["sources"].items():
-            if "version" in entry:
-                asked = data["sources"][name]["version"]
-                if "/" not in asked:  # a name alone stands for the latest version of some day
-                    yield f"sources.{name}.version={json.dumps(entry['version'])}"
-                continue
-            commits = {f["file"]: f["commit"] for f in entry["files"] if "commit" in f}
-            if not commits:
-                continue
-            source = data["sources"][name]
-            if source.get("dataset"):
-                yield f"sources.{name}.revision={json.dumps(next(iter(commits.values())))}"
-                continue
-            paths = source["path"] if isinstance(source["path"], list) else [source["path"]]
-            pinned = [_at_commit(path, commits) for path in paths]
-            yield f"sources.{name}.path={json.dumps(pinned)}"
-
-    def _automatic(self) -> Iterator[str]:
-        """Sets of what was left to the machine then."""
-        for id, stage in self.lock["stages"].items():
-            for name, value in stage.get("auto", {}).items():
-                yield f"{id}.with.{name}={json.dumps(value)}"
 
     def _plugins(self) -> Iterator[Difference]:
         for name, entry in self.lock["plugins"].items():
@@ -411,18 +292,6 @@ class Locked:
                     "Copy memo/llm from the CURATE_HOME of the machine that has them; a run "
                     "without --locked asks, and pays, again.",
                 )
-
-
-def _at_commit(path: str, commits: Mapping[str, str]) -> str:
-    """An address on the Hub with the commit of its files; any other path as it is."""
-    prefix = "hf://datasets/"
-    if not path.startswith(prefix):
-        return path
-    owner, name, file = path.removeprefix(prefix).split("/", 2)
-    for shown, commit in commits.items():
-        if shown.startswith(f"{prefix}{owner}/{name}/"):
-            return f"{prefix}{owner}/{name.partition('@')[0]}@{commit}/{file}"
-    return path
 
 
 def _stages(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
