@@ -122,7 +122,7 @@ def verify(
     if pushed and DROPPED in listed and DROPPED not in files:
         notes.append(f"{DROPPED} was left out of this copy; the rows in it were not compared.")
 
-    from curate.versions.agreement import Agreement
+    from curate.versions.agreement.books import Agreement
 
     agreement = Agreement(folder, listed or files, files.keys(), pushed=pushed)
     agreement.check()
