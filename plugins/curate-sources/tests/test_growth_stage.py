@@ -201,7 +201,7 @@ def test_a_preview_that_can_be_filled_is_as_any_run():
 
 def test_rows_without_a_rank():
     rows = table(["a"] * 4, score=[1.0, None, float("nan"), 2.0])
-    with pytest.raises(CurateError, match="2 of 4 rows have no number in 'score'"):
+    with pytest.raises(CurateError, match="by 'score', in which 2 of 4 have no number"):
         fuse(stage(growth={"a": "token"}, rank_by="score"), rows)
     dropped = fuse(stage(growth={"a": "token"}, rank_by="score", missing="drop"), rows)
     assert dropped.rows["reason"].to_list() == [None, "unranked", "unranked", None]

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 
 from curate.api import (
     Context,
-    CurateError,
     Decisions,
     FuseStage,
     InputFile,
@@ -173,15 +172,7 @@ class Growth(FuseStage):
         given = self.params
         paces, fits = self._table()
         rows = _together(tables, self.inputs())
-        nameless = unranked(rows, given)
-        if nameless.any() and given.missing == "error":
-            raise CurateError(
-                f"{nameless.sum():,} of {len(rows):,} rows have no number in '{given.rank_by}'.",
-                "Say `missing: last` or `missing: drop`.",
-            )
-        left_out = (
-            nameless if given.missing == "drop" else pl.Series([False]).new_from_index(0, len(rows))
-        )
+        left_out = unranked(rows, given, self.id) & (given.missing == "drop")
         rows = rows.with_columns(left_out.alias("@left_out"))
         ranked = rows.filter(~pl.col("@left_out"))
         found = count(ranked, given.column, paces)
