@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -156,7 +157,7 @@ class Growth(FuseStage):
         ability without rows, and a size out of reach. Other abilities may yet go, and tokens yet
         shrink below a size that they exceed.
         """
-        paces, _ = self._table()
+        paces, _ = self._table
         found = count(_together(tables, self.foresees()), self.params.column, paces)
         if exact and not (self.params.rank_by and self.params.missing == "drop"):
             self._judge(found, paces)
@@ -170,7 +171,7 @@ class Growth(FuseStage):
         import polars as pl
 
         given = self.params
-        paces, fits = self._table()
+        paces, fits = self._table
         rows = _together(tables, self.inputs())
         left_out = unranked(rows, given, self.id) & (given.missing == "drop")
         rows = rows.with_columns(left_out.alias("@left_out"))
@@ -214,8 +215,9 @@ class Growth(FuseStage):
             certificate(paces, found.available, filling, given.token, given.size),
         )
 
+    @cached_property
     def _table(self) -> tuple[Sequence[Pace], Mapping[str, Fit]]:
-        """The growth table and, where it follows from curves, their fits."""
+        """The growth table and, where it follows from curves, their fits; made once."""
         if self.params.growth is not None:
             return self.params.growth.paces, {}
         assert self.params.curves is not None
