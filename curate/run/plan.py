@@ -136,7 +136,7 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         return planned
     frame = execution.arena.stage_frame(step, rows)
     contents = pl.Series("id", contents_of(frame, stage.inputs()), dtype=pl.String)
-    fitted = execution.fit_keys(resolved, before)
+    fitted = execution.fits.keys(resolved, before)
     remembered, differs = [], []
     todo = contents.unique(maintain_order=True)
     lacking = set[str]()
