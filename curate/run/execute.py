@@ -14,7 +14,6 @@ from curate.asking import LLM
 from curate.contract.columns import ASKED
 from curate.contract.context import Context
 from curate.contract.stages import POOL, ExpandStage, FilterStage, FuseStage, ScoreStage
-from curate.errors import CurateError
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
 from curate.passes import ForwardStage
 from curate.run.arena import Arena
@@ -27,6 +26,7 @@ from curate.run.resolve import Resolved, ResolvedStep
 from curate.run.scoring import Guest, score
 from curate.run.splitting import BRIDGES, OUTPUT, Splitting, split
 from curate.run.tools import Tools
+from curate.run.touching import received, touchable
 from curate.services.llm.budget import BudgetError
 
 
@@ -127,7 +127,7 @@ class Execution:
             "stage_started",
             {"id": step.id, "verb": step.spec.verb, "stage": step.spec.stage, "rows": len(rows)},
         )
-        asked, rows = self._asked(resolved, rows, facts)
+        asked, rows = touchable(arena, step, rows, facts)
         try:
             out = self._verb(resolved, earlier, tables, rows, asked, facts)
         except BudgetError as error:
@@ -162,60 +162,6 @@ class Execution:
         facts.books.check(id)
         ledger.check_tables(self.arena.tables)
 
-    def _asked(
-        self, resolved: ResolvedStep, rows: Positions, facts: StageFacts
-    ) -> tuple[Positions, Positions]:
-        """Which rows the stage may touch, and all rows but those dropped for a missing value."""
-        step = resolved.step
-        inside = self.arena.inside(step, rows)
-        nullable = step.strict
-        if nullable:
-            missing = self._missing(rows, nullable) & inside
-            if missing.any():
-                rows, inside = self._handle_missing(
-                    resolved, rows, inside, missing, nullable, facts
-                )
-        facts.untouched = int(len(rows) - inside.sum())
-        return rows[inside], rows
-
-    def _missing(
-        self, rows: Positions, columns: Sequence[str]
-    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        frame = self.arena.frame(rows, columns)
-        nulls = [
-            frame[name].is_null()
-            | (frame[name].is_nan() if frame[name].dtype.is_float() else False)
-            for name in columns
-        ]
-        mask = pl.DataFrame({str(at): null for at, null in enumerate(nulls)})
-        return mask.select(pl.any_horizontal(pl.all())).to_series().to_numpy().astype(np.bool_)
-
-    def _handle_missing(
-        self,
-        resolved: ResolvedStep,
-        rows: Positions,
-        inside: np.ndarray[Any, np.dtype[np.bool_]],
-        missing: np.ndarray[Any, np.dtype[np.bool_]],
-        columns: Sequence[str],
-        facts: StageFacts,
-    ) -> tuple[Positions, np.ndarray[Any, np.dtype[np.bool_]]]:
-        step, count = resolved.step, int(missing.sum())
-        choice = step.spec.missing
-        if choice == "keep":
-            return rows, inside & ~missing
-        if choice == "drop":
-            self.arena.ledger.settle(rows[missing], DROPPED, stage=step.id, reason="missing")
-            facts.reasons["missing"] = count
-            return rows[~missing], inside[~missing]
-        place = self.arena.place(int(rows[missing][0]))
-        raise CurateError(
-            f"Stage '{step.id}' reads {', '.join(columns)}, which {count} rows do not have, "
-            f"the first being {place}.",
-            "Say what such rows mean: `missing: keep` (they pass untouched)"
-            + (" or `missing: drop`" if step.spec.verb in ("filter", "fuse") else "")
-            + " beside the stage, or leave them out with `where:`.",
-        )
-
     def _verb(
         self,
         resolved: ResolvedStep,
@@ -229,7 +175,7 @@ class Execution:
         rule = step.on_failure
         allowed = rule.allowed(len(asked)) if rule else 0
         ahead = self.ahead.get(step.id)
-        seen = self._seen(resolved, rows, asked)
+        seen = received(self.arena, step, rows, asked)
         fitted = ahead.fitted if ahead else self.fits.fit(resolved, earlier, seen, facts)
         self.fits.made[step.id] = fitted
         if isinstance(stage, ScoreStage):
@@ -256,17 +202,6 @@ class Execution:
             return self._filter(resolved, stage, rows, seen, asked, context, facts)
         assert isinstance(stage, FuseStage)
         return self._fuse(resolved, stage, tables, rows, asked, context, facts)
-
-    def _seen(self, resolved: ResolvedStep, rows: Positions, asked: Positions) -> Positions:
-        """The rows that the stage receives: those asked, or all for a filter that sees all."""
-        stage = resolved.step.stage
-        if not (isinstance(stage, FilterStage) and stage.sees_all):
-            return asked
-        nullable = resolved.step.strict
-        if not nullable:
-            return rows
-        # what is not asked and has no value is not seen either
-        return rows[~self._missing(rows, nullable) | np.isin(rows, asked)]
 
     def _filter(
         self,
