@@ -13,12 +13,12 @@ from curate.errors import CurateError
 from curate.ledger import Positions
 from curate.memo.keys import contents_of, key_of
 from curate.run.arena import Arena
-from curate.run.check import Step
 from curate.run.expanding import expand
 from curate.run.facts import StageFacts
 from curate.run.fitting import Fitted, fit, fit_components, fit_rows
 from curate.run.resolve import ResolvedStep, check_unchanged
 from curate.run.scoring import score
+from curate.run.steps import Step
 from curate.run.tools import Tools
 from curate.sources.load import load_reference
 

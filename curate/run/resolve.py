@@ -24,8 +24,8 @@ from curate.memo.keys import canonical, key_of
 from curate.plugins.registry import Dist, Registry
 from curate.recipe.document import Document, KeyPath
 from curate.recipe.model import Source
-from curate.run.check import Checked, Step
 from curate.run.parameters import references
+from curate.run.steps import Checked, Step
 from curate.services.models import name_for
 from curate.services.models import resolve as resolve_model
 from curate.sources.files import SourceFile, artifact_file, resolve_files

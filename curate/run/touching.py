@@ -11,8 +11,8 @@ from curate.contract.stages import FilterStage
 from curate.errors import CurateError
 from curate.ledger import DROPPED, Positions
 from curate.run.arena import Arena
-from curate.run.check import Step
 from curate.run.facts import StageFacts
+from curate.run.steps import Step
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 

@@ -18,7 +18,8 @@ from curate.contract.parameters import Params, Preferences, Reference, TextChoic
 from curate.contract.results import Decisions, Output
 from curate.contract.stages import ExpandStage, FilterStage, FuseStage, ScoreStage, Stage
 from curate.errors import CurateError, PluginError, RecipeError
-from curate.run.check import Checked, check
+from curate.run.check import check
+from curate.run.steps import Checked
 
 
 class _TextParams(Params):
