@@ -22,7 +22,7 @@ from curate.run.expanding import expand
 from curate.run.facts import StageFacts
 from curate.run.fits import Fits
 from curate.run.fitting import Fitted
-from curate.run.resolve import Resolved, ResolvedStep
+from curate.run.resolved import Resolved, ResolvedStep
 from curate.run.scoring import Guest, score
 from curate.run.splitting import BRIDGES, OUTPUT, Splitting, split
 from curate.run.tools import Tools

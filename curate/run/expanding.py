@@ -23,7 +23,7 @@ from curate.run.computing import broken
 from curate.run.facts import StageFacts
 from curate.run.failures import Failures, describe
 from curate.run.fitting import Fitted
-from curate.run.resolve import ResolvedStep
+from curate.run.resolved import ResolvedStep
 from curate.run.tools import Tools
 
 CHILDREN = "children"

@@ -16,7 +16,7 @@ from curate.run.arena import Arena
 from curate.run.expanding import expand
 from curate.run.facts import StageFacts
 from curate.run.fitting import Fitted, fit, fit_components, fit_rows
-from curate.run.resolve import ResolvedStep, check_unchanged
+from curate.run.resolved import ResolvedStep, check_unchanged
 from curate.run.scoring import score
 from curate.run.steps import Step
 from curate.run.tools import Tools

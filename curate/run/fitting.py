@@ -15,7 +15,7 @@ from curate.contract.parameters import Artifact, Reference
 from curate.memo.keys import content_of_table, contents_of, key_of
 from curate.run.computing import broken
 from curate.run.facts import StageFacts
-from curate.run.resolve import ResolvedStep, check_unchanged
+from curate.run.resolved import ResolvedStep, check_unchanged
 from curate.run.tools import Tools
 from curate.sources.files import SourceFile
 

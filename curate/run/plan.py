@@ -21,7 +21,8 @@ from curate.run.expanding import CHILDREN, children_components
 from curate.run.fitting import Fitted
 from curate.run.foreseeing import foresee, leading, reaching
 from curate.run.outcome import load_sources
-from curate.run.resolve import ResolvedStep, resolve
+from curate.run.resolve import resolve
+from curate.run.resolved import ResolvedStep
 from curate.run.scoring import output_components
 from curate.run.tools import Tools
 from curate.sources.hashes import home

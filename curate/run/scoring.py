@@ -25,7 +25,7 @@ from curate.run.computing import DTYPES, check_scores, compute
 from curate.run.facts import StageFacts
 from curate.run.failures import Failures
 from curate.run.fitting import Fitted
-from curate.run.resolve import ResolvedStep
+from curate.run.resolved import ResolvedStep
 from curate.run.tools import Tools
 
 

@@ -22,7 +22,7 @@ from curate.recipe.load import KEYS
 from curate.recipe.model import Source
 from curate.recipe.names import VERBS, default_id
 from curate.run.locking import environment
-from curate.run.resolve import Resolved
+from curate.run.resolved import Resolved
 from curate.services.models import bare
 from curate.services.models import resolve as resolve_model
 from curate.sources.files import artifact_file, resolve_files
