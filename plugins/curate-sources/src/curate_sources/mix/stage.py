@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from curate.api import Context, Decisions, FuseStage
-from curate_sources.mix.policy import MixParams, Relax
+from curate_sources.mix.parts import Relax
+from curate_sources.mix.policy import MixParams
 from curate_sources.mix.problem import Problem
 
 if TYPE_CHECKING:
