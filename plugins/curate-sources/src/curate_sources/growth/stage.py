@@ -9,24 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from curate.api import (
-    Context,
-    Decisions,
-    FuseStage,
-    InputFile,
-    Margin,
-    ModelFiles,
-    Preset,
-    Reads,
-)
+from curate.api import Context, Decisions, FuseStage, InputFile, Margin, ModelFiles, Preset, Reads
 from curate_sources.growth.accounts import certificate, facts, notes
-from curate_sources.growth.census import (
-    Census,
-    count,
-    refuse_empty,
-    refuse_others,
-    split,
-)
+from curate_sources.growth.census import Census, count, refuse_empty, refuse_others, split
 from curate_sources.growth.curves import read_curves
 from curate_sources.growth.doit import PRESETS
 from curate_sources.growth.filling import check_reach, fill, reach
