@@ -29,6 +29,7 @@ from curate.prefer import columns_of, numbers_of
 from curate.recipe.document import Document, KeyPath
 from curate.recipe.load import Draft, Problems, draft_recipe
 from curate.recipe.model import OnFailure, Recipe, StageSpec
+from curate.recipe.names import OUTPUT
 from curate.recipe.rules import WAYS
 from curate.recipe.where import Where
 from curate.recipe.wiring import Link, Wired
@@ -125,6 +126,14 @@ class Checked:
     steps: tuple[Step, ...]
     schemas: Mapping[str, Schema]
     loaded: dict[str, Loaded] = field(default_factory=dict, repr=False)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all that gets an entry among the stages: where rows are split, that too."""
+        return [
+            *(step.id for step in self.steps),
+            *([OUTPUT] if self.recipe.output.divided else []),
+        ]
 
 
 def check(

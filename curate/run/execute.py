@@ -25,6 +25,7 @@ from curate.errors import CurateError
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
 from curate.memo.keys import contents_of, key_of
 from curate.passes import ForwardStage
+from curate.recipe.names import OUTPUT
 from curate.run.arena import Arena
 from curate.run.check import Step
 from curate.run.deciding import check_decisions, settle
@@ -33,7 +34,7 @@ from curate.run.facts import StageFacts
 from curate.run.fitting import Fitted, fit, fit_components, fit_rows
 from curate.run.resolve import Resolved, ResolvedStep, check_unchanged
 from curate.run.scoring import Guest, score
-from curate.run.splitting import BRIDGES, OUTPUT, Splitting, split
+from curate.run.splitting import BRIDGES, Splitting, split
 from curate.run.tools import Tools
 from curate.services.llm.budget import BudgetError
 from curate.sources.load import load_reference
@@ -92,6 +93,8 @@ class Execution:
         """Split the rows; returns those that stay, in order. It has an entry like a stage's."""
         started, recipe = time.perf_counter(), self.resolved.checked.recipe
         rows, output = self._last(), recipe.output
+        head = {"id": OUTPUT, "verb": "split", "stage": OUTPUT}
+        self.tools.tell("stage_started", head | {"rows": len(rows)})
         self.splitting = split(self.arena, rows, output, recipe.seed)
         self.arena.ledger.settle(self.splitting.dropped, DROPPED, stage=OUTPUT, reason=BRIDGES)
         (last,) = self.arena.tables
@@ -104,25 +107,23 @@ class Execution:
             facts.reasons[BRIDGES] = facts.books.dropped
         facts.notes = [f"{name} {len(at):,}" for name, at in self.splitting.positions.items()]
         facts.seconds = time.perf_counter() - started
-        self.entries.append(
-            {
-                "id": OUTPUT,
-                "verb": "split",
-                "stage": OUTPUT,
-                "version": 1,
-                "auto": {},
-                "plugin": {"name": "curate-data", "version": installed_version("curate-data")},
-                "inputs": [last],
-                "result": f"@{OUTPUT}",
-                "where": None,
-                "params": {
-                    "splits": {name: str(share) for name, share in output.splits.items()},
-                    "keep_together": list(output.keep_together),
-                    "stratify": output.stratify,
-                },
-            }
-            | facts.entry()
-        )
+        entry = {
+            **head,
+            "version": 1,
+            "auto": {},
+            "plugin": {"name": "curate-data", "version": installed_version("curate-data")},
+            "inputs": [last],
+            "result": f"@{OUTPUT}",
+            "where": None,
+            "params": {
+                "splits": output.asked_shares,
+                "keep_together": list(output.keep_together),
+                "stratify": output.stratify,
+            },
+            **facts.entry(),
+        }
+        self.entries.append(entry)
+        self.tools.tell("stage_finished", entry)
         return self.arena.ordered(stay)
 
     def _step(self, resolved: ResolvedStep, earlier: Sequence[ResolvedStep]) -> None:
