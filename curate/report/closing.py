@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curate.contract import Clause
+from curate.contract.results import Clause
 from curate.report.drawing import inline
 from curate.report.near import Near, near
 from curate.versions.funnel import Share, Step, funnel, grouped, kept_of, shares, warnings

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.contract import Clause
+from curate.contract.results import Clause
 from curate.errors import CurateError, UsageError
 from curate.report.charts import charts
 from curate.report.clusters import duplicates

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import yaml
 
-from curate.contract import Clause
+from curate.contract.results import Clause
 from curate.provenance import UNKNOWN
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.overlap import overlap

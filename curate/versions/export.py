@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from curate.contract import counted
 from curate.errors import CurateError, UsageError, nearest
 from curate.examples import cleaned
 from curate.examples.ids import json_text
@@ -24,6 +23,7 @@ from curate.sources.formats.messages import Messages
 from curate.sources.hashes import make_folder
 from curate.sources.published import check_outside
 from curate.versions.text import one_line
+from curate.words import counted
 
 if TYPE_CHECKING:
     import polars as pl

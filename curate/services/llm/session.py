@@ -21,7 +21,6 @@ from curate.answers import (
     UnreceivedError,
 )
 from curate.asking import LlmSettings
-from curate.contract import counted
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
@@ -29,6 +28,7 @@ from curate.services.llm.budget import BudgetError, Cost, Purse, took
 from curate.services.llm.pace import PATIENCE, Pace
 from curate.services.llm.questions import Asker
 from curate.services.llm.using import Recaller, Used
+from curate.words import counted
 
 T = TypeVar("T")
 R = TypeVar("R")

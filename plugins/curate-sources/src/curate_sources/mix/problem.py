@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curate.api import Margin, PolicyError, counted, licenses_in, nearest, preferred_columns
-from curate_sources.mix.policy import MixParams, Relax
+from curate_sources.mix.parts import Relax
+from curate_sources.mix.policy import MixParams
 from curate_sources.mix.rules import PARTS
 from curate_sources.naming import UNKNOWN
 
