@@ -16,6 +16,7 @@ from curate.contract.context import Context
 from curate.contract.stages import POOL, ExpandStage, FilterStage, FuseStage, ScoreStage
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
 from curate.passes import ForwardStage
+from curate.recipe.names import OUTPUT
 from curate.run.arena import Arena
 from curate.run.deciding import check_decisions, settle
 from curate.run.expanding import expand
@@ -24,7 +25,7 @@ from curate.run.fits import Fits
 from curate.run.fitting import Fitted
 from curate.run.resolved import Resolved, ResolvedStep
 from curate.run.scoring import Guest, score
-from curate.run.splitting import BRIDGES, OUTPUT, Splitting, split
+from curate.run.splitting import BRIDGES, Splitting, split
 from curate.run.tools import Tools
 from curate.run.touching import received, touchable
 from curate.services.llm.budget import BudgetError
@@ -83,6 +84,8 @@ class Execution:
         """Split the rows; returns those that stay, in order. It has an entry like a stage's."""
         started, recipe = time.perf_counter(), self.resolved.checked.recipe
         rows, output = self._last(), recipe.output
+        head = {"id": OUTPUT, "verb": "split", "stage": OUTPUT}
+        self.tools.tell("stage_started", head | {"rows": len(rows)})
         self.splitting = split(self.arena, rows, output, recipe.seed)
         self.arena.ledger.settle(self.splitting.dropped, DROPPED, stage=OUTPUT, reason=BRIDGES)
         (last,) = self.arena.tables
@@ -95,25 +98,23 @@ class Execution:
             facts.reasons[BRIDGES] = facts.books.dropped
         facts.notes = [f"{name} {len(at):,}" for name, at in self.splitting.positions.items()]
         facts.seconds = time.perf_counter() - started
-        self.entries.append(
-            {
-                "id": OUTPUT,
-                "verb": "split",
-                "stage": OUTPUT,
-                "version": 1,
-                "auto": {},
-                "plugin": {"name": "curate-data", "version": installed_version("curate-data")},
-                "inputs": [last],
-                "result": f"@{OUTPUT}",
-                "where": None,
-                "params": {
-                    "splits": {name: str(share) for name, share in output.splits.items()},
-                    "keep_together": list(output.keep_together),
-                    "stratify": output.stratify,
-                },
-            }
-            | facts.entry()
-        )
+        entry = {
+            **head,
+            "version": 1,
+            "auto": {},
+            "plugin": {"name": "curate-data", "version": installed_version("curate-data")},
+            "inputs": [last],
+            "result": f"@{OUTPUT}",
+            "where": None,
+            "params": {
+                "splits": output.asked_shares,
+                "keep_together": list(output.keep_together),
+                "stratify": output.stratify,
+            },
+            **facts.entry(),
+        }
+        self.entries.append(entry)
+        self.tools.tell("stage_finished", entry)
         return self.arena.ordered(stay)
 
     def _step(self, resolved: ResolvedStep, earlier: Sequence[ResolvedStep]) -> None:

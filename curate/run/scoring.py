@@ -28,6 +28,9 @@ from curate.run.fitting import Fitted
 from curate.run.resolved import ResolvedStep
 from curate.run.tools import Tools
 
+_NAMED = 3
+"""Rows that are named of those that raise a flag."""
+
 
 @dataclass(frozen=True)
 class Guest:
@@ -103,9 +106,10 @@ class _Scoring:
     def _note_flag(self, name: str, values: pl.Series) -> None:
         raised = values.fill_null(False)
         self.facts.flags[name] = int(raised.sum())
-        sources = self.arena.frame(self.asked[raised.to_numpy()], ["source"])["source"]
-        counts = sources.value_counts().sort("source").rows()
+        rows = self.arena.frame(self.asked[raised.to_numpy()], ["source"])
+        counts = rows["source"].value_counts().sort("source").rows()
         self.facts.flags_by_source[name] = dict(counts)
+        self.facts.flagged[name] = rows["id"].sort().head(_NAMED).to_list()
 
     def _context(self, wanted: Sequence[str]) -> Context:
         return Context(

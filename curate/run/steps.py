@@ -15,6 +15,7 @@ from curate.examples.columns import FRAMEWORK
 from curate.prefer import columns_of, numbers_of
 from curate.recipe.document import Document
 from curate.recipe.model import OnFailure, Recipe, StageSpec
+from curate.recipe.names import OUTPUT
 from curate.recipe.where import Where
 from curate.sources.schema import Schema
 
@@ -93,3 +94,11 @@ class Checked:
     steps: tuple[Step, ...]
     schemas: Mapping[str, Schema]
     loaded: dict[str, Loaded] = field(default_factory=dict, repr=False)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all that gets an entry among the stages: where rows are split, that too."""
+        return [
+            *(step.id for step in self.steps),
+            *([OUTPUT] if self.recipe.output.divided else []),
+        ]

@@ -126,7 +126,7 @@ def reproduce(
             paid,
         )
         with closing(tools):
-            stages = [step.id for step in checked.steps]
+            stages = checked.ids
             started = {"name": version.name, "seed": checked.recipe.seed, "stages": stages}
             tools.tell("run_started", started)
             outcome = execute(resolved, tools, limit)
