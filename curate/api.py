@@ -68,6 +68,7 @@ from curate.passes import (
 )
 from curate.prefer import columns_of as preferred_columns
 from curate.prefer import rank
+from curate.printing import one_line, printable
 from curate.prompts import Prompt
 from curate.provenance import alternatives, licenses_in
 from curate.vectors import vectors_of
@@ -147,7 +148,9 @@ __all__ = [
     "hookimpl",
     "licenses_in",
     "nearest",
+    "one_line",
     "preferred_columns",
+    "printable",
     "rank",
     "vectors_of",
 ]

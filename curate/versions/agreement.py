@@ -21,6 +21,7 @@ import yaml
 
 from curate.errors import CurateError
 from curate.ledger import DROPPED, FAILED, FATES, KEPT, MERGED, UNREADABLE
+from curate.printing import one_line
 from curate.recipe.document import read_document
 from curate.recipe.load import KEYS
 from curate.versions.card import description, render
@@ -28,7 +29,6 @@ from curate.versions.digest import digest
 from curate.versions.hub.readme import own
 from curate.versions.marks import parted, text_sum
 from curate.versions.splits import SPLIT, TRAIN, splits_of
-from curate.versions.text import one_line
 from curate.versions.verify import CARD, GONE, SUMS, Finding
 from curate.versions.verify import DROPPED as DROPPED_FILE
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.contract import counted
+from curate.printing import one_line
 from curate.versions.policy import certificates, empty, relaxed
-from curate.versions.text import one_line
 
 _ID = 12
 """Characters of an id."""

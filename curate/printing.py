@@ -6,9 +6,9 @@ import re
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""What hides, or hides or turns the text around it; not newline and tab."""
+"""What hides, or hides or turns the text around it, or cannot be written; not newline and tab."""
 
 _LINES = re.compile("\r\n?")
 _SPACE = re.compile(r"\s+")
