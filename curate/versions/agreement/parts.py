@@ -13,8 +13,8 @@ import polars as pl
 import yaml
 
 from curate.errors import CurateError
+from curate.printing import one_line
 from curate.versions.splits import TRAIN, splits_of
-from curate.versions.text import one_line
 from curate.versions.verify import DROPPED, GONE, Finding
 
 MANIFEST, LEDGER, SCORES, RECIPE, LOCK = (
