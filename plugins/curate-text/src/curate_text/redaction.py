@@ -56,10 +56,12 @@ def _always(_: re.Match[str]) -> bool:
 
 # Addresses of the web: with a scheme, or with `www.` before a domain.
 
+_BESIDE = r"\s<>()\[\]{}" "\"'`\u2018-\u201f\u00ab\u00bb\u3000-\u9fff\uac00-\ud7a3\uff00-\uffef"
+"""What is no part of an address: brackets, quotes, and scripts that are written without spaces."""
+
 _LINK = re.compile(
-    r"(?<![\w@/.:-])(?:(?:https?|ftp)://|www\d{0,2}\.(?=[\w-]{1,63}\.))"
-    r"(?:[^\s<>()\[\]{}\"'`]|\([^\s<>()\[\]{}\"'`]{0,200}\)){1,2000}"
-    r"(?<![.,;:!?*_\u3002\uff0c])",
+    r"(?<![A-Za-z0-9_@/.:-])(?:(?:https?|ftp)://|www\d{0,2}\.(?=[\w-]{1,63}\.))"
+    rf"(?:[^{_BESIDE}]|\([^{_BESIDE}]{{0,200}}\)){{1,2000}}(?<![.,;:!?*_])",
     re.IGNORECASE,
 )
 
