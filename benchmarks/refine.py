@@ -180,13 +180,20 @@ def explained(
         for at in found[: SHOWN if why else None]:
             print(f"  row {at}: {json.dumps(texts[at][:160], ensure_ascii=False)}")
             if firsts[at] != at:
-                beside = json.dumps(texts[firsts[at]][:160], ensure_ascii=False)
-                print(f"    here equal to row {firsts[at]}: {beside}")
+                print(
+                    f"    here equal to row {firsts[at]}, but for {_apart(there, at, firsts[at])}"
+                )
+                continue
             for side, one in (("here", here[at].words), ("there", there[at].words)):
-                if firsts[at] == at:
-                    said = f"{len(one.flagged)} of {one.count} words, {one.share:.4f}"
-                    print(f"    {side}: {said}: {' '.join(one.flagged)}")
+                said = f"{len(one.flagged)} of {one.count} words, {one.share:.4f}"
+                print(f"    {side}: {said}: {' '.join(one.flagged)}")
     return good and None not in causes
+
+
+def _apart(there: Sequence[Counted], one: int, other: int) -> str:
+    """What data-juicer leaves of two rows beside letters."""
+    left = ["".join(c for c in there[at].key if letters(c) != c) for at in (one, other)]
+    return " against ".join(json.dumps(signs, ensure_ascii=False) for signs in left)
 
 
 def main() -> None:
@@ -221,7 +228,8 @@ def main() -> None:
         shown += f"{one.spent.peak / 2**20:10,.0f}{len(one.kept):10,}"
         print(shown + "".join(f"{by_file[file]:16,}" for file in FIELDS))
     ratio = theirs.spent.seconds / ours.spent.seconds
-    print(f"data-juicer / curate: {ratio:.1f}  (goal: at least {GOAL})\n")
+    busy = theirs.spent.busy / ours.spent.busy
+    print(f"data-juicer / curate: {ratio:.1f}  (goal: at least {GOAL}); of processors {busy:.1f}\n")
     good = explained(rows, ours.kept, theirs.kept, special)
     sys.exit(0 if good and ratio >= GOAL else 1)
 
