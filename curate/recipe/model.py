@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from curate.contract import Share
+from curate.contract.parameters import Share
 from curate.recipe.names import VERBS, Verb, default_id
 
 _CREDENTIALS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s]*:[^/\s]*@")

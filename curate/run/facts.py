@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from curate.contract import Decisions, Margin
+from curate.contract.results import Decisions, Margin
 from curate.ledger import Books
 
 

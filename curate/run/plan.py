@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from curate.asking import LLM, LlmExpandStage, LlmScoreStage
-from curate.contract import POOL, ExpandStage, ScoreStage
+from curate.contract.stages import POOL, ExpandStage, ScoreStage
 from curate.memo.keys import changed, contents_of
 from curate.memo.store import Memo
 from curate.plugins.registry import get_registry
@@ -21,7 +21,8 @@ from curate.run.expanding import CHILDREN, children_components
 from curate.run.fitting import Fitted
 from curate.run.foreseeing import foresee, leading, reaching
 from curate.run.outcome import load_sources
-from curate.run.resolve import ResolvedStep, resolve
+from curate.run.resolve import resolve
+from curate.run.resolved import ResolvedStep
 from curate.run.scoring import output_components
 from curate.run.tools import Tools
 from curate.sources.hashes import home
@@ -155,7 +156,7 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         return planned
     frame = execution.arena.stage_frame(step, rows)
     contents = pl.Series("id", contents_of(frame, stage.inputs()), dtype=pl.String)
-    fitted = execution.fit_keys(resolved, before)
+    fitted = execution.fits.keys(resolved, before)
     remembered, differs = [], []
     todo = contents.unique(maintain_order=True)
     lacking = set[str]()

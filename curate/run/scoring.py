@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract import Context, Output, ScoreStage
+from curate.contract.context import Context
+from curate.contract.results import Output
+from curate.contract.stages import ScoreStage
 from curate.engines.base import Work
 from curate.errors import CurateError
 from curate.ledger import FAILED, Positions
@@ -23,7 +25,7 @@ from curate.run.computing import DTYPES, check_scores, compute
 from curate.run.facts import StageFacts
 from curate.run.failures import Failures
 from curate.run.fitting import Fitted
-from curate.run.resolve import ResolvedStep
+from curate.run.resolved import ResolvedStep
 from curate.run.tools import Tools
 
 _NAMED = 3

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.contract import TEXTS
+from curate.contract.columns import TEXTS
 from curate.errors import UsageError, nearest
 from curate.examples.texts import texts_of
 from curate.recipe.where import Where, WhereError, parse_where

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from curate.contract import counted
+from curate.printing import counted
 from curate.sources.formats import sharegpt
 from curate.versions.export import Exported
 
