@@ -89,8 +89,8 @@ class Classifier(ForwardStage):
     makes one number of the probabilities of the marks 1 to 6.
 
     Names of columns are small letters of any script, digits and underscores: `5 stars` has
-    `p_5_stars`, `积极` has `p_积极`. Where that leaves two labels one name, or one none, all classes
-    go by their numbers: `p_0`, `p_1`.
+    `p_5_stars`, `积极` has `p_积极`. Where that leaves two labels one name, or one none, all
+    classes go by their numbers: `p_0`, `p_1`.
     """
 
     name = "hf.classifier"
