@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract import Child
+from curate.contract.results import Child
 from curate.errors import CurateError, nearest
 from curate.examples import child_id, combine, kind_of, texts_of
 from curate.ledger import FAILED, UNREADABLE, Ledger, Positions
 from curate.provenance import RULES
 from curate.recipe.where import Where
-from curate.run.check import Step
+from curate.run.steps import Step
 from curate.sources.formats.base import Format
 from curate.sources.formats.found import columns_of, rewritten
 from curate.sources.formats.tools import as_text

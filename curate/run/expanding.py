@@ -10,7 +10,10 @@ import orjson
 import polars as pl
 
 from curate.asking import LLM
-from curate.contract import ORIGINS, Child, Context, ExpandStage
+from curate.contract.columns import ORIGINS
+from curate.contract.context import Context
+from curate.contract.results import Child
+from curate.contract.stages import ExpandStage
 from curate.errors import CurateError
 from curate.examples import FRAMEWORK, HIDDEN
 from curate.ledger import FAILED, MERGED, Positions
@@ -20,7 +23,7 @@ from curate.run.computing import broken
 from curate.run.facts import StageFacts
 from curate.run.failures import Failures, describe
 from curate.run.fitting import Fitted
-from curate.run.resolve import ResolvedStep
+from curate.run.resolved import ResolvedStep
 from curate.run.tools import Tools
 
 CHILDREN = "children"

@@ -9,23 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from curate.contract import (
-    TEXTS,
-    Artifact,
+from curate.contract.columns import TEXTS, Kind
+from curate.contract.marks import (
     Auto,
     Condition,
     InputFile,
-    Kind,
     ModelName,
-    Params,
     Prefers,
     Reads,
-    Reference,
     Served,
-    Stage,
-    given,
     marker,
 )
+from curate.contract.parameters import Artifact, Params, Reference, given
+from curate.contract.stages import Stage
 from curate.errors import CurateError, nearest
 from curate.plugins.registry import Registry
 from curate.prefer import columns_of, numbers_of
