@@ -396,7 +396,7 @@ def test_refused_settings_are_not_repeated(monkeypatch):
 def test_no_parameter_of_a_stage_that_asks_holds_a_secret(monkeypatch, given, where):
     class Asking(LlmParams):
         prompt: str = ""
-        examples: tuple[dict[str, str], ...] = ()
+        examples: list[dict[str, str]] = Field(default_factory=list)
 
     def written(secret):
         text = json.dumps({"llm": {"model": "m", "max_tokens": 5}} | given)
