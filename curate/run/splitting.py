@@ -300,7 +300,8 @@ def _texts(arena: Arena, positions: Positions, column: str) -> pl.Series:
             "Name a column of texts or numbers.",
         )
     if values.dtype.is_float():
-        values = values.fill_nan(None) + 0.0
+        values = values.fill_nan(None)
+        values = values.set(values == 0, 0.0)
     return values.cast(pl.String)
 
 
