@@ -226,7 +226,7 @@ def split(
     for id, place in before.items():
         for name in found[id]:
             taken.setdefault(name, set()).add(place)
-    free = {id: found[id] - taken.keys() for id in ids if id not in before}
+    free = {id: found[id] - taken.keys() for id in ids}
     values: list[str | None] = []
     if output.stratify is None:
         places = drawn(frozenset().union(*free.values()), output.splits, seed)

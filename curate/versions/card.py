@@ -281,7 +281,7 @@ def _splits(manifest: Mapping[str, Any]) -> str:
         stayed = counted(sum(said["like"]["rows"].values()), "row")
         like = (
             f" But the {stayed} of `{said['like']['version']}` stand where they stood there, apart "
-            "if they were apart; the shares are those of the other rows."
+            "if they were apart; what was asked holds for the groups of the other rows."
         )
     text = (
         "## Splits\n\nRows that were made from one another, or from the same row, never straddle "

@@ -296,6 +296,17 @@ def test_a_group_counts_for_the_value_of_most_of_its_rows_and_by_all_of_them():
         assert facts["no_value"] == {"train": 15, "validation": 15}
 
 
+def test_values_of_small_groups_do_not_pay_for_large_ones():
+    rows = {f"r{at}": {"a": "large"} for at in range(3)}
+    rows |= {
+        f"c{at}.{n}": {"a": "large", "parents": [f"r{at}"]} for at in range(3) for n in range(9)
+    }
+    rows |= {f"s{at}": {"a": f"small{at % 4}"} for at in range(40)}
+    for seed in range(10):
+        strata = made(rows, seed, stratify="a")[0]["strata"]
+        assert all(strata[f"small{at}"] == {"train": 5, "validation": 5} for at in range(4))
+
+
 def test_a_group_is_as_long_as_it_has_rows():
     rows = {f"r{at}": {"a": "x"} for at in range(40)}
     rows |= {f"c{at}.{n}": {"a": "x", "parents": [f"r{at}"]} for at in range(20) for n in range(8)}
@@ -306,10 +317,12 @@ def test_a_group_is_as_long_as_it_has_rows():
 
 def test_rows_that_bridge_splits_are_in_no_stratum():
     rows = {f"r{at}": {"a": "x"} for at in range(40)}
-    rows |= {f"s{at}": {"a": "x", "parents": [f"r{at}", f"r{at + 1}"]} for at in range(39)}
+    rows |= {f"s{at}": {"a": f"s{at}", "parents": [f"r{at}", f"r{at + 1}"]} for at in range(39)}
     facts, where = made(rows, stratify="a")
     assert None in where.values()
-    assert facts["strata"]["x"] == {name: one["rows"] for name, one in facts["shares"].items()}
+    assert facts["strata"].keys() == {rows[id]["a"] for id, place in where.items() if place}
+    for name, one in facts["shares"].items():
+        assert sum(counts[name] for counts in facts["strata"].values()) == one["rows"]
 
 
 @st.composite
