@@ -56,10 +56,10 @@ from curate.passes import (
 )
 from curate.prefer import columns_of as preferred_columns
 from curate.prefer import rank
+from curate.printing import counted, one_line, printable
 from curate.prompts import Prompt
 from curate.provenance import alternatives, licenses_in
 from curate.vectors import vectors_of
-from curate.words import counted
 
 __all__ = [
     "API_VERSION",
@@ -136,7 +136,9 @@ __all__ = [
     "hookimpl",
     "licenses_in",
     "nearest",
+    "one_line",
     "preferred_columns",
+    "printable",
     "rank",
     "vectors_of",
 ]

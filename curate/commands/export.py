@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     "shape",
     required=True,
     metavar="FORMAT",
-    help="messages, alpaca, sharegpt, prompt-completion, preference, unpaired-preference, or that "
-    "of a plugin.",
+    help="messages, alpaca, sharegpt, prompt-completion, preference, unpaired-preference, text, "
+    "or that of a plugin.",
 )
 @click.option(
     "--to",
@@ -107,8 +107,8 @@ def _facts(exported: Exported) -> dict[str, object]:
 
 
 def _summary(exported: Exported) -> str:
+    from curate.printing import counted
     from curate.versions.export import REJECTED
-    from curate.words import counted
 
     changed = exported.rows - exported.unchanged
     how = f"{exported.unchanged:,} as they came, {changed:,} converted"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.commands.options import out_option, sets_option
-from curate.words import counted
+from curate.printing import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

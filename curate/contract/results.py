@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curate.contract.columns import Kind, Origin
-from curate.words import counted
+from curate.printing import counted
 
 if TYPE_CHECKING:
     import polars as pl

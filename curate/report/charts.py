@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curate.printing import counted, marked_line
 from curate.report.agreement import agreements
 from curate.report.comparisons import agreement_chart, baseline_charts
 from curate.report.spread_charts import length_chart, score_chart
@@ -24,8 +25,6 @@ from curate.report.vega import (
 )
 from curate.versions.funnel import Share, funnel, grouped, kept_of, shares, unreadable
 from curate.versions.open import Version
-from curate.versions.text import marked_line
-from curate.words import counted
 
 _VALUES = 8
 """Values of a column that are drawn; the rest is one bar."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from curate.printing import counted
 from curate.report.spreads import Histogram
 from curate.report.vega import COLOURS, Drawing, alt, data, finished, painted
-from curate.words import counted
 
 _HEIGHT = 190
 _FEW = 4

@@ -33,6 +33,7 @@ from curate.run.parameters import (
     with_vector,
 )
 from curate.run.steps import Checked, Step
+from curate.sources.hashes import home
 from curate.sources.published import ROOT, split_files
 from curate.sources.schema import Schema, inspect, inspect_rows
 
@@ -65,7 +66,9 @@ def check(
 
     Raises:
         RecipeError: All problems at once.
+        CurateError: There is no folder for what is remembered, and none can be made.
     """
+    home()  # what is wrong with it would be said of each file
     beside = None if isinstance(source, Mapping | Recipe) else Path(source).parent
     walk = _Walk(
         draft_recipe(source, sets), registry, beside, keep_rows=keep_rows, told=told, out=out

@@ -9,13 +9,13 @@ import polars as pl
 
 from curate.errors import UsageError
 from curate.ledger import KEPT
+from curate.printing import one_line
 from curate.versions.lineage import Lineage
 from curate.versions.open import Version
 from curate.versions.passage import known_of, passage
 from curate.versions.references import reference_row
 from curate.versions.rows import NUMBERS, Message, messages_of, values, whole
 from curate.versions.splits import data_files
-from curate.versions.text import one_line
 from curate.versions.wording import differences, told
 
 COMPARED = 20

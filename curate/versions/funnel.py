@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curate.printing import counted, one_line
 from curate.versions.policy import certificates, empty, relaxed
-from curate.versions.text import one_line
-from curate.words import counted
 
 _ID = 12
 """Characters of an id."""

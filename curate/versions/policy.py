@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.contract.results import Clause
-from curate.words import counted
+from curate.printing import counted
 
 
 @dataclass(frozen=True)

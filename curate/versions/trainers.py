@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from curate.printing import counted
 from curate.sources.formats import sharegpt
 from curate.versions.export import Exported
-from curate.words import counted
 
 _SPOKEN = {"user": "user_tag", "assistant": "assistant_tag", "tool": "observation_tag"}
 _DEFAULTS = {"user": "human", "assistant": "gpt", "tool": "observation", "system": "system"}

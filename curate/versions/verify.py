@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from curate.errors import CurateError, UsageError
+from curate.printing import one_line
 from curate.sources.hashes import sha256_of
 from curate.sources.published import SUMS, sums_in
-from curate.versions.text import one_line
 
 __all__ = ["CARD", "DROPPED", "SUMS", "Finding", "Verified", "sums_of", "verify"]
 

@@ -24,8 +24,8 @@ from curate.errors import CurateError
 from curate.hookspecs import hookimpl
 from curate.memo.answers import BEGINS, answer_of
 from curate.memo.keys import canonical
+from curate.printing import counted
 from curate.services.llm.bodies import turns_of
-from curate.words import counted
 
 CURATE_API = 1
 

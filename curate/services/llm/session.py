@@ -23,12 +23,12 @@ from curate.answers import (
 from curate.asking import LlmSettings
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
+from curate.printing import counted
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took
 from curate.services.llm.pace import PATIENCE, Pace
 from curate.services.llm.questions import Asker
 from curate.services.llm.using import Recaller, Used
-from curate.words import counted
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -13,9 +13,9 @@ import polars as pl
 import yaml
 
 from curate.errors import CurateError
+from curate.printing import one_line
 from curate.sources.kept import ANCESTORS
 from curate.versions.splits import TRAIN, splits_of
-from curate.versions.text import one_line
 from curate.versions.verify import DROPPED, GONE, Finding
 
 MANIFEST, LEDGER, SCORES, RECIPE, LOCK = (

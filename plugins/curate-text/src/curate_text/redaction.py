@@ -54,6 +54,18 @@ def _always(_: re.Match[str]) -> bool:
     return True
 
 
+# Addresses of the web: with a scheme, or with `www.` before a domain.
+
+_BESIDE = r"\s<>()\[\]{}" "\"'`\u2018-\u201f\u00ab\u00bb\u3000-\u9fff\uac00-\ud7a3\uff00-\uffef"
+"""What is no part of an address: brackets, quotes, and scripts that are written without spaces."""
+
+_LINK = re.compile(
+    r"(?<![A-Za-z0-9_@/.:-])(?:(?:https?|ftp)://|www\d{0,2}\.(?=[\w-]{1,63}\.))"
+    rf"(?:[^{_BESIDE}]|\([^{_BESIDE}]{{0,200}}\)){{1,2000}}(?<![.,;:!?*_])",
+    re.IGNORECASE,
+)
+
+
 # Credentials: forms that their issuers document.
 
 _CREDENTIALS = re.compile(
@@ -190,6 +202,7 @@ def _is_phone(found: re.Match[str]) -> bool:
 
 _DIGITS = re.compile(r"\d{3}")
 REDACTIONS: Mapping[str, Redaction] = {
+    "links": Redaction("<link>", (_LINK,), re.compile(r"://|www", re.IGNORECASE), _always),
     "credentials": Redaction(
         "<credential>",
         (_PRIVATE_KEY, _CREDENTIALS),
