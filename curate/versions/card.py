@@ -12,13 +12,12 @@ import orjson
 import yaml
 
 from curate.contract.results import Clause
-from curate.printing import fenced, markdown, one_line, printable
+from curate.printing import counted, fenced, markdown, one_line, printable
 from curate.provenance import UNKNOWN
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.overlap import overlap
 from curate.versions.policy import certificates
 from curate.versions.splits import splits_of
-from curate.words import counted
 
 if TYPE_CHECKING:
     import polars as pl
