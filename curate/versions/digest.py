@@ -98,7 +98,7 @@ def _members(frame: pl.DataFrame) -> pl.Expr:
             continue
         for column in run:
             if _native(column) is not None:
-                members.append(pl.when(column.is_not_null()).then(_written([column])))
+                members.append(pl.when(pl.lit(column).is_not_null()).then(_written([column])))
             else:
                 values = [_member(column.name, value) for value in column.to_list()]
                 members.append(pl.lit(pl.Series(values, dtype=pl.String)))
@@ -106,7 +106,7 @@ def _members(frame: pl.DataFrame) -> pl.Expr:
 
 
 def _written(columns: Iterable[pl.Series]) -> pl.Expr:
-    natives = [pl.lit(_native(column)) for column in columns]
+    natives = [pl.lit(_native(column)).alias(column.name) for column in columns]
     return pl.struct(natives).struct.json_encode().str.strip_prefix("{").str.strip_suffix("}")
 
 
@@ -121,6 +121,7 @@ def _member(name: str, value: Any) -> str | None:
 def _native(column: pl.Series) -> pl.Series | None:
     """The column as polars is to write it, fields sorted; None where it would write other bytes."""
     dtype = column.dtype
+    column = column.alias("")  # methods of a series take names such as `^a$` for patterns
     if dtype in _NATIVE or (isinstance(dtype, pl.List) and dtype.inner in _NATIVE):
         return column
     if not isinstance(dtype, pl.List) or not isinstance(dtype.inner, pl.Struct):
