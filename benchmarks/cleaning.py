@@ -24,6 +24,7 @@ from typing import Any
 
 import xxhash
 
+from curate_text.clean import DEFAULT
 from curate_text.cleaning import RULES, clean
 
 CODE = {"gpteacher_codegen": "response", "codealpaca_2k": "output", "humaneval": "prompt"}
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=0)
     parser.add_argument("--rule", choices=list(RULES), action="append")
     given = parser.parse_args()
-    rules = given.rule or list(RULES)
+    rules = given.rule or list(DEFAULT)
     files = {path.name.split(".jsonl")[0]: path for path in sorted(given.data.glob("*.jsonl.gz"))}
     print("| file | rows | changed | " + " | ".join(rules) + " | not at rest | seconds |")
     print("|---" * (len(rules) + 5) + "|")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     "shape",
     required=True,
     metavar="FORMAT",
-    help="messages, alpaca, sharegpt, prompt-completion, preference, unpaired-preference, or that "
-    "of a plugin.",
+    help="messages, alpaca, sharegpt, prompt-completion, preference, unpaired-preference, text, "
+    "or that of a plugin.",
 )
 @click.option(
     "--to",

@@ -17,7 +17,8 @@ def texts_of(messages: pl.Series) -> list[pl.Series]:
     Returns:
         `@instruction`: contents of the turns before the last assistant turn, joined by newlines;
         of all turns where no assistant speaks. `@response`: content of that turn, "" without one.
-        `@both`: instruction, newline, response; the instruction alone where the response is "".
+        `@both`: instruction, newline, response; the instruction alone where the response is "",
+        the response alone where no turn stands before it.
         Strings as long as `messages`, null where it is null.
     """
     import polars as pl
@@ -35,6 +36,8 @@ def texts_of(messages: pl.Series) -> list[pl.Series]:
         .with_columns(
             pl.when(pl.col("@response") == "")
             .then(pl.col("@instruction"))
+            .when(pl.col("before") == 0)
+            .then(pl.col("@response"))
             .otherwise(pl.concat_str("@instruction", "@response", separator="\n"))
             .alias("@both")
         )

@@ -47,7 +47,9 @@ def choose_format(
             f"Say which on the source: `format: {fitting[0].name}`.",
         )
     if not fitting:
-        raise _no_match(where, columns, formats)
+        others = [] if name != "auto" else registry.formats().values()
+        asked = [known.name for known in others if known.matches(columns, mapping)]
+        raise _no_match(where, columns, formats, asked)
     return fitting[0]
 
 
@@ -80,12 +82,16 @@ def _check_mapping(
             )
 
 
-def _no_match(where: str, columns: Collection[str], formats: Sequence[Format]) -> FormatError:
+def _no_match(
+    where: str, columns: Collection[str], formats: Sequence[Format], asked: Sequence[str]
+) -> FormatError:
     needs = "; ".join(f"{known.name} needs {' and '.join(known.required)}" for known in formats)
     remedy = f"Formats: {needs}."
     mapping = _suggestion(columns, formats)
     if mapping:
         pairs = ", ".join(f"{field}: {column}" for field, column in mapping.items())
         remedy = f"Perhaps `columns: {{{pairs}}}` on the source. {remedy}"
+    for name in asked:  # what `auto` leaves alone
+        remedy = f"If that is what they are: `format: {name}`. {remedy}"
     fit = "fit no format" if len(formats) > 1 else f"do not fit the format {formats[0].name}"
     return FormatError(f"{where}: the columns {', '.join(columns)} {fit}", remedy, mapping)

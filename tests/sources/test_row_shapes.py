@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.errors import CurateError
 from curate.sources.formats.messages import ROLES, Messages
 from curate.sources.formats.prompt_completion import PromptCompletion
 from curate.sources.formats.sharegpt import ROLES as SPEAKERS
 from curate.sources.formats.sharegpt import ShareGPT
+from curate.sources.formats.text import Text
 from curate.sources.formats.tools import calls_of, text_of_calls, tools_of
 
 TEXT = st.text(max_size=4)
@@ -168,6 +170,23 @@ def test_auto_knows_the_shapes_by_their_columns(loaded):
         loaded("b.jsonl", lines({"prompt": "p", "completion": "c"})).format.name
         == "prompt-completion"
     )
+
+
+@given(CONVERSATION)
+def test_a_text_is_one_turn_of_the_assistant(messages):
+    written = Text().write(messages)
+    assert (written is None) == ([turn["role"] for turn in messages] != ["assistant"])
+    assert written is None or Text().read(written) == messages
+
+
+def test_plain_text_is_named_and_read_whole(loaded):
+    rows = lines({"text": "One\ntwo", "n": 1}, {"text": "", "n": 2})
+    made = loaded("a.jsonl", rows, format="text")
+    assert pairs(made) == [[("assistant", "One\ntwo")], [("assistant", "")]]
+    assert made.rows["@both"].to_list() == ["One\ntwo", ""]
+    with pytest.raises(CurateError, match="fit no format") as refused:
+        loaded("a.jsonl", rows)
+    assert "`format: text`" in refused.value.remedy
 
 
 def test_rows_of_several_turns_and_unknown_columns(loaded):

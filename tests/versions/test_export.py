@@ -83,6 +83,7 @@ def read(file):
         ("sharegpt", SPOKEN),
         ("sharegpt", {"conversations": [{"from": "user", "value": "q"}], "tools": "[]"}),
         ("prompt-completion", {"prompt": "p", "completion": ""}),
+        ("text", {"text": "what\nis learned"}),
         (
             "prompt-completion",
             {"prompt": CALLING["messages"][:3], "completion": CALLING["messages"][3:]},
@@ -90,7 +91,8 @@ def read(file):
     ],
 )
 def test_rows_go_out_as_they_came_but_for_other_columns(version, tmp_path, shape, row):
-    made = version({"a": [{"before": 1, **row, "after": [1]}]})
+    named = {"format": "text"} if shape == "text" else {}
+    made = version({"a": [{"before": 1, **row, "after": [1]}]}, **named)
     exported = export(made, tmp_path / "x.jsonl", shape)
     line = (tmp_path / "x.jsonl").read_text()
     assert line == json.dumps(row, separators=(",", ":")) + "\n" or json.loads(line) == row
@@ -126,7 +128,7 @@ def test_names_of_a_mapping_become_those_of_the_format(version, tmp_path):
 
 def test_every_shape_from_every_shape(version, tmp_path):
     plain = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
-    shapes = [shape for shape, _ in every_shape() if not shape.paired]
+    shapes = [shape for shape, _ in every_shape() if not shape.paired and shape.name != "text"]
     names = [shape.name for shape in shapes]
     assert names == ["alpaca", "messages", "prompt-completion", "sharegpt"]
     rows = {shape.name.replace("-", "_"): [shape.write(plain)] for shape in shapes}
@@ -274,7 +276,7 @@ def test_the_same_version_gives_the_same_bytes(version, tmp_path):
 
 def test_an_export_reads_as_a_source_again(version, tmp_path):
     made = version({"a": ALPACA, "s": [SPOKEN]})
-    for shape in (shape for shape, _ in every_shape() if not shape.paired):
+    for shape in (shape for shape, _ in every_shape() if not shape.paired and shape.name != "text"):
         again = version(
             {"x": read(export(made, tmp_path / f"{shape.name}.jsonl", shape.name).path)}
         )

@@ -1,5 +1,7 @@
 """dedup.exact: equal after the normalisations asked for, and the survivor that was asked for."""
 
+import unicodedata
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -27,6 +29,8 @@ def test_equal_means_equal_to_the_byte(tools):
     [
         ("nfkc", "\u00e9 \ufb01", "e\u0301 fi", "E fi"),
         ("case", "Ab", "aB", "a b"),
+        ("letters", "caf\u00e9 \u2014 1\u00bd \u20ac,\tso 3!", "caf\u00e9so", "cafeso"),
+        ("letters", "\u0915\u093f 7", "\u0915 \u093f", "\u0915"),  # a vowel sign is a mark
         ("punctuation", "It's, well.", "Its well", "its well"),
         ("whitespace", " a\t b\u00a0c\n", "a b c", "abc"),
     ],
@@ -35,6 +39,19 @@ def test_each_normalisation_makes_equal_what_it_says(tools, name, one, other, di
     rows = tools.texts([one, other, different])
     assert tools.kept(tools.decide(ExactDedup, rows)[0]) == ["00", "01", "02"]
     assert tools.kept(tools.decide(ExactDedup, rows, normalize=[name])[0]) == ["00", "02"]
+
+
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=8))
+def test_letters_are_unicode_s_letters_and_marks(tools, texts):
+    def longhand(text):
+        return "".join(c for c in text if unicodedata.category(c)[0] in "LM")
+
+    known = [text for text in texts if not any(unicodedata.category(c) == "Cn" for c in text)]
+    decided, _ = tools.decide(ExactDedup, tools.texts(known), normalize=["letters"])
+    first = {}
+    for at, text in enumerate(known):
+        first.setdefault(longhand(text), f"{at:02}")
+    assert tools.kept(decided) == sorted(first.values())
 
 
 def test_normalisations_work_together_in_one_order(tools):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
+from curate_text.clean import ASKED, DEFAULT
 from curate_text.clean import RULES as NAMES
 from curate_text.cleaning import RULES, clean
 from curate_text.code import parts
@@ -65,6 +66,12 @@ CHANGED = [
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----\nThat.",
         "<credential>\nThat.",
     ),
+    ("punctuation", "“It’s” «so»—or not…", '"It\'s" "so" - or not...'),
+    ("punctuation", "1–2 — three ——\n— Ann", "1-2 - three --\n- Ann"),
+    ("punctuation", "你好，（世界）！《书》、【一】。", '你好,(世界)!"书",[一].'),
+    ("links", "See https://a.org/b?c=1#d, or (www.b.co.uk/x).", "See <link>, or (<link>)."),
+    ("links", "[it](http://a.org/b_(c)), FTP://a.org.", "[it](<link>), <link>."),
+    ("links", "https://84.23.101.7/ann@corp.de", "<link>"),
 ]
 
 LEFT = [
@@ -100,12 +107,33 @@ def test_what_a_rule_is_for(rule, before, after):
     texts, changes = clean([before], [rule])
     assert texts == [after]
     assert set(changes) == {rule}
-    assert clean([after], list(RULES))[0] == [after]
+    rules = [*DEFAULT, rule] if rule in ASKED else DEFAULT
+    assert clean([after], [name for name in NAMES if name in rules])[0] == [after]
 
 
 @pytest.mark.parametrize("text", LEFT)
 def test_what_only_looks_like_it(text):
-    assert clean([text], list(RULES)) == ([text], {})
+    assert clean([text], DEFAULT) == ([text], {})
+
+
+ASKED_LEFT = [
+    ("links", "http is a scheme; www; awww.so.nice; a.org/b; http:// alone; git@www.a.org"),
+    ("links", "`https://a.org` and\n```\nhttps://a.org\n```"),
+    ("punctuation", 'plain: "it\'s" - so... ｆｕｌｌ １２ and `“`\n```\n“—”\n```'),
+]
+
+
+@pytest.mark.parametrize(("rule", "text"), ASKED_LEFT)
+def test_what_only_looks_like_what_is_asked_for(rule, text):
+    assert clean([text], [rule]) == ([text], {})
+
+
+def test_text_with_nothing_wrong_in_it_changes_only_if_asked(tmp_path):
+    row = {"instruction": "See https://a.org/b…", "input": "", "output": "“So”"}
+    (kept,) = run(tmp_path, [row]).frame().to_dicts()
+    assert (kept["instruction"], kept["output"]) == ("See https://a.org/b…", "“So”")
+    (kept,) = run(tmp_path, [row], rules=list(ASKED)).frame().to_dicts()
+    assert (kept["instruction"], kept["output"]) == ("See <link>...", '"So"')
 
 
 def test_every_change_is_counted():

@@ -102,6 +102,7 @@ def longhand(text, char_n=10, word_n=10, language="en"):
         "mean_line": ratio(sum(map(len, lines)), len(lines)),
         "longest_line": max(map(len, lines), default=0),
         "alnum": ratio(sum(c.isalnum() for c in text), len(text)),
+        "letters": ratio(len(letters), len(text)),
         "special": ratio(len(special), len(text)),
         "upper": ratio(sum(c.isupper() for c in letters), len(letters)),
         "char_repetition": most_frequent(

@@ -9,14 +9,15 @@ from pydantic import Field, model_validator
 
 from curate.api import Params, Preferences, Reads, Reference, TextChoice
 
-Normalization = Literal["nfkc", "case", "punctuation", "whitespace"]
+Normalization = Literal["nfkc", "case", "letters", "punctuation", "whitespace"]
 
 Text = Annotated[TextChoice, Field(description="Which text of an example is compared.")]
 Normalizations = Annotated[
     list[Normalization],
     Field(
         description="What is made equal before texts are compared: nfkc (Unicode's compatibility "
-        "form), case, punctuation (removed), whitespace (one space, none at the ends)."
+        "form), case, letters (all but letters and marks removed), punctuation (removed), "
+        "whitespace (one space, none at the ends)."
     ),
 ]
 

@@ -23,6 +23,8 @@ def normalized(text: pl.Expr, names: Sequence[Normalization]) -> pl.Expr:
         text = text.str.normalize("NFKC")
     if "case" in names:
         text = text.str.to_lowercase()
+    if "letters" in names:
+        text = text.str.replace_all(r"[^\p{L}\p{M}]+", "")
     if "punctuation" in names:
         text = text.str.replace_all(r"[\p{P}\p{S}]+", "")
     if "whitespace" in names:

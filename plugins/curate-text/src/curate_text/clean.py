@@ -13,10 +13,27 @@ from curate.api import Child, Context, ExpandStage, Params, counted
 if TYPE_CHECKING:
     import polars as pl
 
-Rule = Literal["encoding", "whitespace", "html", "credentials", "email", "card", "ip", "phone"]
+Rule = Literal[
+    "encoding",
+    "whitespace",
+    "html",
+    "punctuation",
+    "links",
+    "credentials",
+    "email",
+    "card",
+    "ip",
+    "phone",
+]
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 """In the order in which they work."""
+
+ASKED: tuple[Rule, ...] = ("punctuation", "links")
+"""Those that change text with nothing wrong in it: only where they are named."""
+
+DEFAULT: tuple[Rule, ...] = tuple(rule for rule in RULES if rule not in ASKED)
+"""What is done without `rules`."""
 
 ROWS = ".rows"
 """After the name of a rule: the rows that it changed."""
@@ -29,8 +46,8 @@ class CleanParams(Params):
         list[Rule],
         Field(
             min_length=1,
-            default_factory=lambda: list(RULES),
-            description="What is done; all of it by default.",
+            default_factory=lambda: list(DEFAULT),
+            description="What is done; all but punctuation and links by default.",
         ),
     ]
     code: Annotated[

@@ -191,6 +191,35 @@ def _by(new: str) -> Callable[[re.Match[str]], str]:
     return lambda _: new
 
 
+# Punctuation.
+
+_DASHES = "\u2014\u2015"
+_PLAIN: Mapping[str, str] = {
+    # fullwidth forms lie 0xFEE0 above ASCII; letters and digits stay as they are written
+    **{chr(at + 0xFEE0): chr(at) for at in range(0x21, 0x7F) if not chr(at).isalnum()},
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u00b4", "'"),
+    **dict.fromkeys(
+        "\u201c\u201d\u201e\u201f\u00ab\u00bb\u300a\u300b\u300c\u300d\u300e\u300f", '"'
+    ),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013" + _DASHES, "-"),
+    "\u3001": ",",
+    "\u3002": ".",
+    "\u3008": "<",
+    "\u3009": ">",
+    "\u3010": "[",
+    "\u3011": "]",
+    "\u2026": "...",
+}
+_FANCY = re.compile(
+    rf"(?P<between>(?<=\S) ?[{_DASHES}]++ ?(?=\S))|[{''.join(map(re.escape, _PLAIN))}]"
+)
+
+
+def punctuation(text: str) -> tuple[str, int]:
+    """Quotes, dashes, dots and fullwidth marks as ASCII has them; long dashes between spaces."""
+    return edited(text, _FANCY, lambda found: " - " if found["between"] else _PLAIN[found[0]])
+
+
 def _redacting(rule: str) -> Rule:
     return lambda text: redacted(text, rule, in_code=False)
 
@@ -199,6 +228,7 @@ RULES: Mapping[str, Rule] = {
     "encoding": encoding,
     "whitespace": whitespace,
     "html": markup.mended,
+    "punctuation": punctuation,
     **{rule: _redacting(rule) for rule in REDACTIONS},
 }
 """The rules by name, in the order in which they work."""

@@ -165,6 +165,10 @@ class Measures:
         """Letters and digits, of all characters."""
         return share(self.texts.count(self.texts.which("alnum")), self.texts.lengths)
 
+    def letters(self) -> Numbers:
+        """Letters, of all characters."""
+        return share(self.texts.count(self.texts.which("alpha")), self.texts.lengths)
+
     def special(self) -> Numbers:
         """Special characters, of all."""
         return share(self.texts.count(self.texts.which("special")), self.texts.lengths)

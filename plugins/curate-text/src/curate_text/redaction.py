@@ -54,6 +54,16 @@ def _always(_: re.Match[str]) -> bool:
     return True
 
 
+# Addresses of the web: with a scheme, or with `www.` before a domain.
+
+_LINK = re.compile(
+    r"(?<![\w@/.:-])(?:(?:https?|ftp)://|www\d{0,2}\.(?=[\w-]{1,63}\.))"
+    r"(?:[^\s<>()\[\]{}\"'`]|\([^\s<>()\[\]{}\"'`]{0,200}\)){1,2000}"
+    r"(?<![.,;:!?*_\u3002\uff0c])",
+    re.IGNORECASE,
+)
+
+
 # Credentials: forms that their issuers document.
 
 _CREDENTIALS = re.compile(
@@ -190,6 +200,7 @@ def _is_phone(found: re.Match[str]) -> bool:
 
 _DIGITS = re.compile(r"\d{3}")
 REDACTIONS: Mapping[str, Redaction] = {
+    "links": Redaction("<link>", (_LINK,), re.compile(r"://|www", re.IGNORECASE), _always),
     "credentials": Redaction(
         "<credential>",
         (_PRIVATE_KEY, _CREDENTIALS),

@@ -22,6 +22,7 @@ Name = Literal[
     "mean_line",
     "longest_line",
     "alnum",
+    "letters",
     "special",
     "upper",
     "char_repetition",
@@ -79,6 +80,7 @@ class Stats(ScoreStage):
     - `lines`, `longest_line`, `mean_line`: as `str.splitlines` cuts them; characters of a line
       without what ends it, the most and on average.
     - `alnum`: letters and digits (`str.isalnum`), of all characters.
+    - `letters`: letters (`str.isalpha`), of all characters.
     - `special`: characters that are neither of these, nor marks (Unicode's M), nor white space
       (`str.isspace`), of all characters.
     - `upper`: upper-case letters (`str.isupper`), of all letters (`str.isalpha`).
