@@ -118,9 +118,9 @@ def emptied(folder: Path) -> Path:
 
 
 def _rows_of_lines(kept: Path) -> frozenset[int]:
-    """`row` of every line in a folder's files."""
+    """`row` of every line in a folder's files, beside which data-juicer puts its numbers."""
     rows = []
-    for file in kept.glob("*.jsonl"):
+    for file in set(kept.glob("*.jsonl")) - set(kept.glob("*_stats.jsonl")):
         with file.open(encoding="utf-8") as lines:
             found = map(json.loads, lines)
             rows += [row["row"] if "row" in row else row["metadata"]["row"] for row in found]

@@ -38,7 +38,8 @@ from curate_embed.encoder import Encoder
 from curate_embed.loading import Loaded
 from curate_embed.structure import find_blocks
 from curate_embed.watching import Watch
-from curate_nait.stages import Alignment, AlignmentParams
+from curate_nait.alignment import Alignment
+from curate_nait.parameters import AlignmentParams
 
 CAPABILITIES = ("math", "code", "knowledge", "reasoning", "languages")
 ROWS = 51_941

@@ -33,7 +33,8 @@ from curate_embed.builtin import minilm
 from curate_embed.encoder import Encoder
 from curate_embed.forward import ForwardService
 from curate_embed.hardware import best_dtype
-from curate_nait.stages import Alignment, AlignmentParams
+from curate_nait.alignment import Alignment
+from curate_nait.parameters import AlignmentParams
 
 CAPABILITIES = ("math", "code", "knowledge", "reasoning", "languages")
 FIRST = 2_000  # rows of the first slice; each has twice as many as the one before

@@ -49,9 +49,10 @@ from curate.api import Context, LoadedModel, ModelFiles, Reader
 from curate_embed.builtin import minilm
 from curate_embed.forward import ForwardService
 from curate_embed.pooling import SentenceReader
+from curate_nait.alignment import Alignment
 from curate_nait.directions import directions_of
+from curate_nait.parameters import AlignmentParams
 from curate_nait.readers import Pooling, SampleReader
-from curate_nait.stages import Alignment, AlignmentParams
 
 SAMPLES = 64
 PLANTED = 17

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from curate.run.check import Checked
     from curate.run.plan import Plan
+    from curate.run.steps import Checked
     from curate.versions.open import Version
 
     Source = str | Path | Mapping[str, Any] | BaseModel

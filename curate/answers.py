@@ -17,7 +17,7 @@ from curate.errors import CurateError
 
 if TYPE_CHECKING:
     from curate.asking import LlmSettings
-    from curate.contract import ModelFiles
+    from curate.contract.context import ModelFiles
 
 T = TypeVar("T")
 R = TypeVar("R")

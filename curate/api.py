@@ -12,42 +12,30 @@ from curate.answers import (
     Usage,
 )
 from curate.asking import Budget, LlmExpandStage, LlmParams, LlmScoreStage, LlmSettings, Prices
-from curate.contract import (
-    API_VERSION,
-    ASKED,
-    POOL,
-    TEXTS,
-    Artifact,
+from curate.contract import API_VERSION
+from curate.contract.columns import ASKED, REJECTED, TEXTS, Kind
+from curate.contract.context import Context, ModelFiles
+from curate.contract.marks import (
     Auto,
-    Child,
-    Clause,
     Condition,
-    Context,
-    Decisions,
-    Depends,
-    ExpandStage,
-    FilterStage,
-    FuseStage,
     InputFile,
-    Kind,
-    Margin,
-    ModelFiles,
     ModelName,
     Neutral,
-    Output,
+    Reads,
+    ReadsText,
+    Served,
+)
+from curate.contract.parameters import (
+    Artifact,
     Params,
     Preferences,
     Preset,
-    Reads,
-    ReadsText,
     Reference,
-    ScoreStage,
-    Served,
     Share,
-    Stage,
     TextChoice,
-    counted,
 )
+from curate.contract.results import Child, Clause, Decisions, Depends, Margin, Output
+from curate.contract.stages import POOL, ExpandStage, FilterStage, FuseStage, ScoreStage, Stage
 from curate.errors import CurateError, PolicyError, UsageError, nearest
 from curate.hookspecs import hookimpl
 from curate.host import Apart, Host, OpenVersion, RecipeStage
@@ -68,6 +56,7 @@ from curate.passes import (
 )
 from curate.prefer import columns_of as preferred_columns
 from curate.prefer import rank
+from curate.printing import counted, one_line, printable
 from curate.prompts import Prompt
 from curate.provenance import alternatives, licenses_in
 from curate.vectors import vectors_of
@@ -77,6 +66,7 @@ __all__ = [
     "ASKED",
     "PASS",
     "POOL",
+    "REJECTED",
     "TEXTS",
     "TRUNCATED",
     "Answer",
@@ -147,7 +137,9 @@ __all__ = [
     "hookimpl",
     "licenses_in",
     "nearest",
+    "one_line",
     "preferred_columns",
+    "printable",
     "rank",
     "vectors_of",
 ]

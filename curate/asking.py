@@ -22,16 +22,11 @@ from pydantic import (
 )
 
 from curate.answers import Llm
-from curate.contract import (
-    Child,
-    Context,
-    ExpandStage,
-    Neutral,
-    Params,
-    ScoreStage,
-    Served,
-    exact,
-)
+from curate.contract.context import Context
+from curate.contract.marks import Neutral, Served
+from curate.contract.parameters import Params, exact
+from curate.contract.results import Child
+from curate.contract.stages import ExpandStage, ScoreStage
 
 if TYPE_CHECKING:
     import polars as pl

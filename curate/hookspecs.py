@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import click
 
     from curate.answers import Backend
-    from curate.contract import Stage
+    from curate.contract.stages import Stage
     from curate.engines.base import Engine
     from curate.run.observe import Observer
     from curate.sources.formats.base import Format

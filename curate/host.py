@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from curate.contract import ModelFiles, Stage
+from curate.contract.context import ModelFiles
+from curate.contract.stages import Stage
 
 if TYPE_CHECKING:
     import polars as pl

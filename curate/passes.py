@@ -13,18 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, S
 
 from pydantic import Field, model_validator
 
-from curate.contract import (
-    Auto,
-    Context,
-    Depends,
-    ModelFiles,
-    ModelName,
-    Neutral,
-    Output,
-    Params,
-    ScoreStage,
-    TextChoice,
-)
+from curate.contract.context import Context, ModelFiles
+from curate.contract.marks import Auto, ModelName, Neutral
+from curate.contract.parameters import Params, TextChoice
+from curate.contract.results import Depends, Output
+from curate.contract.stages import ScoreStage
 
 if TYPE_CHECKING:
     import numpy as np

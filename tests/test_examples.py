@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.contract import TEXTS
+from curate.contract.columns import TEXTS
 from curate.errors import CurateError
 from curate.examples import (
     HIDDEN,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.errors import CurateError, RecipeError, UsageError, nearest
-from curate.versions.text import printable
+from curate.printing import printable
 
 if TYPE_CHECKING:
     from curate.host import Host

@@ -107,7 +107,7 @@ def _facts(exported: Exported) -> dict[str, object]:
 
 
 def _summary(exported: Exported) -> str:
-    from curate.contract import counted
+    from curate.printing import counted
     from curate.versions.export import REJECTED
 
     changed = exported.rows - exported.unchanged

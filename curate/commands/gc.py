@@ -104,7 +104,7 @@ def _print(facts: Mapping[str, Any], removing: bool, narrowed: bool) -> None:
     from rich.text import Text
 
     from curate.commands.printing import wide_console
-    from curate.versions.text import printable
+    from curate.printing import printable
 
     console = wide_console()
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")

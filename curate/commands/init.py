@@ -59,7 +59,7 @@ def command(data: tuple[str, ...], name: str | None, as_json: bool) -> None:
 
 def _say(survey: Survey) -> None:
     """Print what is in a file, to stderr: the answer on stdout is the command to type."""
-    from curate.versions.text import printable
+    from curate.printing import printable
 
     shape = survey.format
     if survey.mapping:

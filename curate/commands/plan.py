@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from curate.commands.options import out_option, sets_option
-from curate.contract import counted
+from curate.printing import counted
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from curate.run.plan import Plan, PlannedSplits
 
 
 @click.command(name="plan")
@@ -37,27 +42,15 @@ def command(
         return
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     console = Console(highlight=False)
     rows = ", ".join(f"{name} {count:,}" for name, count in planned.sources.items())
     console.print(f"[bold]{escape(planned.name)}[/]: {escape(rows)} rows")
     for name, digest in planned.models.items():
         console.print(f"model {escape(name)} [dim]sha256 {digest[:12]}[/]")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("stage", no_wrap=True)
-    for name in ("rows at most", "distinct", "remembered", "anew at most"):
-        table.add_column(name, justify="right")
-    for step in planned.steps:
-        counts: list[int] = []
-        if step.distinct is not None and step.remembered is not None:
-            counts = [step.distinct, step.remembered, step.distinct - step.remembered]
-        table.add_row(
-            f"[dim]{step.verb}[/] {escape(step.id)}",
-            f"{step.rows:,}",
-            *([f"{count:,}" for count in counts] or [""] * 3),
-        )
-    console.print(table)
+    console.print(_table(planned))
+    if planned.splits is not None:
+        console.print(f"output: {escape(_divides(planned.splits))}")
     for step in planned.steps:
         if step.changed:
             changed = escape(", ".join(step.changed))
@@ -75,6 +68,39 @@ def command(
             )
     if made:
         console.print(f"{escape(planned.name)}@{made.version} is up to date.")
+
+
+def _table(planned: Plan) -> Table:
+    """The rows of each stage, and what is remembered of them."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("stage", no_wrap=True)
+    for name in ("rows at most", "distinct", "remembered", "anew at most"):
+        table.add_column(name, justify="right")
+    for step in planned.steps:
+        counts: list[int] = []
+        if step.distinct is not None and step.remembered is not None:
+            counts = [step.distinct, step.remembered, step.distinct - step.remembered]
+        table.add_row(
+            f"[dim]{step.verb}[/] {escape(step.id)}",
+            f"{step.rows:,}",
+            *([f"{count:,}" for count in counts] or [""] * 3),
+        )
+    if planned.splits is not None:
+        table.add_row("[dim]split[/] output", f"{planned.splits.rows:,}")
+    return table
+
+
+def _divides(splits: PlannedSplits) -> str:
+    """Shares asked for, and what says which rows go to one split."""
+    said = [", ".join(f"{name} {share}" for name, share in splits.shares.items())]
+    if splits.keep_together:
+        said.append(f"rows kept together by {', '.join(splits.keep_together)}")
+    if splits.stratify is not None:
+        said.append(f"shares hold within each {splits.stratify}")
+    return "; ".join(said)
 
 
 def _unknown(calls: int | None) -> str:

@@ -47,7 +47,7 @@ def _print_list(found: list[Health]) -> None:
     from rich.table import Table
 
     from curate.commands.printing import wide_console
-    from curate.versions.text import printable
+    from curate.printing import printable
 
     console = wide_console()
     table = Table(
@@ -104,7 +104,7 @@ def _print_stage(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     from curate.commands.printing import wide_console
-    from curate.versions.text import printable
+    from curate.printing import printable
 
     console = wide_console()
     head = f"{facts['verb']}: [bold]{escape(facts['stage'])}[/]"

@@ -31,8 +31,8 @@ def command(
 
     A version is never replaced: one that is there already is left as it is.
     """
+    from curate.printing import one_line
     from curate.versions.hub.pull import pull
-    from curate.versions.text import one_line
 
     pulled = pull(repo, out, revision=revision, sha256=sha256, join=join)
     if as_json:

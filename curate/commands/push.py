@@ -38,10 +38,10 @@ def command(
     the card stands between marks in it. The token is that of `hf auth login`, or HF_TOKEN. Pushing
     again does what is left to do, and nothing where the version is there.
     """
+    from curate.printing import one_line
     from curate.versions.hub.client import connect
     from curate.versions.hub.push import push
     from curate.versions.open import Version, open_version
-    from curate.versions.text import one_line
 
     version = open_version(name, out)
     connect(repo, writes=True)  # before anything is drawn

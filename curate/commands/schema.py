@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from curate.contract import Stage
+    from curate.contract.stages import Stage
 
 
 @click.command(name="schema")

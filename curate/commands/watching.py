@@ -29,8 +29,8 @@ def watched(observe: Sequence[str], interrupted: str) -> Iterator[Watch]:
         interrupted: What to say where the user ends it; the exit code is 130 then.
     """
     from curate.plugins.registry import get_registry
+    from curate.printing import printable
     from curate.run.observe import Watch, named_observers
-    from curate.versions.text import printable
 
     named = named_observers(observe, get_registry())
     with ExitStack() as stack:

@@ -11,7 +11,8 @@ from curate.passes import ForwardStage, pass_together
 if TYPE_CHECKING:
     import polars as pl
 
-    from curate.contract import Context, ScoreStage
+    from curate.contract.context import Context
+    from curate.contract.stages import ScoreStage
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from curate.contract import Context
+from curate.contract.context import Context
 from curate.engines.base import Work
 from curate.errors import CurateError
 from curate.plugins.registry import get_registry

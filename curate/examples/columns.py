@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-    from curate.contract import Kind
+    from curate.contract.columns import Kind
 
 FRAMEWORK = (
     "id",

@@ -10,23 +10,18 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from curate.contract import (
-    Artifact,
+from curate.contract.marks import (
     Auto,
     Condition,
-    FilterStage,
-    FuseStage,
     ModelName,
     Neutral,
-    Params,
     Prefers,
     Reads,
     ReadsText,
-    Reference,
-    ScoreStage,
-    Stage,
     marker,
 )
+from curate.contract.parameters import Artifact, Params, Reference
+from curate.contract.stages import FilterStage, FuseStage, ScoreStage, Stage
 from curate.plugins.probe import summary
 from curate.plugins.registry import Registry
 

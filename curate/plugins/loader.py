@@ -19,7 +19,7 @@ from curate import hookspecs
 from curate.errors import CurateError, PluginError
 
 if TYPE_CHECKING:
-    from curate.contract import Stage
+    from curate.contract.stages import Stage
 
 _HOOKS = {group: hook for hook, group in hookspecs.GROUPS.items()}
 _WORD = re.compile(r"[a-z][a-z0-9_-]*")
@@ -189,7 +189,8 @@ def stages(point: Point) -> dict[str, type[Stage]]:
 
 def _checked(point: Point, offer: Any) -> type[Stage]:
     """Return the offer if it is a stage that states name, version, verb and parameters."""
-    from curate.contract import Params, Stage
+    from curate.contract.parameters import Params
+    from curate.contract.stages import Stage
 
     if not (isinstance(offer, type) and issubclass(offer, Stage)):
         raise _refused(point, f"registers {offer!r} as a stage, which is no subclass of a verb")

@@ -15,7 +15,7 @@ from curate.errors import PluginError
 from curate.plugins import loader
 
 if TYPE_CHECKING:
-    from curate.contract import Stage
+    from curate.contract.stages import Stage
 
 
 def summary(stage: type[Stage]) -> str:

@@ -9,7 +9,7 @@ from typing import Literal as OneOf
 from curate.recipe.terms import Call, Column, Literal, Term, WhereError
 
 if TYPE_CHECKING:
-    from curate.contract import Kind
+    from curate.contract.columns import Kind
 
 Type = OneOf["text", "number", "boolean", "vector", "nested"]
 

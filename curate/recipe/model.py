@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from curate.contract import Share
+from curate.contract.parameters import Share
 from curate.recipe.names import VERBS, Verb, default_id
 
 _CREDENTIALS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s]*:[^/\s]*@")
@@ -246,6 +246,11 @@ class Output(_Part):
         """Whether the recipe names splits."""
         return "splits" in self.model_fields_set
 
+    @property
+    def asked_shares(self) -> dict[str, str]:
+        """Split > its share as text, which is exact."""
+        return {name: str(share) for name, share in self.splits.items()}
+
     def identity(self) -> dict[str, Any]:
         """What the digest covers; what the card alone says, and splits, only where they are said.
 
@@ -255,7 +260,7 @@ class Output(_Part):
         if self.language:
             said["language"] = self.language
         if self.divided:
-            said["splits"] = [[name, str(share)] for name, share in self.splits.items()]
+            said["splits"] = [list(pair) for pair in self.asked_shares.items()]
             said["keep_together"], said["stratify"] = self.keep_together, self.stratify
         return said
 

@@ -14,7 +14,7 @@ from curate.recipe.terms import Call, Column, Literal, Term, WhereError
 if TYPE_CHECKING:
     import polars as pl
 
-    from curate.contract import Kind
+    from curate.contract.columns import Kind
 
 __all__ = ["Where", "WhereError", "parse_where"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curate.contract import counted
+from curate.printing import counted, marked_line
 from curate.report.agreement import agreements
 from curate.report.comparisons import agreement_chart, baseline_charts
 from curate.report.spread_charts import length_chart, score_chart
@@ -25,7 +25,6 @@ from curate.report.vega import (
 )
 from curate.versions.funnel import Share, funnel, grouped, kept_of, shares, unreadable
 from curate.versions.open import Version
-from curate.versions.text import marked_line
 
 _VALUES = 8
 """Values of a column that are drawn; the rest is one bar."""

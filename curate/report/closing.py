@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curate.contract import Clause
+from curate.contract.results import Clause
+from curate.printing import one_line
 from curate.report.drawing import inline
 from curate.report.near import Near, near
 from curate.versions.funnel import Share, Step, funnel, grouped, kept_of, shares, warnings
@@ -19,7 +20,6 @@ from curate.versions.overlap import overlap
 from curate.versions.policy import Certificate, certificates
 from curate.versions.runs import PREVIEW
 from curate.versions.splits import TRAIN
-from curate.versions.text import one_line
 from curate.versions.verify import sums_of
 
 _BAR = 12

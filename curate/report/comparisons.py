@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from curate.printing import marked_line
 from curate.report.agreement import Agreement
 from curate.report.vega import (
     BAND,
@@ -18,7 +19,6 @@ from curate.report.vega import (
     painted,
 )
 from curate.versions.overlap import overlap
-from curate.versions.text import marked_line
 
 _VALUES = 8
 """Values of a column that are drawn."""

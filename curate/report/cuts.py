@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.contract import counted
+from curate.printing import counted
 from curate.versions.judged import column_of, judged
 from curate.versions.open import Version
 from curate.versions.rows import condition, schema_of

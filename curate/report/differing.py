@@ -32,6 +32,8 @@ def differing(facts: Facts, console: Console) -> None:
         "made otherwise": _changes(facts["changes"], console),
         "stages": _stages(facts["stages"], console),
         "policies": _policies(facts["policies"], console),
+        "splits": _splits(facts["splits"], facts["counts"]),
+        "rows of both versions, in another split": _moves(facts["moves"]),
         "shares of the kept rows": _shares(facts, console),
         "scores, mean and median of the kept rows": _scores(facts["scores"], console),
     }
@@ -152,7 +154,6 @@ def _clause(clause: Facts | None) -> str:
 
 def _shares(facts: Facts, console: Console) -> Table:
     table = grid(("column", "value", "before", "% ", "after", "%", ""), ("before", "%", "after"))
-    totals = [facts["counts"][side] for side in ("before", "after")]
     shown: dict[str, list[Facts]] = {}
     for each in facts["shares"]:
         shown.setdefault(each["column"], []).append(each)
@@ -160,19 +161,34 @@ def _shares(facts: Facts, console: Console) -> Table:
         if len(values) < 2 or all(each["before"] == each["after"] for each in values):
             continue
         for at, each in enumerate(sorted(values, key=lambda v: (-v["after"], -v["before"]))):
-            pair = [
-                100 * each[side] / total if total else 0.0
-                for side, total in zip(("before", "after"), totals, strict=True)
-            ]
-            table.add_row(
-                "" if at else column,
-                inline("unknown" if each["value"] is None else each["value"], console),
-                f"{each['before']:,}",
-                f"{pair[0]:.1f}",
-                f"{each['after']:,}",
-                f"{pair[1]:.1f}",
-                f"{pair[1] - pair[0]:+.1f} points",
-            )
+            cells = _beside(each, facts["counts"])
+            value = inline("unknown" if each["value"] is None else each["value"], console)
+            table.add_row("" if at else column, value, *cells)
+    return table
+
+
+def _splits(splits: Sequence[Facts], counts: Facts) -> Table:
+    table = grid(("split", "before", "% ", "after", "%", ""), ("before", "%", "after"))
+    if len(splits) > 1 and any(each["before"] != each["after"] for each in splits):
+        for each in splits:
+            table.add_row(each["split"], *_beside(each, counts))
+    return table
+
+
+def _beside(each: Facts, totals: Facts) -> list[str]:
+    """Rows of both versions, their shares of all kept rows, and by how much these differ."""
+    cells, shares = [], []
+    for side in ("before", "after"):
+        shares.append(100 * (each[side] or 0) / totals[side] if totals[side] else 0.0)
+        none = each[side] is None
+        cells += ["-", "-"] if none else [f"{each[side]:,}", f"{shares[-1]:.1f}"]
+    return [*cells, f"{shares[1] - shares[0]:+.1f} points"]
+
+
+def _moves(moves: Sequence[Facts]) -> Table:
+    table = grid(("before", "after", "rows"), ("rows",))
+    for each in moves:
+        table.add_row(each["before"], each["after"], f"{each['rows']:,}")
     return table
 
 

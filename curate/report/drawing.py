@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curate.versions.text import marked, marked_line
+from curate.printing import marked, marked_line
 
 _VALUE = 60
 """Characters of a text that stands among numbers."""

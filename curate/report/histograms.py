@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from curate.printing import one_line
 from curate.report.spreads import BINS, Histogram, Quartiles, flags, of_scores
 from curate.versions.open import Version
-from curate.versions.text import one_line
 
 SHOWN = 12
 """Columns that are drawn; the names of the rest stand in one line."""

@@ -124,7 +124,7 @@ class _Drawing:
         return "..." if self.console.options.ascii_only else "…"
 
     def scores(self) -> None:
-        if not self.facts["scores"]:
+        if all(value is None for value in self.facts["scores"].values()):
             return
         self.out("")
         table = grid(("score", "value", "percentile", "among"), ("value", "percentile"))
@@ -137,17 +137,21 @@ class _Drawing:
                 table.add_row(inline(column, self.console), "", "", text)
                 continue
             stands = self.facts["percentiles"].get(column)
+            percentile = stands["percentile"] if stands else None
             table.add_row(
                 inline(column, self.console),
                 number(value),
-                f"{stands['percentile']:.1f}" if stands else "",
-                _among(stands["of"]) if stands else "it has no value",
+                "" if percentile is None else f"{percentile:.1f}",
+                _among(value, stands) if stands else "it has no value",
             )
         self.out(table)
 
     def stages(self) -> None:
+        untold = self.facts["made"] and self.facts["made_by"] is None
+        if not self.facts["stages"] and not untold:  # it could not be read
+            return
         self.out("")
-        if self.facts["made"] and self.facts["made_by"] is None:
+        if untold:
             said = "the stages before cannot be told: this row is not published"
             self.out(Text(said, style="yellow"))
         table = grid(("", "stage", "outcome", "why"))
@@ -159,7 +163,8 @@ class _Drawing:
                 Text(stage["outcome"], style="red" if ended else ""),
                 inline("; ".join(_because(stage)), self.console),
             )
-        self.out(table)
+        if table.row_count:
+            self.out(table)
 
     def stand_in(self) -> None:
         for at, other in enumerate(self.facts["stands_for_it"]):
@@ -342,8 +347,12 @@ def _shared(parts: Sequence[tuple[str, str]]) -> float:
     return lengths[SAME] / max(lengths[SAME] + max(lengths[GONE], lengths[NEW]), 1)
 
 
-def _among(count: int) -> str:
-    return f"{count:,} rows with a value" if count != 1 else "no other row has a value"
+def _among(value: bool | float, stands: Mapping[str, Any]) -> str:
+    """The rows among which a value stands; those that say the same where it is yes or no."""
+    if stands["of"] == 1:
+        return "no other row has a value"
+    same = f"{number(value)} in {stands['equal']:,} of " if isinstance(value, bool) else ""
+    return f"{same}{stands['of']:,} rows with a value"
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.contract import Clause
+from curate.contract.results import Clause
 from curate.errors import CurateError, UsageError
+from curate.printing import marked, marked_line
 from curate.report.charts import charts
 from curate.report.clusters import duplicates
 from curate.report.cuts import lines
@@ -27,7 +28,6 @@ from curate.sources.published import check_outside
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.policy import certificates
-from curate.versions.text import marked, marked_line
 
 try:
     import jinja2

@@ -14,11 +14,11 @@ import polars as pl
 import xxhash
 
 from curate.examples.columns import FRAMEWORK
+from curate.printing import marked, marked_line
 from curate.versions.lineage import Lineage
 from curate.versions.open import Version
 from curate.versions.rows import published
 from curate.versions.rows import table as columns_of
-from curate.versions.text import marked, marked_line
 
 MOST = 20_000
 """Rows of a page, but for those that it names elsewhere."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from curate.contract import counted
+from curate.printing import counted
 from curate.report.spreads import Histogram
 from curate.report.vega import COLOURS, Drawing, alt, data, finished, painted
 

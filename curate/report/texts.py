@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from curate.printing import marked, marked_line
 from curate.versions.open import Version
 from curate.versions.rows import messages_of
-from curate.versions.text import marked, marked_line
 
 _PREVIEW = 240
 """Characters of an example's line."""

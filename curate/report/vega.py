@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.errors import CurateError
-from curate.versions.text import marked_line
+from curate.printing import marked_line
 
 try:
     import altair as alt

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from curate.contract import Reference
+from curate.contract.parameters import Reference
 from curate.errors import CurateError, Problem, RecipeError
 from curate.host import Apart
 from curate.ledger import FAILED
@@ -39,9 +39,9 @@ def fit(stage: str, params: Mapping[str, Any], *, seed: int) -> Apart:
     nobody = np.empty(0, dtype=np.int64)
     facts = StageFacts()
     with closing(execution.tools):
-        fitted = execution.fit(resolved, [], nobody, facts)
+        fitted = execution.fits.fit(resolved, [], nobody, facts)
     rows = {
-        part: execution.reference_rows(resolved, target, [], ())["id"].to_list()
+        part: execution.fits.reference_rows(resolved, target, [], ())["id"].to_list()
         for part, target in resolved.step.stage.fits().items()
         if isinstance(target, Reference)
     }

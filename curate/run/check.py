@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,24 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from curate.asking import LLM
-from curate.contract import (
-    TEXTS,
-    ExpandStage,
-    Kind,
-    Prefers,
-    Reads,
-    Reference,
-    Stage,
-    given,
-)
+from curate.contract.parameters import Reference
+from curate.contract.stages import ExpandStage
 from curate.errors import CurateError, PluginError, RecipeError, nearest
-from curate.examples.columns import FRAMEWORK
 from curate.plugins.registry import Registry
-from curate.prefer import columns_of, numbers_of
-from curate.recipe.document import Document, KeyPath
+from curate.recipe.document import KeyPath
 from curate.recipe.load import Draft, Problems, draft_recipe
-from curate.recipe.model import OnFailure, Recipe, StageSpec
+from curate.recipe.model import Recipe, StageSpec
 from curate.recipe.rules import WAYS
 from curate.recipe.where import Where
 from curate.recipe.wiring import Link, Wired
@@ -44,6 +32,8 @@ from curate.run.parameters import (
     with_early,
     with_vector,
 )
+from curate.run.steps import Checked, Step
+from curate.sources.hashes import home
 from curate.sources.schema import Schema, inspect, inspect_rows
 
 if TYPE_CHECKING:
@@ -51,80 +41,7 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-PAID = OnFailure(set_aside="2%")
-"""The rule for stages that ask language models, where the recipe has none."""
-
 _ARTICLES = {"expand": "an expand", "score": "a score", "filter": "a filter", "fuse": "a fuse"}
-
-
-@dataclass(frozen=True)
-class Step:
-    """A stage of the pipeline, ready to run.
-
-    Attributes:
-        index: 0-based, in the pipeline.
-        spec: As the recipe says it.
-        stage: The instance, with a vector column named where the recipe leaves it out.
-        id: Its id, given or by default.
-        inputs: Names of the tables that it consumes.
-        result: Name of the table that it produces.
-        where: What it may touch; None: every row.
-        columns: What is there before it: framework columns, texts, originals, scores.
-        adds: The score columns that it writes, by full name.
-        conditions: Parsed conditions among its parameters, by parameter.
-    """
-
-    index: int
-    spec: StageSpec
-    stage: Stage
-    id: str
-    inputs: tuple[str, ...]
-    result: str
-    where: Where | None
-    columns: Mapping[str, Kind]
-    adds: Mapping[str, Kind]
-    conditions: Mapping[str, Where] = field(default_factory=dict)
-
-    @property
-    def on_failure(self) -> OnFailure | None:
-        """How many rows may fail; where answers are paid for, some may unless the recipe says."""
-        return self.spec.on_failure or (PAID if LLM in self.stage.services else None)
-
-    @property
-    def strict(self) -> list[str]:
-        """The columns in which a null needs `missing:` to say what it means.
-
-        All that the stage reads but texts and conditions, framework columns, columns that it takes
-        with nulls, and those that a preference compares with a value.
-        """
-        lenient = {*FRAMEWORK, *(f"@{name}" for name in self.conditions), *TEXTS}
-        for each in given(self.stage.params):
-            value, reads = each.value, each.mark(Reads)
-            if value is not None and reads is not None and reads.nulls:
-                lenient.update(name for _, name in each.columns())
-            elif value is not None and each.mark(Prefers):
-                lenient.update(set(columns_of(value)) - set(numbers_of(value)))
-        return [name for name in self.stage.inputs() if name not in lenient]
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A recipe without mistakes.
-
-    Attributes:
-        recipe: The recipe.
-        document: Its text and places.
-        steps: The stages in order.
-        schemas: What the sources hold, by name.
-        loaded: The rows of sources that had to be read for that, where the caller wants them;
-            `load_sources` takes each out of here, once.
-    """
-
-    recipe: Recipe
-    document: Document
-    steps: tuple[Step, ...]
-    schemas: Mapping[str, Schema]
-    loaded: dict[str, Loaded] = field(default_factory=dict, repr=False)
 
 
 def check(
@@ -148,7 +65,9 @@ def check(
 
     Raises:
         RecipeError: All problems at once.
+        CurateError: There is no folder for what is remembered, and none can be made.
     """
+    home()  # what is wrong with it would be said of each file
     beside = None if isinstance(source, Mapping | Recipe) else Path(source).parent
     walk = _Walk(
         draft_recipe(source, sets), registry, beside, keep_rows=keep_rows, told=told, out=out

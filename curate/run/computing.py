@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 
-from curate.contract import Output
+from curate.contract.results import Output
 from curate.engines.base import Engine, Work
 from curate.errors import CurateError, PluginError
 from curate.run.failures import describe

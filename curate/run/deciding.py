@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import polars as pl
 
-from curate.contract import Clause, Decisions
+from curate.contract.results import Clause, Decisions
 from curate.ledger import DROPPED, Positions
 from curate.run.arena import Arena
 from curate.run.computing import broken, check_columns, check_ids

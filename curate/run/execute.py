@@ -11,32 +11,24 @@ import numpy as np
 import polars as pl
 
 from curate.asking import LLM
-from curate.contract import (
-    ASKED,
-    POOL,
-    Context,
-    ExpandStage,
-    FilterStage,
-    FuseStage,
-    Reference,
-    ScoreStage,
-)
-from curate.errors import CurateError
+from curate.contract.columns import ASKED
+from curate.contract.context import Context
+from curate.contract.stages import POOL, ExpandStage, FilterStage, FuseStage, ScoreStage
 from curate.ledger import DROPPED, FAILED, KEPT, Positions
-from curate.memo.keys import contents_of, key_of
 from curate.passes import ForwardStage
+from curate.recipe.names import OUTPUT
 from curate.run.arena import Arena
-from curate.run.check import Step
 from curate.run.deciding import check_decisions, settle
 from curate.run.expanding import expand
 from curate.run.facts import StageFacts
-from curate.run.fitting import Fitted, fit, fit_components, fit_rows
-from curate.run.resolve import Resolved, ResolvedStep, check_unchanged
+from curate.run.fits import Fits
+from curate.run.fitting import Fitted
+from curate.run.resolved import Resolved, ResolvedStep
 from curate.run.scoring import Guest, score
-from curate.run.splitting import BRIDGES, OUTPUT, Splitting, split
+from curate.run.splitting import BRIDGES, Splitting, split
 from curate.run.tools import Tools
+from curate.run.touching import received, touchable
 from curate.services.llm.budget import BudgetError
-from curate.sources.load import load_reference
 
 
 class Execution:
@@ -60,7 +52,7 @@ class Execution:
         self.tools = tools
         self.entries: list[dict[str, Any]] = []
         self.tolerances: dict[str, float | None] = {}
-        self.fitted: dict[str, Fitted] = {}
+        self.fits = Fits(arena, tools)
         self.ahead: dict[str, Guest] = {}
         self.judged: Positions = np.empty(0, dtype=np.int64)
         self.splitting: Splitting | None = None
@@ -92,6 +84,8 @@ class Execution:
         """Split the rows; returns those that stay, in order. It has an entry like a stage's."""
         started, recipe = time.perf_counter(), self.resolved.checked.recipe
         rows, output = self._last(), recipe.output
+        head = {"id": OUTPUT, "verb": "split", "stage": OUTPUT}
+        self.tools.tell("stage_started", head | {"rows": len(rows)})
         self.splitting = split(self.arena, rows, output, recipe.seed)
         self.arena.ledger.settle(self.splitting.dropped, DROPPED, stage=OUTPUT, reason=BRIDGES)
         (last,) = self.arena.tables
@@ -104,25 +98,23 @@ class Execution:
             facts.reasons[BRIDGES] = facts.books.dropped
         facts.notes = [f"{name} {len(at):,}" for name, at in self.splitting.positions.items()]
         facts.seconds = time.perf_counter() - started
-        self.entries.append(
-            {
-                "id": OUTPUT,
-                "verb": "split",
-                "stage": OUTPUT,
-                "version": 1,
-                "auto": {},
-                "plugin": {"name": "curate-data", "version": installed_version("curate-data")},
-                "inputs": [last],
-                "result": f"@{OUTPUT}",
-                "where": None,
-                "params": {
-                    "splits": {name: str(share) for name, share in output.splits.items()},
-                    "keep_together": list(output.keep_together),
-                    "stratify": output.stratify,
-                },
-            }
-            | facts.entry()
-        )
+        entry = {
+            **head,
+            "version": 1,
+            "auto": {},
+            "plugin": {"name": "curate-data", "version": installed_version("curate-data")},
+            "inputs": [last],
+            "result": f"@{OUTPUT}",
+            "where": None,
+            "params": {
+                "splits": output.asked_shares,
+                "keep_together": list(output.keep_together),
+                "stratify": output.stratify,
+            },
+            **facts.entry(),
+        }
+        self.entries.append(entry)
+        self.tools.tell("stage_finished", entry)
         return self.arena.ordered(stay)
 
     def _step(self, resolved: ResolvedStep, earlier: Sequence[ResolvedStep]) -> None:
@@ -136,7 +128,7 @@ class Execution:
             "stage_started",
             {"id": step.id, "verb": step.spec.verb, "stage": step.spec.stage, "rows": len(rows)},
         )
-        asked, rows = self._asked(resolved, rows, facts)
+        asked, rows = touchable(arena, step, rows, facts)
         try:
             out = self._verb(resolved, earlier, tables, rows, asked, facts)
         except BudgetError as error:
@@ -171,60 +163,6 @@ class Execution:
         facts.books.check(id)
         ledger.check_tables(self.arena.tables)
 
-    def _asked(
-        self, resolved: ResolvedStep, rows: Positions, facts: StageFacts
-    ) -> tuple[Positions, Positions]:
-        """Which rows the stage may touch, and all rows but those dropped for a missing value."""
-        step = resolved.step
-        inside = self.arena.inside(step, rows)
-        nullable = step.strict
-        if nullable:
-            missing = self._missing(rows, nullable) & inside
-            if missing.any():
-                rows, inside = self._handle_missing(
-                    resolved, rows, inside, missing, nullable, facts
-                )
-        facts.untouched = int(len(rows) - inside.sum())
-        return rows[inside], rows
-
-    def _missing(
-        self, rows: Positions, columns: Sequence[str]
-    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        frame = self.arena.frame(rows, columns)
-        nulls = [
-            frame[name].is_null()
-            | (frame[name].is_nan() if frame[name].dtype.is_float() else False)
-            for name in columns
-        ]
-        mask = pl.DataFrame({str(at): null for at, null in enumerate(nulls)})
-        return mask.select(pl.any_horizontal(pl.all())).to_series().to_numpy().astype(np.bool_)
-
-    def _handle_missing(
-        self,
-        resolved: ResolvedStep,
-        rows: Positions,
-        inside: np.ndarray[Any, np.dtype[np.bool_]],
-        missing: np.ndarray[Any, np.dtype[np.bool_]],
-        columns: Sequence[str],
-        facts: StageFacts,
-    ) -> tuple[Positions, np.ndarray[Any, np.dtype[np.bool_]]]:
-        step, count = resolved.step, int(missing.sum())
-        choice = step.spec.missing
-        if choice == "keep":
-            return rows, inside & ~missing
-        if choice == "drop":
-            self.arena.ledger.settle(rows[missing], DROPPED, stage=step.id, reason="missing")
-            facts.reasons["missing"] = count
-            return rows[~missing], inside[~missing]
-        place = self.arena.place(int(rows[missing][0]))
-        raise CurateError(
-            f"Stage '{step.id}' reads {', '.join(columns)}, which {count} rows do not have, "
-            f"the first being {place}.",
-            "Say what such rows mean: `missing: keep` (they pass untouched)"
-            + (" or `missing: drop`" if step.spec.verb in ("filter", "fuse") else "")
-            + " beside the stage, or leave them out with `where:`.",
-        )
-
     def _verb(
         self,
         resolved: ResolvedStep,
@@ -238,9 +176,9 @@ class Execution:
         rule = step.on_failure
         allowed = rule.allowed(len(asked)) if rule else 0
         ahead = self.ahead.get(step.id)
-        seen = self._seen(resolved, rows, asked)
-        fitted = ahead.fitted if ahead else self.fit(resolved, earlier, seen, facts)
-        self.fitted[step.id] = fitted
+        seen = received(self.arena, step, rows, asked)
+        fitted = ahead.fitted if ahead else self.fits.fit(resolved, earlier, seen, facts)
+        self.fits.made[step.id] = fitted
         if isinstance(stage, ScoreStage):
             for name in stage.outputs():
                 column = f"{stage.id}_{name}"
@@ -265,17 +203,6 @@ class Execution:
             return self._filter(resolved, stage, rows, seen, asked, context, facts)
         assert isinstance(stage, FuseStage)
         return self._fuse(resolved, stage, tables, rows, asked, context, facts)
-
-    def _seen(self, resolved: ResolvedStep, rows: Positions, asked: Positions) -> Positions:
-        """The rows that the stage receives: those asked, or all for a filter that sees all."""
-        stage = resolved.step.stage
-        if not (isinstance(stage, FilterStage) and stage.sees_all):
-            return asked
-        nullable = resolved.step.strict
-        if not nullable:
-            return rows
-        # what is not asked and has no value is not seen either
-        return rows[~self._missing(rows, nullable) | np.isin(rows, asked)]
 
     def _filter(
         self,
@@ -362,91 +289,10 @@ class Execution:
                 if later.step.id not in self.ahead:
                     facts = StageFacts()
                     nobody = np.empty(0, dtype=np.int64)
-                    fitted = self.fit(later, steps[:at], nobody, facts)
+                    fitted = self.fits.fit(later, steps[:at], nobody, facts)
                     self.ahead[later.step.id] = Guest(later, fitted, facts)
                 guests.append(self.ahead[later.step.id])
         return guests
-
-    def fit(
-        self,
-        resolved: ResolvedStep,
-        earlier: Sequence[ResolvedStep],
-        pool: Positions,
-        facts: StageFacts,
-    ) -> Fitted:
-        """Fit a step, or take what is remembered of it.
-
-        Args:
-            resolved: The step.
-            earlier: The steps before it.
-            pool: The rows that a fit on the pool reads.
-            facts: Told what was computed.
-        """
-        return fit(
-            resolved,
-            lambda columns: self.arena.stage_frame(resolved.step, pool, columns),
-            lambda reference, columns: self.reference_rows(resolved, reference, earlier, columns),
-            self.tools,
-            facts,
-        )
-
-    def fit_keys(self, resolved: ResolvedStep, earlier: Sequence[ResolvedStep]) -> Fitted:
-        """The keys of what a step fits on reference tables, without fitting."""
-
-        def none(_columns: Sequence[str]) -> pl.DataFrame:
-            raise AssertionError("a fit on the pool has no key before the pool is known")
-
-        rows = fit_rows(
-            resolved,
-            none,
-            lambda reference, columns: self.reference_rows(resolved, reference, earlier, columns),
-        )
-        seed = self.tools.seed
-        keys: dict[str, str] = {}
-        for part, table in rows:
-            contents = contents_of(table, resolved.step.stage.fit_inputs(part))
-            keys[part] = key_of(fit_components(resolved, part, contents, seed, keys))
-        return Fitted({}, keys, seed)
-
-    def reference_rows(
-        self,
-        resolved: ResolvedStep,
-        reference: Reference,
-        earlier: Sequence[ResolvedStep],
-        columns: Sequence[str],
-    ) -> pl.DataFrame:
-        """`id` and columns of a reference table, as the stage reads it.
-
-        The recipe's earlier row-scoped stages run on it too, without their `where:`: expansions in
-        place always, scores where this stage (or one that must run for it) reads their columns.
-        Filters choose among the pool, never among references.
-        """
-        files = next(found for one, found in resolved.references.values() if one == reference)
-        loaded = load_reference("reference", reference, seed=self.tools.seed, files=files)
-        check_unchanged(files)
-        arena = Arena({"reference": loaded})
-        inner = Execution(self.resolved, arena, self.tools)
-        for before in _needed(resolved.step, columns, earlier):
-            positions = next(iter(arena.tables.values()))
-            facts = StageFacts()
-            # the very fit of the pool; before the pool was fitted (in a plan) only reference fits
-            fitted = self.fitted.get(before.step.id) or inner.fit(
-                before, earlier[: earlier.index(before)], positions, facts
-            )
-            if isinstance(before.step.stage, ScoreStage):
-                score(arena, before, positions, fitted, self.tools, 0, facts)
-            else:
-                made, gone = expand(arena, before, positions, fitted, self.tools, 0, facts)
-                arena.tables["reference"] = np.concatenate([np.setdiff1d(positions, gone), made])
-        there = {*arena.rows.columns, *arena.scores}
-        for name in columns:
-            if name not in there and name.removeprefix("@") not in resolved.step.conditions:
-                raise CurateError(
-                    f"Stage '{resolved.step.id}' reads '{name}', which the reference "
-                    f"{reference.path} does not have.",
-                    "It has: " + ", ".join(sorted(each for each in there if each[0] != "@")) + ".",
-                )
-        return arena.stage_frame(resolved.step, arena.tables["reference"], columns)
 
     def _head(self, resolved: ResolvedStep) -> dict[str, Any]:
         step, plugin = resolved.step, resolved.plugin
@@ -463,20 +309,3 @@ class Execution:
             "where": shown.get("where"),
             "params": shown.get("with") or {},
         }
-
-
-def _needed(step: Step, read: Sequence[str], earlier: Sequence[ResolvedStep]) -> list[ResolvedStep]:
-    """The stages before `step` that run on a reference table, for columns to be read, in order."""
-    tables, columns = set(step.inputs), set(read)
-    chosen = []
-    for resolved in reversed(earlier):
-        if resolved.step.result not in tables:
-            continue
-        tables.update(resolved.step.inputs)
-        stage = resolved.step.stage
-        in_place = isinstance(stage, ExpandStage) and stage.in_place()
-        wanted = isinstance(stage, ScoreStage) and columns & set(resolved.step.adds)
-        if stage.scope == "row" and (in_place or wanted):
-            chosen.append(resolved)
-            columns.update(stage.inputs())
-    return chosen[::-1]

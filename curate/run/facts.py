@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from curate.contract import Decisions, Margin
+from curate.contract.results import Decisions, Margin
 from curate.ledger import Books
 
 
 @dataclass
 class StageFacts:
-    """One stage's entry of the manifest, filled while the stage runs."""
+    """One stage's entry of the manifest, filled while the stage runs.
+
+    Of the rows that raise a flag `flagged` names the first by id; all are in the score column.
+    """
 
     books: Books = field(default_factory=Books)
     untouched: int = 0
@@ -22,6 +25,7 @@ class StageFacts:
     fits: dict[str, str] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
     flags_by_source: dict[str, dict[str, int]] = field(default_factory=dict)
+    flagged: dict[str, list[str]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     shares_pass_of: str | None = None
     margins: list[dict[str, Any]] = field(default_factory=list)

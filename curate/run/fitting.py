@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract import Artifact, Context, Reference
+from curate.contract.context import Context
+from curate.contract.parameters import Artifact, Reference
 from curate.memo.keys import content_of_table, contents_of, key_of
 from curate.run.computing import broken
 from curate.run.facts import StageFacts
-from curate.run.resolve import ResolvedStep, check_unchanged
+from curate.run.resolved import ResolvedStep, check_unchanged
 from curate.run.tools import Tools
 from curate.sources.files import SourceFile
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from curate.contract import TEXTS, FilterStage, Kind, ScoreStage, Stage
+from curate.contract.columns import TEXTS, Kind
+from curate.contract.stages import FilterStage, ScoreStage, Stage
 from curate.examples.columns import FRAMEWORK
 
 ORIGINALS: Mapping[str, Kind] = {

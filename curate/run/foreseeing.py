@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from curate.contract import ExpandStage, FuseStage, ScoreStage
+from curate.contract.stages import ExpandStage, FuseStage, ScoreStage
 from curate.ledger import Positions
 from curate.run.arena import Arena
-from curate.run.resolve import ResolvedStep
+from curate.run.resolved import ResolvedStep
 
 
 def foresee(steps: Sequence[ResolvedStep], arena: Arena) -> None:

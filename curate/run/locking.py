@@ -17,9 +17,10 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from curate.asking import LLM
-from curate.contract import API_VERSION, InputFile, marker
+from curate.contract import API_VERSION
+from curate.contract.marks import InputFile, marker
 from curate.plugins.registry import Registry
-from curate.run.resolve import Resolved, files_facts, version_facts
+from curate.run.resolved import Resolved, files_facts, version_facts
 from curate.run.tools import Tools
 from curate.services.models import alias_of
 from curate.sources.formats.found import AnyShape

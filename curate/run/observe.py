@@ -19,6 +19,9 @@ _OFTEN = 0.5
 class Observer(Protocol):
     """Told when a run, its sources and its stages start and finish. Facts are JSON values.
 
+    Splitting the rows (`output: {splits: ...}`), which may drop some, is told like a stage that
+    comes last: its id is `output`, its verb `split`.
+
     One that the user asked for by name may refuse the run by raising in `run_started`, before any
     work. Raising later, it is told no more; the run goes on, and says so at its end.
     """

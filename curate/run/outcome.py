@@ -22,7 +22,7 @@ from curate.run.baselines import SHARED, baselines
 from curate.run.execute import Execution
 from curate.run.foreseeing import foresee
 from curate.run.locking import lock_of, package_versions
-from curate.run.resolve import Resolved, check_unchanged, files_facts, version_facts
+from curate.run.resolved import Resolved, check_unchanged, files_facts, version_facts
 from curate.run.tools import Tools
 from curate.sources.hub import repositories
 from curate.sources.load import Loaded, load

@@ -9,23 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from curate.contract import (
-    TEXTS,
-    Artifact,
+from curate.contract.columns import REJECTED, TEXTS, Kind
+from curate.contract.marks import (
     Auto,
     Condition,
     InputFile,
-    Kind,
     ModelName,
-    Params,
     Prefers,
     Reads,
-    Reference,
     Served,
-    Stage,
-    given,
     marker,
 )
+from curate.contract.parameters import Artifact, Params, Reference, given
+from curate.contract.stages import Stage
 from curate.errors import CurateError, nearest
 from curate.plugins.registry import Registry
 from curate.prefer import columns_of, numbers_of
@@ -285,7 +281,7 @@ def make(kind: type[Stage], params: Params, id: str) -> Made:
 
 def check_inputs(made: Made, named: set[str], reader: Reader, verb: str) -> None:
     """Check the columns that a stage reads without a parameter that names them."""
-    own = {*TEXTS, *(f"@{each.name}" for each in given(made.stage.params))}
+    own = {*TEXTS, REJECTED, *(f"@{each.name}" for each in given(made.stage.params))}
     for name in made.inputs:
         if name not in named and name not in own:
             reader.column((*reader.path, verb), name, "any")

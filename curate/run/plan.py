@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from curate.asking import LLM, LlmExpandStage, LlmScoreStage
-from curate.contract import POOL, ExpandStage, ScoreStage
+from curate.contract.stages import POOL, ExpandStage, ScoreStage
 from curate.memo.keys import changed, contents_of
 from curate.memo.store import Memo
 from curate.plugins.registry import get_registry
@@ -21,7 +21,8 @@ from curate.run.expanding import CHILDREN, children_components
 from curate.run.fitting import Fitted
 from curate.run.foreseeing import foresee, leading, reaching
 from curate.run.outcome import load_sources
-from curate.run.resolve import ResolvedStep, resolve
+from curate.run.resolve import resolve
+from curate.run.resolved import ResolvedStep
 from curate.run.scoring import output_components
 from curate.run.tools import Tools
 from curate.sources.hashes import home
@@ -59,12 +60,30 @@ class PlannedStep:
 
 
 @dataclass(frozen=True)
+class PlannedSplits:
+    """How the kept rows would be split.
+
+    Attributes:
+        rows: At most so many rows are.
+        shares: Split > the share asked for, an exact decimal.
+        keep_together: Columns whose values come to one split each.
+        stratify: The column within each value of which the shares hold; None: there is none.
+    """
+
+    rows: int
+    shares: Mapping[str, str]
+    keep_together: tuple[str, ...]
+    stratify: str | None
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What a run would do."""
+    """What a run would do; `splits` is None where the recipe names none."""
 
     name: str
     sources: Mapping[str, int]
     steps: tuple[PlannedStep, ...]
+    splits: PlannedSplits | None
     models: Mapping[str, str]
     run_key: str
 
@@ -105,6 +124,7 @@ def plan(
         name=checked.recipe.name,
         sources={name: len(rows.rows) + len(rows.unreadable) for name, rows in loaded.items()},
         steps=tuple(_step(execution, at) for at in range(len(resolved.steps))),
+        splits=_splits(execution),
         models={name: facts["digest"] for name, facts in resolved.models_facts().items()},
         run_key=resolved.run_key,
     )
@@ -136,7 +156,7 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         return planned
     frame = execution.arena.stage_frame(step, rows)
     contents = pl.Series("id", contents_of(frame, stage.inputs()), dtype=pl.String)
-    fitted = execution.fit_keys(resolved, before)
+    fitted = execution.fits.keys(resolved, before)
     remembered, differs = [], []
     todo = contents.unique(maintain_order=True)
     lacking = set[str]()
@@ -156,6 +176,17 @@ def _step(execution: Execution, at: int) -> PlannedStep:
         llm=_estimate(execution.tools, resolved, frame.with_columns(contents), lacking),
         unknown=False,
         calls=None,
+    )
+
+
+def _splits(execution: Execution) -> PlannedSplits | None:
+    """Look at the splits as if every row of the sources that lead to the end were kept."""
+    resolved, output = execution.resolved, execution.resolved.checked.recipe.output
+    if not output.divided:
+        return None
+    rows = reaching(execution.arena, [resolved.steps[-1].step.result], resolved.steps)
+    return PlannedSplits(
+        len(rows), output.asked_shares, tuple(output.keep_together), output.stratify
     )
 
 

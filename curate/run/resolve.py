@@ -1,180 +1,31 @@
-"""What a checked recipe resolves to on this machine: files, models, plugins, and the run key.
+"""Finding what a checked recipe names on this machine: files, models, plugins.
 
-Nothing here imports polars or a model: this is all that an up-to-date run needs.
+Nothing here imports polars or a model: an up-to-date run comes here too.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from importlib.metadata import version as installed_version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from curate.contract import (
-    Artifact,
-    Auto,
-    Condition,
-    InputFile,
-    ModelFiles,
-    ModelName,
-    Neutral,
-    Params,
-    Reference,
-    Served,
-    Stage,
-    marker,
-)
+from curate.contract.context import ModelFiles
+from curate.contract.marks import Auto, Condition, InputFile, ModelName, Neutral, Served, marker
+from curate.contract.parameters import Artifact, Params, Reference
+from curate.contract.stages import Stage
 from curate.errors import CurateError
-from curate.memo.keys import canonical, key_of
-from curate.plugins.registry import Dist, Registry
+from curate.plugins.registry import Registry
 from curate.recipe.document import Document, KeyPath
-from curate.recipe.model import Source
-from curate.run.check import Checked, Step
 from curate.run.parameters import references
+from curate.run.resolved import Resolved, ResolvedStep, reference_options
+from curate.run.steps import Checked, Step
 from curate.services.models import name_for
 from curate.services.models import resolve as resolve_model
 from curate.sources.files import SourceFile, artifact_file, resolve_files
 from curate.sources.hashes import file_sha256
-
-
-@dataclass(frozen=True)
-class ResolvedStep:
-    """A step with everything that its results depend on, but for the rows.
-
-    Attributes:
-        params: Result-changing parameters in canonical form, references left out.
-        models: Files of the models that parameters name.
-        plugin: The distribution that the stage comes from.
-        services: Service > the distribution that gives it.
-        references: Dotted parameter path > the reference table or artifact and its files.
-        automatic: Parameter > what its `auto` means on this machine.
-        served: Service that works for the stage alone > the parameter that says what it does.
-    """
-
-    step: Step
-    params: Mapping[str, Any]
-    models: Mapping[str, ModelFiles]
-    plugin: Dist
-    services: Mapping[str, Dist]
-    references: Mapping[str, tuple[Reference | Artifact, tuple[SourceFile, ...]]]
-    automatic: Mapping[str, Any] = field(default_factory=dict)
-    served: Mapping[str, str] = field(default_factory=dict)
-
-    def components(self, params: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """Components of a key that depends on some parameters (None: on all)."""
-        stage = self.step.stage
-        chosen = self.params if params is None else {n: self.params[n] for n in params}
-        parts: dict[str, Any] = {
-            "stage": stage.name,
-            "version": stage.version,
-            "params": dict(chosen),
-            "models": {n: m.digest for n, m in self.models.items() if n in chosen},
-            "services": {n: [d.version, d.editable] for n, d in self.services.items()},
-        }
-        if prints := stage.fingerprints():
-            parts["fingerprints"] = dict(prints)
-        if self.plugin.editable:
-            parts["source"] = self.plugin.editable
-        return parts
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A recipe with its inputs, models and plugins found and hashed."""
-
-    checked: Checked
-    files: Mapping[str, tuple[SourceFile, ...]]
-    steps: tuple[ResolvedStep, ...]
-    beside: Path | None = field(default=None)
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """The resolved recipe as the digest sees it: content hashes stand for paths."""
-        recipe = self.checked.recipe
-        sources = {}
-        for name, source in recipe.sources.items():
-            options = source.model_dump(
-                exclude={"path", "dataset", "version", "revision", "on_failure"}
-            )
-            sources[name] = options | {"files": [file.sha256 for file in self.files[name]]}
-        return {
-            "name": recipe.name,
-            "seed": recipe.seed,
-            "sources": sources,
-            "pipeline": [self._step_identity(resolved) for resolved in self.steps],
-            "output": recipe.output.identity(),
-        }
-
-    @staticmethod
-    def _step_identity(resolved: ResolvedStep) -> dict[str, Any]:
-        step, spec = resolved.step, resolved.step.spec
-        return {
-            spec.verb: spec.stage,
-            "id": step.id,
-            "version": step.stage.version,
-            "with": dict(resolved.params),
-            **({"fingerprints": dict(prints)} if (prints := step.stage.fingerprints()) else {}),
-            "references": {
-                at: [reference_options(reference), [file.sha256 for file in files]]
-                for at, (reference, files) in resolved.references.items()
-            },
-            "where": spec.where,
-            "missing": spec.missing,
-            "from": list(step.inputs),
-            "as": step.result,
-        }
-
-    @cached_property
-    def prints(self) -> dict[str, Any]:
-        """The identity by its parts, each as the sha256 of its canonical JSON.
-
-        It says what a version was made by without what `${NAME}` stood for, and where two differ.
-        """
-        whole = self.identity
-        return {
-            "name": whole["name"],
-            "seed": whole["seed"],
-            "sources": {name: _print(source) for name, source in whole["sources"].items()},
-            "pipeline": [{step["id"]: _print(step)} for step in whole["pipeline"]],
-            "output": _print(whole["output"]),
-        }
-
-    @cached_property
-    def run_key(self) -> str:
-        """The key of the whole run: identity, plugin and stage versions, failure rules."""
-        recipe = self.checked.recipe
-        rules = [source.on_failure for source in recipe.sources.values()]
-        rules += [spec.on_failure for spec in recipe.pipeline]
-        return key_of(
-            {
-                "identity": self.identity,
-                "curate": installed_version("curate-data"),
-                "stages": [r.components() for r in self.steps],
-                "plugins": [[r.plugin.name, r.plugin.version] for r in self.steps],
-                "on_failure": [rule and rule.model_dump() for rule in rules],
-            }
-        )
-
-    def references_facts(self) -> dict[str, Any]:
-        """Reference tables by `<stage id>.<parameter>`."""
-        return {
-            f"{r.step.id}.{at}": {
-                "files": files_facts(files),
-                "options": reference_options(reference),
-            }
-            for r in self.steps
-            for at, (reference, files) in r.references.items()
-        }
-
-    def models_facts(self) -> dict[str, Any]:
-        """Models by the name that the recipe uses."""
-        models = [model for r in self.steps for model in r.models.values()]
-        return {m.name: {"commit": m.commit, "digest": m.digest} for m in models}
 
 
 def resolve(
@@ -361,27 +212,6 @@ def _automatic(
     return found
 
 
-def _print(part: Any) -> str:
-    return hashlib.sha256(canonical(part)).hexdigest()
-
-
-def version_facts(files: Iterable[SourceFile]) -> dict[str, str]:
-    """The published version that files belong to, and its digest; nothing for other files."""
-    for file in files:
-        if file.version is not None and file.digest is not None:
-            return {"version": file.version, "digest": file.digest}
-    return {}
-
-
-def check_unchanged(files: Iterable[SourceFile]) -> None:
-    """Raise CurateError where a local file is no longer the one that was hashed."""
-    for file in files:
-        if not file.remote and file_sha256(file.path) != file.sha256:
-            raise CurateError(
-                f"{file.shown} changed while it was read.", "Run again when it is complete."
-            )
-
-
 def _is_reference(value: Any) -> bool:
     """Whether a value is a reference (or an artifact), or nothing but such: those have fits."""
     if isinstance(value, Mapping) and value:
@@ -405,17 +235,3 @@ def _without_references(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_references(inner) for inner in value]
     return value
-
-
-def reference_options(reference: Reference | Artifact | Source) -> dict[str, Any]:
-    """What about a reference table changes its rows, its path apart."""
-    return reference.model_dump(exclude={"path"})
-
-
-def files_facts(files: Iterable[SourceFile]) -> list[dict[str, Any]]:
-    """Files as lock and manifest name them; `commit` where one came from the Hub."""
-    return [
-        {"file": f.shown, "sha256": f.sha256, "bytes": f.bytes}
-        | ({"commit": f.commit} if f.commit else {})
-        for f in files
-    ]

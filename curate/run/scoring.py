@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract import Context, Output, ScoreStage
+from curate.contract.context import Context
+from curate.contract.results import Output
+from curate.contract.stages import ScoreStage
 from curate.engines.base import Work
 from curate.errors import CurateError
 from curate.ledger import FAILED, Positions
@@ -23,8 +25,11 @@ from curate.run.computing import DTYPES, check_scores, compute
 from curate.run.facts import StageFacts
 from curate.run.failures import Failures
 from curate.run.fitting import Fitted
-from curate.run.resolve import ResolvedStep
+from curate.run.resolved import ResolvedStep
 from curate.run.tools import Tools
+
+_NAMED = 3
+"""Rows that are named of those that raise a flag."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,10 @@ class _Scoring:
     def _note_flag(self, name: str, values: pl.Series) -> None:
         raised = values.fill_null(False)
         self.facts.flags[name] = int(raised.sum())
-        sources = self.arena.frame(self.asked[raised.to_numpy()], ["source"])["source"]
-        counts = sources.value_counts().sort("source").rows()
+        rows = self.arena.frame(self.asked[raised.to_numpy()], ["source"])
+        counts = rows["source"].value_counts().sort("source").rows()
         self.facts.flags_by_source[name] = dict(counts)
+        self.facts.flagged[name] = rows["id"].sort().head(_NAMED).to_list()
 
     def _context(self, wanted: Sequence[str]) -> Context:
         return Context(

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from curate.recipe.model import Output
     from curate.run.arena import Arena
 
-OUTPUT = "output"
-"""The id of what splits the rows among the stages, where it stands last; no stage can have it."""
-
 BRIDGES = "bridges_splits"
 """The reason of rows that are dropped."""
 
@@ -187,7 +184,7 @@ def split(arena: Arena, kept: Positions, output: Output, seed: int) -> Splitting
     staying = sum(map(len, positions.values()))
     shares = {
         name: {
-            "asked": str(output.splits[name]),
+            "asked": output.asked_shares[name],
             "rows": len(rows),
             "share": len(rows) / staying if staying else 0.0,
         }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from curate.run.resolve import ResolvedStep
+    from curate.run.resolved import ResolvedStep
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.contract import ModelFiles, ModelName
+from curate.contract.context import ModelFiles
+from curate.contract.marks import ModelName
 from curate.errors import CurateError
 
 if TYPE_CHECKING:

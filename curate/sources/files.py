@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from curate.contract import Reference
+from curate.contract.parameters import Reference
 from curate.errors import CurateError
 from curate.recipe.model import Source
 from curate.sources.hashes import file_sha256

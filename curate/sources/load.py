@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import xxhash
 
-from curate.contract import Reference
+from curate.contract.parameters import Reference
 from curate.errors import CurateError, nearest
 from curate.examples.columns import FRAMEWORK
 from curate.examples.tables import stack

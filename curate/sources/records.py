@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from curate.errors import CurateError
+from curate.printing import one_line
 from curate.sources.files import SourceFile, suffix_of
 from curate.sources.kinds import delimited, jsonarray, jsonl, parquet
-from curate.sources.kinds.batch import Batch, printable
+from curate.sources.kinds.batch import Batch
 
 _BLOCK = 1 << 20
 _CODECS = {"": None, ".gz": "gzip", ".zst": "zstd"}
@@ -30,7 +31,7 @@ def read_file(file: SourceFile) -> Iterator[Batch]:
             empty = False
             yield batch
     except (OSError, pa.ArrowException) as error:
-        what = printable(str(error))
+        what = one_line(str(error))
         raise CurateError(
             f"{file.shown}: cannot be read: {what}", "The file may be damaged or incomplete."
         ) from error

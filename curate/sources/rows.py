@@ -14,11 +14,12 @@ from typing import Any
 import polars as pl
 
 from curate.examples import RowIds
+from curate.printing import one_line
 from curate.sources.columns import as_text
 from curate.sources.detect import choose_format
 from curate.sources.files import SourceFile
 from curate.sources.formats.base import Format, NotTextError, RowError, short
-from curate.sources.kinds.batch import BadRow, Batch, printable
+from curate.sources.kinds.batch import BadRow, Batch
 from curate.sources.spec import Spec
 
 _ORIGINS = ("human", "synthetic", "mixed", "unknown")
@@ -144,7 +145,7 @@ class RowReader:
         )
 
     def _refuse(self, id: str, file: SourceFile, line: int, error: str, remedy: str) -> None:
-        bad = Unreadable(id, file.shown, line, printable(error), printable(remedy))
+        bad = Unreadable(id, file.shown, line, one_line(error), one_line(remedy))
         self.unreadable.append(bad)
 
     def _converse(self, row: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[dict[str, str]]]:

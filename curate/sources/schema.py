@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import orjson
 import xxhash
 
-from curate.contract import Kind, Reference
+from curate.contract.columns import Kind
+from curate.contract.parameters import Reference
 from curate.plugins.registry import get_registry
 from curate.recipe.model import Source
 from curate.sources.files import SourceFile, is_remote, resolve_files, suffix_of

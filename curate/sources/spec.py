@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from curate.contract import Reference
+from curate.contract.parameters import Reference
 from curate.recipe.model import OnFailure, Source
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import yaml
 
-from curate.contract import Clause
+from curate.contract.results import Clause
+from curate.printing import fenced, markdown, one_line, printable
 from curate.provenance import UNKNOWN
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.overlap import overlap
 from curate.versions.policy import certificates
 from curate.versions.splits import splits_of
-from curate.versions.text import fenced, markdown, one_line, printable
 
 if TYPE_CHECKING:
     import polars as pl

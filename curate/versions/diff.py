@@ -14,19 +14,23 @@ from typing import Any
 import polars as pl
 
 from curate.ledger import KEPT
+from curate.recipe.names import OUTPUT
 from curate.versions.causes import placed, why
 from curate.versions.lineage import Lineage
 from curate.versions.open import Version
 from curate.versions.parameters import Change, changes
-from curate.versions.rows import published
+from curate.versions.rows import by_split, published
 from curate.versions.shifts import (
     ClauseShift,
+    Move,
     ScoreShift,
     ShareShift,
+    SplitShift,
     StageShift,
     clause_shifts,
     score_shifts,
     share_shifts,
+    split_shifts,
     stage_shifts,
 )
 
@@ -39,6 +43,7 @@ REASONS = {
     "new_in_sources": "the sources of the first version did not hold it",
     "not_made": "the stage that made it in the first version did not make it in the second",
     "newly_made": "the stage that made it in the second version had not made it in the first",
+    "other_split": "the same row, with the same values, is in another split",
 }
 """Reasons of a difference besides those of the ledgers."""
 
@@ -72,7 +77,10 @@ class Count:
 
 @dataclass(frozen=True)
 class Counts:
-    """Kept rows: before = same + changed_before + removed, after = same + changed_after + added."""
+    """Kept rows: before = same + changed_before + removed, after = same + changed_after + added.
+
+    Rows that are the same may be in another split.
+    """
 
     before: int
     after: int
@@ -111,6 +119,19 @@ class Diff:
         return share_shifts(self.one.manifest, self.two.manifest)
 
     @cached_property
+    def splits(self) -> list[SplitShift]:
+        """Kept rows by split; `train` alone where a version names none."""
+        return split_shifts(self.one, self.two)
+
+    @cached_property
+    def moves(self) -> list[Move]:
+        """Rows of the same id by the splits between which they moved, the most frequent first."""
+        groups = self._moved.group_by("before", "after").len()
+        return sorted(
+            (Move(*row) for row in groups.iter_rows()), key=lambda m: (-m.rows, m.before, m.after)
+        )
+
+    @cached_property
     def clauses(self) -> list[ClauseShift]:
         """The clauses of policies, and how they were met."""
         return clause_shifts(self.one.manifest, self.two.manifest)
@@ -138,20 +159,25 @@ class Diff:
 
     @cached_property
     def reasons(self) -> list[Count]:
-        """The changes by stage and reason, the most frequent first."""
-        groups = self.rows.group_by("change", "stage", "reason").len()
+        """The changes but moves by stage and reason, the most frequent first."""
+        groups = (
+            self.rows.filter(pl.col("change") != "moved")
+            .group_by("change", "stage", "reason")
+            .len()
+        )
         order = {"removed": 0, "added": 1, "changed": 2}
         counts = [Count(*row) for row in groups.iter_rows()]
         return sorted(counts, key=lambda c: (order[c.change], -c.rows, c.stage or "", c.reason))
 
     @cached_property
     def rows(self) -> pl.DataFrame:
-        """One row for each example that changed.
+        """One row for each example that changed, or only moved to another split.
 
         Returns:
-            `change`; `id` (of a removed or changed row that of the first version); `other`, the id
-            of the row in its place; `stage`, `reason`, `detail` and `ref`; `columns`, those whose
-            values differ; `source`, `file` and `line`. By change, then in the order of the ledger.
+            `change`: `removed`, `added`, `changed` or `moved`; `id` (of all but added rows that of
+            the first version); `other`, the id of the row in its place; `stage`, `reason`,
+            `detail` and `ref`; `columns`, those whose values differ; `source`, `file` and `line`.
+            By change, then in the order of the ledger.
         """
         kept = [v.ledger.filter(fate=KEPT).select("id") for v in (self.one, self.two)]
         gone = kept[0].join(kept[1], on="id", how="anti", maintain_order="left")
@@ -159,12 +185,15 @@ class Diff:
         pairs = self._replaced(gone["id"].to_list(), new["id"].to_list())
         gone = gone.join(pairs, on="id", how="anti", maintain_order="left")
         new = new.join(pairs, left_on="id", right_on="other", how="anti", maintain_order="left")
+        moved = self._moved.join(self._edited, on="id", how="anti", maintain_order="left")
+        moved = moved.select("id", stage=pl.lit(OUTPUT), reason=pl.lit("other_split"))
         parts = [
             why(gone, self._lineages[0], self._lineages[1], "not_in_sources", "not_made"),
             why(new, self._lineages[1], self._lineages[0], "new_in_sources", "newly_made"),
             placed(pl.concat([pairs, self._edited], how="diagonal"), self.one),
+            placed(moved, self.one),
         ]
-        names = ("removed", "added", "changed")
+        names = ("removed", "added", "changed", "moved")
         return pl.concat(
             [
                 part.with_columns(change=pl.lit(name)).match_to_schema(
@@ -187,6 +216,22 @@ class Diff:
             "after": [name for name in two if name not in one],
             "types": [name for name in one if name in two and one[name] != two[name]],
         }
+
+    @cached_property
+    def _by_split(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        return by_split(self.one), by_split(self.two)
+
+    @cached_property
+    def _moved(self) -> pl.DataFrame:
+        """Rows kept in both versions in splits of other names: `id`, `before`, `after`."""
+        if len(self.splits) == 1:
+            return pl.DataFrame(schema=dict.fromkeys(("id", "before", "after"), pl.String))
+        before, after = (
+            rows.rename({"split": side})
+            for rows, side in zip(self._by_split, ("before", "after"), strict=True)
+        )
+        both = before.join(after, on="id", maintain_order="left")
+        return both.filter(pl.col("before") != pl.col("after"))
 
     @cached_property
     def _edited(self) -> pl.DataFrame:
@@ -233,22 +278,33 @@ class Diff:
         return pl.DataFrame(columns, dict.fromkeys(columns, pl.String))
 
     def full_rows(self) -> pl.DataFrame:
-        """`rows` with the conversations before and after, and the other values that differ.
+        """`rows` with splits and conversations before and after, and the other values that differ.
 
         Returns:
-            Besides, `before` and `after` (conversations; null where the version does not keep
-            such a row), `values_before` and `values_after` (JSON of the columns but `messages`
-            that differ in some row of the same id; null for all others).
+            Besides, `split_before` and `split_after`, `before` and `after` (conversations; all
+            null where the version does not keep such a row), `values_before` and `values_after`
+            (JSON of the columns but `messages` that differ in some row of the same id; null for
+            all others).
         """
         rows = self.rows.with_columns(
             was=pl.when(pl.col("change") != "added").then("id"),
             now=pl.when(pl.col("change") == "added")
             .then("id")
-            .when(pl.col("change") == "changed")
+            .when(pl.col("change") != "removed")
             .then(pl.col("other").fill_null(pl.col("id"))),
         )
         edited = rows.filter(reason="values", change="changed")
         names = set(edited["columns"].explode(empty_as_null=False).unique()) - {"messages"}
+        for rows_of_split, key, text in zip(
+            self._by_split, ("was", "now"), ("before", "after"), strict=True
+        ):
+            rows = rows.join(
+                rows_of_split.rename({"split": f"split_{text}"}),
+                left_on=key,
+                right_on="id",
+                how="left",
+                maintain_order="left",
+            )
         for version, key, text in ((self.one, "was", "before"), (self.two, "now", "after")):
             wanted = published(version, dropped=False).select("id", pl.col("messages").alias(text))
             rows = rows.join(
@@ -285,6 +341,8 @@ class Diff:
             "stages": [asdict(stage) for stage in self.stages],
             "policies": [asdict(clause) for clause in self.clauses],
             "shares": [asdict(share) for share in self.shares],
+            "splits": [asdict(split) for split in self.splits],
+            "moves": [asdict(move) for move in self.moves],
             "scores": [asdict(score) for score in scores],
             "scores_alone": {"before": before, "after": after},
             "columns": self.columns,

@@ -131,6 +131,8 @@ def _native(column: pl.Series) -> pl.Series | None:
         return None
     if any(items[name].null_count() for name in fields):
         return None  # a field that is null is left out
+    if any(name == "*" or name.startswith("^") for name in fields):
+        return None  # polars takes them for patterns
     return column.list.eval(pl.struct(pl.element().struct.field(name) for name in sorted(fields)))
 
 

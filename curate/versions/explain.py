@@ -9,13 +9,13 @@ import polars as pl
 
 from curate.errors import UsageError
 from curate.ledger import KEPT
+from curate.printing import one_line
 from curate.versions.lineage import Lineage
 from curate.versions.open import Version
 from curate.versions.passage import known_of, passage
 from curate.versions.references import reference_row
 from curate.versions.rows import NUMBERS, Message, messages_of, values, whole
 from curate.versions.splits import data_files
-from curate.versions.text import one_line
 from curate.versions.wording import differences, told
 
 COMPARED = 20
@@ -43,7 +43,8 @@ def explain(version: Version, id: str) -> dict[str, Any]:
         - `split`: the split that it is in; None where it was not kept, or there is one only;
         - `unpublished`: why there is no text, None where there is one;
         - `percentiles`: score > `percentile` (percent of the rows with a value that lie below this
-          one, those equal to it counted half), `below`, `equal`, `of`;
+          one, those equal to it counted half), `below`, `equal`, `of`; of what is true or false
+          `equal` and `of` alone, the others None;
         - `made`: whether a stage of this version made it; False for rows of the sources;
         - `made_by`: that stage; None where it cannot be told: several stages made rows, and this
           one is not published;
@@ -167,7 +168,7 @@ def _why_not(version: Version, life: Mapping[str, Any]) -> str:
 
 def _percentiles(version: Version, scored: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Where each number stands among those of all rows that have one."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in (c["name"] for c in values(version.manifest) if c["kind"] in NUMBERS):
         value = scored.get(name)
         if value is None:
@@ -175,8 +176,9 @@ def _percentiles(version: Version, scored: Mapping[str, Any]) -> dict[str, dict[
         there = version.scores[name].drop_nulls().cast(pl.Float64)
         own = float(value)
         below, equal, of = int((there < own).sum()), int((there == own).sum()), len(there)
-        percentile = 100 * (below + equal / 2) / of
-        found[name] = {"percentile": percentile, "below": below, "equal": equal, "of": of}
+        found[name] = {"percentile": None, "below": None, "equal": equal, "of": of}
+        if not isinstance(value, bool):
+            found[name] |= {"percentile": 100 * (below + equal / 2) / of, "below": below}
     return found
 
 

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from curate.contract import counted
 from curate.errors import CurateError, UsageError, nearest
 from curate.examples import cleaned
 from curate.examples.ids import json_text
 from curate.plugins.registry import get_registry
+from curate.printing import counted, one_line
 from curate.sources.formats.found import column_of, every_shape, shapes_of
 from curate.sources.formats.messages import Messages
 from curate.sources.hashes import make_folder
 from curate.sources.published import check_outside
-from curate.versions.text import one_line
 
 if TYPE_CHECKING:
     import polars as pl

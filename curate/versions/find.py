@@ -12,10 +12,10 @@ import polars as pl
 
 from curate.errors import UsageError
 from curate.examples.columns import kind_of
+from curate.printing import one_line
 from curate.recipe.where import WhereError, parse_where
 from curate.versions.open import Version
 from curate.versions.rows import check_columns, inside, published, schema_of
-from curate.versions.text import one_line
 
 SHORTEST = 6
 """Characters that the beginning of an id has at least."""

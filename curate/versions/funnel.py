@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curate.contract import counted
+from curate.printing import counted, one_line
 from curate.versions.policy import certificates, empty, relaxed
-from curate.versions.text import one_line
+
+_ID = 12
+"""Characters of an id."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,8 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
     for name, source in manifest["sources"].items():
         for fact, count in source["facts"].items():
             if count:
-                found.append(f"Source {name}: {fact.replace('_', ' ')} in {count:,} rows.")
+                said = f"{fact.replace('_', ' ')} in {counted(count)}"
+                found.append(f"Source {name}: {said}.")
     for stage in manifest["stages"]:
         found += _warnings_of(stage)
     found += [
@@ -223,6 +226,17 @@ def _rerun(manifest: Mapping[str, Any]) -> str:
     )
 
 
+def _flagged(stage: Mapping[str, Any], flag: str) -> str:
+    """The first rows that raise a flag, as `curate explain` takes them; a condition for all."""
+    ids = stage.get("flagged", {}).get(flag, [])
+    if not ids:
+        return ""
+    first = ", ".join(id[:_ID] for id in ids)
+    if len(ids) == stage["flags"][flag]:
+        return f": {first}"
+    return f": {first} and more (curate explain --where {stage['id']}_{flag})"
+
+
 def _warnings_of(stage: Mapping[str, Any]) -> list[str]:
     id, counts, found = stage["id"], stage.get("counts", {}), []
     for flag, count in stage["flags"].items():
@@ -230,7 +244,8 @@ def _warnings_of(stage: Mapping[str, Any]) -> list[str]:
             by_source = stage.get("flags_by_source", {}).get(flag, {})
             where = ", ".join(f"{source} {times:,}" for source, times in by_source.items())
             shown = f" ({where})" if where else ""
-            found.append(f"Stage {id}: {flag.replace('_', ' ')} in {count:,} rows{shown}.")
+            said = f"{flag.replace('_', ' ')} in {counted(count)}{shown}"
+            found.append(f"Stage {id}: {said}{_flagged(stage, flag)}.")
     if counts.get("target.truncated"):
         found.append(f"Stage {id}: {counts['target.truncated']:,} texts of its targets were cut.")
     if counts.get("pass.smaller_shapes"):

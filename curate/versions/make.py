@@ -98,7 +98,7 @@ def run_recipe(
     from curate.run.tools import Tools
     from curate.versions.store import publish, publish_preview
 
-    seed, stages = checked.recipe.seed, [step.id for step in checked.steps]
+    seed, stages = checked.recipe.seed, checked.ids
     memo, preview = Memo(home() / "memo"), limit is not None
     started = registry.engine(engine, workers)
     with closing(Tools(registry, memo, started, seed, watch, preview)) as tools:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError, UsageError
+from curate.printing import one_line
 from curate.sources.published import (
     damaged,
     datasets_of,
@@ -21,7 +22,6 @@ from curate.sources.published import (
 )
 from curate.versions.funnel import funnel
 from curate.versions.splits import data_files, splits_of
-from curate.versions.text import one_line
 
 if TYPE_CHECKING:
     import datasets

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from curate.recipe.names import VERBS, default_id
+from curate.recipe.names import OUTPUT, VERBS, default_id
 from curate.versions.open import Version
 
 
@@ -49,7 +49,7 @@ def changes(one: Version, two: Version) -> list[Change]:
 def _hidden(
     one: Mapping[str, Any], two: Mapping[str, Any], found: Sequence[Change]
 ) -> Iterator[Change]:
-    """Sources and stages that resolve to something else though all that is shown of them is equal.
+    """What resolves to something else though all that is shown of it is equal.
 
     What `${NAME}` stood for is in no version, but hashes of what it made.
     """
@@ -65,7 +65,8 @@ def _hidden(
 def _resolved(identity: Mapping[str, Any]) -> dict[str, str]:
     stages = {id: sum for step in identity.get("pipeline", ()) for id, sum in step.items()}
     sources = identity.get("sources", {})
-    return {**{f"sources.{name}": sum for name, sum in sources.items()}, **stages}
+    output = {OUTPUT: identity[OUTPUT]} if OUTPUT in identity else {}
+    return {**{f"sources.{name}": sum for name, sum in sources.items()}, **stages, **output}
 
 
 def _both(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

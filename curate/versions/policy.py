@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from curate.contract import Clause, counted
+from curate.contract.results import Clause
+from curate.printing import counted
 
 
 @dataclass(frozen=True)

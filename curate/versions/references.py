@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.contract import Reference
+from curate.contract.parameters import Reference
 from curate.errors import CurateError
 from curate.sources.hashes import file_sha256
 from curate.sources.load import load_reference

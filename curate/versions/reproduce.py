@@ -16,7 +16,7 @@ from curate.run.check import check
 from curate.run.resolve import resolve
 from curate.sources.hashes import home
 from curate.sources.published import damaged, listed_in
-from curate.versions.lock import Locked, LockedError
+from curate.versions.locked import Locked, LockedError
 from curate.versions.open import Version
 from curate.versions.runs import PREVIEW
 from curate.versions.verify import compared, plain_files
@@ -126,7 +126,7 @@ def reproduce(
             paid,
         )
         with closing(tools):
-            stages = [step.id for step in checked.steps]
+            stages = checked.ids
             started = {"name": version.name, "seed": checked.recipe.seed, "stages": stages}
             tools.tell("run_started", started)
             outcome = execute(resolved, tools, limit)

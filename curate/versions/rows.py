@@ -7,11 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from curate.contract import TEXTS
+from curate.contract.columns import TEXTS
 from curate.errors import UsageError, nearest
 from curate.examples.texts import texts_of
 from curate.recipe.where import Where, WhereError, parse_where
 from curate.versions.open import Version
+from curate.versions.splits import data_files
 
 Message = dict[str, str]
 
@@ -25,6 +26,16 @@ def published(version: Version, *, dropped: bool = True) -> pl.LazyFrame:
     if dropped and (version.path / "dropped.parquet").exists():
         files.append(version.path / "dropped.parquet")
     return version.scan(*files)
+
+
+def by_split(version: Version) -> pl.DataFrame:
+    """`id` and `split` of the kept rows, in their order."""
+    return pl.concat(
+        version.scan(*data_files(version.path, version.manifest, [name]))
+        .select("id", split=pl.lit(name))
+        .collect()
+        for name in version.splits
+    )
 
 
 def whole(version: Version, id: str) -> dict[str, Any] | None:

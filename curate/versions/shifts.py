@@ -66,6 +66,30 @@ class ShareShift:
     after: int
 
 
+@dataclass(frozen=True)
+class SplitShift:
+    """Kept rows of a split; None in the version that has no such split."""
+
+    split: str
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True)
+class Move:
+    """How many of the rows that both versions keep went from one split to another."""
+
+    before: str
+    after: str
+    rows: int
+
+
+def split_shifts(one: Version, two: Version) -> list[SplitShift]:
+    """Splits in the second version's order; those of the first alone last."""
+    order = dict.fromkeys([*two.splits, *one.splits])
+    return [SplitShift(name, one.splits.get(name), two.splits.get(name)) for name in order]
+
+
 def score_shifts(one: Version, two: Version) -> tuple[list[ScoreShift], list[str], list[str]]:
     """Score columns of both versions, compared, and the names of those of one alone."""
     known = [{each["name"]: each for each in values(v.manifest)} for v in (one, two)]

@@ -27,7 +27,7 @@ class Snippets:
     Attributes:
         key: Name of the file in LLaMA-Factory.
         llama_factory: Its entry in `dataset_info.json`.
-        axolotl: The item under `datasets:`.
+        axolotl: The item under `datasets:`, and what is to be said beside it.
         trl: Python that loads it, or None.
         files: What was written.
     """
@@ -46,7 +46,7 @@ class Snippets:
             body = json.dumps({self.key: self.llama_factory.entry}, indent=2, ensure_ascii=False)
             parts.append(f"# LLaMA-Factory, {INFO}:\n{body}")
         if self.axolotl.entry is not None and _recipe(self.key) not in written:
-            parts.append(f"# axolotl:\n{_yaml(self.axolotl.entry)}".rstrip())
+            parts.append(f"# axolotl:\n{_yaml(self.axolotl)}".rstrip())
         if self.trl is not None:
             parts.append(f"# TRL, train_dataset:\n{self.trl}")
         return "\n\n".join(parts)
@@ -67,7 +67,11 @@ class Snippets:
                 "entry": self.llama_factory.entry,
                 "notes": self.llama_factory.notes,
             },
-            "axolotl": {"entry": self.axolotl.entry, "notes": self.axolotl.notes},
+            "axolotl": {
+                "entry": self.axolotl.entry,
+                "settings": dict(self.axolotl.settings),
+                "notes": self.axolotl.notes,
+            },
             "trl": self.trl,
             "files": [str(file) for file in self.files],
         }
@@ -132,7 +136,7 @@ class Beside:
             _replace(self.info, json.dumps(both, indent=2, ensure_ascii=False) + "\n")
             files.append(self.info)
         if self.recipe is not None and axo.entry is not None:
-            _replace(self.recipe, _yaml(axo.entry))
+            _replace(self.recipe, _yaml(axo))
             files.append(self.recipe)
         return Snippets(self.key, llama, axo, trl(exported), tuple(files))
 
@@ -141,8 +145,11 @@ def _recipe(key: str) -> str:
     return f"{key}.axolotl.yaml"
 
 
-def _yaml(entry: Mapping[str, Any]) -> str:
-    return yaml.safe_dump({"datasets": [dict(entry)]}, sort_keys=False, allow_unicode=True)
+def _yaml(advice: Advice) -> str:
+    """Settings and the entry, which there has to be."""
+    assert advice.entry is not None
+    said = {**advice.settings, "datasets": [dict(advice.entry)]}
+    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
 
 
 def _replace(file: Path, text: str) -> None:

@@ -1,17 +1,17 @@
 """What trainers have to be told about an exported file: entries to paste, and what they would miss.
 
 The rules are those that the trainers document: LLaMA-Factory in `data/README.md`, axolotl in
-`docs/dataset-formats` and its configuration reference.
+`docs/dataset-formats`, `docs/rlhf.qmd` and its configuration reference.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from curate.contract import counted
+from curate.printing import counted
 from curate.sources.formats import sharegpt
 from curate.versions.export import Exported
 
@@ -33,10 +33,12 @@ class Advice:
     Attributes:
         entry: Its description of the file; None where it cannot read it.
         notes: What it would not read, and what to do about it.
+        settings: What its configuration has to say beside the entry.
     """
 
     entry: Mapping[str, Any] | None
     notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def llama_factory(exported: Exported) -> Advice:
@@ -66,11 +68,13 @@ def axolotl(exported: Exported) -> Advice:
         "messages": _axolotl_messages,
         "sharegpt": _axolotl_sharegpt,
         "prompt-completion": _axolotl_completion,
+        "preference": _axolotl_preference,
     }.get(exported.format, _unknown)
     advice = describe(exported)
     if advice.entry is None:
         return advice
-    return Advice({"path": exported.path.as_posix(), "ds_type": kind, **advice.entry}, advice.notes)
+    file = {"path": exported.path.as_posix(), "ds_type": kind}
+    return replace(advice, entry={**file, **advice.entry})
 
 
 def trl(exported: Exported) -> str | None:
@@ -201,6 +205,41 @@ def _axolotl_completion(exported: Exported) -> Advice:
         "no_input_format": plain,
     }
     return Advice({"type": kind})
+
+
+def _axolotl_preference(exported: Exported) -> Advice:
+    row = exported.data[0]
+    answers = [[_turns(row[name]) for name in _PAIR[1:]] for row in exported.data]
+    entry: dict[str, Any]
+    if all(isinstance(row.get(name), str) for name in _PAIR):
+        kind = {f"field_{name}": name for name in _PAIR}
+        entry = {"type": kind | {f"{name}_format": f"{{{name}}}" for name in _PAIR}}
+        apart = 0
+    elif "prompt" in row:
+        fields = dict(zip(("messages", "chosen", "rejected"), _PAIR, strict=True))
+        entry = {"type": "chat_template.default"}
+        entry |= {f"field_{to}": name for to, name in fields.items()}
+        apart = sum(len(chosen) > 1 or len(rejected) > 1 for chosen, rejected in answers)
+    elif isinstance(row["chosen"], list):
+        entry = {"type": "chat_template.argilla_chat"}
+        apart = sum(chosen[:-1] != rejected[:-1] for chosen, rejected in answers)
+    else:
+        return Advice(None, ("of texts it reads no pairs without a field for the prompt",))
+    calling = sum(
+        any(turn.get("tool_calls") for turn in (*_turns(row.get("prompt")), *chosen, *rejected))
+        for row, (chosen, rejected) in zip(exported.data, answers, strict=True)
+    )
+    notes = _apart(apart, "of answers of several turns only the last turns are compared")
+    notes += _apart(calling, "tool calls are not read in this shape")
+    return Advice({"split": "train", **entry}, notes, {"rl": "dpo"})
+
+
+def _turns(value: str | Sequence[Mapping[str, Any]] | None) -> Sequence[Mapping[str, Any]]:
+    """The turns of a field; a text has none with more than a text."""
+    return [] if value is None or isinstance(value, str) else value
+
+
+_PAIR = ("prompt", "chosen", "rejected")
 
 
 def _template(field: str, role: str, content: str) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from curate.errors import CurateError, UsageError
+from curate.printing import one_line
 from curate.sources.hashes import sha256_of
 from curate.sources.published import SUMS, sums_in
-from curate.versions.text import one_line
 
 __all__ = ["CARD", "DROPPED", "SUMS", "Finding", "Verified", "sums_of", "verify"]
 
@@ -122,22 +122,21 @@ def verify(
     if pushed and DROPPED in listed and DROPPED not in files:
         notes.append(f"{DROPPED} was left out of this copy; the rows in it were not compared.")
 
-    from curate.versions.agreement import Agreement
+    from curate.versions.agreement.compare import compare
 
-    agreement = Agreement(folder, listed or files, files.keys(), pushed=pushed)
-    agreement.check()
+    parts = compare(folder, listed or files, files.keys(), pushed=pushed)
     named = {finding.file for finding in findings}
-    content = [f for f in agreement.findings if f.problem != GONE or f.file not in named]
-    name = f"{agreement.named('name')}@{agreement.named('version')}"
+    content = [f for f in parts.findings if f.problem != GONE or f.file not in named]
+    name = f"{parts.named('name')}@{parts.named('version')}"
     return Verified(
         folder,
         str(folder) if name == "@" else name,
         known,
-        agreement.named("digest"),
+        parts.named("digest"),
         fine,
-        agreement.books,
+        parts.books,
         (*findings, *content),
-        tuple(one_line(note) for note in (*notes, *agreement.notes)),
+        tuple(one_line(note) for note in (*notes, *parts.notes)),
     )
 
 

@@ -145,6 +145,27 @@ def test_recipe_error_begins_with_its_place(failing, capsys):
     assert capsys.readouterr().err == "it is wrong\n"
 
 
+@pytest.mark.parametrize("command", ["check", "plan", "run", "gc"])
+def test_a_home_that_cannot_be_made_is_named_once(tmp_path, capsys, monkeypatch, command):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text('{"instruction": "i", "output": "o"}\n')
+    recipe = tmp_path / "two.yaml"
+    recipe.write_text(
+        "name: two\nsources:\n"
+        + "".join(f"  {name}: {{path: {tmp_path / name}.jsonl}}\n" for name in ("a", "b"))
+        + "pipeline: [{filter: core.where, with: {keep: 'true'}}]\n"
+    )
+    home = tmp_path / "home"
+    home.write_text("a file")
+    monkeypatch.setenv("CURATE_HOME", str(home))
+    assert line.call([command, *([] if command == "gc" else [str(recipe)])]) == 1
+    said = capsys.readouterr().err
+    assert said == (
+        f"Error: The folder {home} cannot be made: File exists.\n"
+        "  Set CURATE_HOME to a folder that can be written.\n"
+    )
+
+
 def test_control_characters_do_not_reach_the_terminal(failing, capsys):
     failing(CurateError("row \x1b[31m\x07red\x9b2J"))
     assert capsys.readouterr().err == "Error: row [31mred2J\n"

@@ -176,7 +176,9 @@ def test_tags_that_people_add_do_not_hide_the_card(pushed, typed, folder):
 @pytest.mark.parametrize("version", [None, "9.9"])
 def test_metadata_are_compared_whichever_curate_wrote_them(pushed, typed, monkeypatch, version):
     if version:
-        monkeypatch.setattr("curate.versions.agreement.installed_version", lambda name: version)
+        monkeypatch.setattr(
+            "curate.versions.agreement.card.installed_version", lambda name: version
+        )
     assert typed("pull", REPO, "--out", "there")[0] == 0
     there, _ = pushed
     for before, after in ((b"license: cc-by-4.0", b"license: mit"), (b"- curate\n", b"- mine\n")):

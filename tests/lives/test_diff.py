@@ -5,6 +5,7 @@ import json
 from collections import Counter
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -414,3 +415,88 @@ def test_how_policies_were_met_is_compared(bench):
     differing(Diff(one, two).facts(), shown)
     said = " ".join(shown.file.getvalue().split())
     assert ">= 6 rows: 6 of 26, binding >= 6 rows: 8 of 28, slack" in said
+
+
+def split_of(version):
+    """Id > split, from the names of the files."""
+    return {
+        row["id"]: file.name.rsplit("-", 3)[0]
+        for file in (version.path / "data").iterdir()
+        for row in pq.read_table(file).to_pylist()
+    }
+
+
+def divided(train, *others, **more):
+    rest = round(1 - train, 2)
+    names = others or ("validation",)
+    return {"splits": {"train": train} | {name: rest / len(names) for name in names}} | more
+
+
+def test_rows_that_moved_to_another_split_are_counted_and_listed(bench, plain):
+    one = bench.run(LENGTH, ODD, output=divided(0.8))
+    licensed = {"license": "mit"}  # other values of every row
+    two = bench.run(LENGTH, output=divided(0.4, "validation", "test"), seed=0)
+    three = bench.run(LENGTH, output=divided(0.4), source=licensed)
+    undivided = bench.run(LENGTH)
+    for before, after in ((one, two), (two, one), (one, three), (undivided, two), (two, undivided)):
+        diff = Diff(before, after)
+        check_counts(diff, plain)
+        sides = split_of(before), split_of(after)
+        both = [id for id in sides[0] if id in sides[1]]
+        moved = Counter((sides[0][id], sides[1][id]) for id in both if sides[0][id] != sides[1][id])
+        assert moved, "the recipes were chosen so that there are such rows"
+        assert {(m.before, m.after): m.rows for m in diff.moves} == dict(moved)
+        counts = [Counter(side.values()) for side in sides]
+        for shift in diff.splits:
+            for rows, count in ((shift.before, counts[0]), (shift.after, counts[1])):
+                assert (rows or 0) == count[shift.split]
+        full = {row["id"]: row for row in diff.full_rows().to_dicts()}
+        alone = {id for id, row in full.items() if row["change"] == "moved"}
+        edited = {id for id, row in full.items() if row["change"] == "changed"}
+        assert alone | edited >= {id for id in both if sides[0][id] != sides[1][id]}
+        for id, row in full.items():
+            assert (row["split_before"], row["split_after"]) == tuple(s.get(id) for s in sides)
+        for id in alone:
+            assert (full[id]["stage"], full[id]["reason"]) == ("output", "other_split")
+            assert full[id]["before"] == full[id]["after"] is not None
+        assert all(count.change != "moved" for count in diff.reasons)
+    assert by_id(Diff(one, three), "moved") == {}
+    assert Diff(undivided, bench.run(ODD)).moves == []
+
+
+def test_the_screen_names_splits_and_what_was_asked(bench):
+    one = bench.run(LENGTH, output=divided(0.8))
+    two = bench.run(LENGTH, output=divided(0.4, keep_together=["source"]))
+    facts = Diff(one, two).facts()
+    asked = {c["name"]: (c["before"], c["after"]) for c in facts["changes"]}
+    assert asked["output.splits.train"] == (0.8, 0.4)
+    assert asked["output.keep_together"] == (None, ["source"])
+    rows = {name: (one.splits[name], two.splits[name]) for name in one.splits}
+    assert sorted(after for _, after in rows.values()) == [0, 20]  # all are of one source
+    said = screen(facts)
+    for name, (before, after) in rows.items():
+        points = f"{5 * after - 5 * before:+.1f} points"
+        assert f"{name} {before} {5 * before:.1f} {after} {5 * after:.1f} {points}" in said
+    (move,) = facts["moves"]
+    assert f"{move['before']} {move['after']} {move['rows']}" in said
+    assert not {"splits", "rows of both versions, in another split"} & set(
+        screen(Diff(one, one).facts())
+    )
+
+
+def screen(facts):
+    shown = Console(width=160, file=io.StringIO())
+    differing(facts, shown)
+    return [" ".join(line.split()) for line in shown.file.getvalue().splitlines()]
+
+
+def test_shares_that_the_environment_says_otherwise_are_named(bench, monkeypatch):
+    versions = []
+    for train in ("0.5", "0.9"):
+        monkeypatch.setenv("SEEN", train)
+        monkeypatch.setenv("HELD", f"{1 - float(train):.1f}")
+        splits = {"train": "${SEEN}", "validation": "${HELD}"}
+        versions.append(bench.run(LENGTH, output={"splits": splits}))
+    (change,) = Diff(*versions).changes
+    assert change.what == "environment"
+    assert change.name.startswith("output:")

@@ -6,6 +6,7 @@ import pytest
 
 from curate.errors import UsageError
 from curate.versions.find import find
+from curate.versions.funnel import warnings
 from curate.versions.lineage import Lineage
 from curate.versions.wording import GONE, NEW, SAME
 
@@ -223,6 +224,10 @@ def test_percentiles_count_equal_values_half(bench, plain):
         for name, where in stands.items():
             values, own = [float(line[name]) for line in scores.values()], float(scores[id][name])
             below, equal = sum(v < own for v in values), sum(v == own for v in values)
+            if name == "count_even":  # true is not more than false
+                nothing = {"percentile": None, "below": None}
+                assert where == nothing | {"equal": equal, "of": 20}
+                continue
             assert (where["below"], where["equal"], where["of"]) == (below, equal, 20)
             assert where["percentile"] == pytest.approx(100 * (below + equal / 2) / 20)
 
@@ -388,3 +393,21 @@ def test_a_row_whose_maker_cannot_be_told_says_so(bench, plain):
         told = {s["id"]: s["outcome"] for s in brief.explain(id)["stages"]}
         true = {s["id"]: s["outcome"] for s in whole.explain(id)["stages"]}
         assert {s: o for s, o in told.items() if o != "unknown"}.items() <= true.items()
+
+
+def test_a_flag_names_its_first_rows_and_the_condition_for_all(bench, plain):
+    for rows in (20, 5):
+        bench.write(
+            [{"instruction": "x" * n, "input": "", "output": "y" * n} for n in range(1, rows + 1)]
+        )
+        version = bench.run(COUNT)
+        even = sorted(id for id, line in plain.scores(version).items() if line["count_even"])
+        (stage,) = version.manifest["stages"]
+        assert stage["flagged"] == {"even": even[:3]}
+        (said,) = warnings(version.manifest)
+        ids = ", ".join(id[:12] for id in even[:3])
+        more = " and more (curate explain --where count_even)" if len(even) > 3 else ""
+        word = "row" if len(even) == 1 else "rows"
+        count = f"{len(even)} {word} (pool {len(even)})"
+        assert said == f"Stage count: even in {count}: {ids}{more}."
+        assert sorted(find(version, None, "count_even").ids) == even

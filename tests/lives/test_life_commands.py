@@ -252,3 +252,27 @@ def test_what_has_no_width_is_named_and_errors_drop_it(bench, capsys):
     said = capsys.readouterr().err
     assert "abcde" in said
     assert set("\u200b\u2062\U000e0041\u202e").isdisjoint(said)
+
+
+def test_a_row_that_failed_at_once_has_no_empty_tables(bench):
+    bench.write([{"instruction": f"Say {n}.", "input": "", "output": f"{n}"} for n in range(4)])
+    with bench.pool.open("a") as file:
+        file.write("{broken\n")
+    bench.run(
+        {"score": "toys.count", "id": "count", "with": {"fail_on": "2"}}
+        | {"on_failure": {"set_aside": 1}},
+        source={"on_failure": {"set_aside": 1}},
+    )
+
+    def told(where):
+        return call(explain, "bench", "--where", where, "--out", str(bench.out)).output
+
+    unread = told("reason = 'unreadable'")
+    assert unread.rstrip().endswith("no text: it could not be read")
+    failed = told("reason = 'error'")
+    assert "percentile" not in failed
+    assert failed.splitlines()[-1].split()[:3] == ["score", "count", "failed"]
+    kept = [line.split() for line in told("line = 1").splitlines()]
+    (flag,) = (words for words in kept if words[:1] == ["count_even"])
+    same = int(flag[4])
+    assert flag[1:] == [flag[1], flag[1], "in", str(same), "of", "3", "rows", "with", "a", "value"]

@@ -12,25 +12,14 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from curate.contract import (
-    Condition,
-    Context,
-    Decisions,
-    ExpandStage,
-    FilterStage,
-    FuseStage,
-    InputFile,
-    Output,
-    Params,
-    Preferences,
-    Reads,
-    Reference,
-    ScoreStage,
-    Stage,
-    TextChoice,
-)
+from curate.contract.context import Context
+from curate.contract.marks import Condition, InputFile, Reads
+from curate.contract.parameters import Params, Preferences, Reference, TextChoice
+from curate.contract.results import Decisions, Output
+from curate.contract.stages import ExpandStage, FilterStage, FuseStage, ScoreStage, Stage
 from curate.errors import CurateError, PluginError, RecipeError
-from curate.run.check import Checked, check
+from curate.run.check import check
+from curate.run.steps import Checked
 
 
 class _TextParams(Params):

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from curate.contract import (
-    Condition,
-    Neutral,
-    Params,
-    Reads,
-    Reference,
-    TextChoice,
-    given,
-    named_columns,
-)
+from curate.contract.marks import Condition, Neutral, Reads
+from curate.contract.parameters import Params, Reference, TextChoice, given, named_columns
 from curate.run.resolve import _without_references
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from curate.contract import Params, Reference, Share
+from curate.contract.parameters import Params, Reference, Share
 from curate.recipe.load import load_recipe
 from curate.recipe.model import OnFailure, Recipe, Source, check_url
 from curate.recipe.wiring import Link, wire, wiring

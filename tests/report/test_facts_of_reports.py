@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import curate
+from curate.printing import marked, marked_line
 from curate.report import rows as rows_module
 from curate.report.agreement import agreements
 from curate.report.charts import charts, pngs
@@ -21,7 +22,6 @@ from curate.report.near import near
 from curate.report.rows import table
 from curate.report.spreads import BINS, _histogram, of_lengths, of_scores
 from curate.versions.open import Version
-from curate.versions.text import marked, marked_line
 
 RECIPE = """
 name: sizes

@@ -8,7 +8,8 @@ import polars as pl
 from pydantic_core import PydanticUndefined
 
 from curate.asking import LlmSettings
-from curate.contract import Context, Neutral, marker
+from curate.contract.context import Context
+from curate.contract.marks import Neutral, marker
 from curate.services.llm import LlmService
 
 DOCS = (Path(__file__).parents[2] / "docs" / "llm.md").read_text()

@@ -24,7 +24,7 @@ from curate.run.events import EventLog
 from curate.run.observe import Watch
 from curate.services.llm import sending
 from curate.versions import reproduce as reproducing
-from curate.versions.lock import LockedError
+from curate.versions.locked import LockedError
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
 from curate.versions.reproduce import reproduce

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curate.contract import Margin
+from curate.contract.results import Margin
 from curate.run.facts import StageFacts
 
 KNOWN = {"exact": 0.0, "vector": 1e-3, "unknown": None}

@@ -86,6 +86,24 @@ def test_the_log_says_what_happened_in_order_with_the_facts(recipe, out, log, be
     assert advanced[0]["total"] == 20
 
 
+def test_who_follows_rows_sees_those_that_splitting_drops(recipe, out, log, bench):
+    bench.write([{"instruction": f"q {n}", "output": f"a {n}"} for n in range(20)])
+    pair = {"expand": "toys.pairs"}
+    divided = {"output": {"splits": {"train": 0.5, "validation": 0.5}}}
+    called(recipe(pair, COUNT, **divided), out, "--observe", f"events={log}")
+    told = [each for each in events(log) if each["event"].startswith("stage_")]
+    started, finished = told[-2:]
+    keys = ("event", "id", "verb", "stage")
+    assert [started[key] for key in keys] == ["stage_started", "output", "split", "output"]
+    manifest = json.loads((out / "bench" / "v1" / "manifest.json").read_text())
+    assert {key: finished[key] for key in manifest["stages"][-1]} == manifest["stages"][-1]
+    assert finished["reasons"] == {"bridges_splits": finished["dropped"]}
+    assert finished["dropped"] > 0
+    assert started["rows"] == finished["in"] == finished["out"] + finished["dropped"]
+    assert finished["out"] == manifest["books"]["kept"]
+    assert events(log)[1]["stages"] == ["toys_pairs", "toys_count", "output"]
+
+
 def test_a_run_that_is_up_to_date_says_only_that(recipe, out, log):
     path = recipe(COUNT)
     called(path, out)

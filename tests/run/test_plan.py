@@ -64,3 +64,35 @@ def test_the_plan_fits_80_columns_and_names_what_changed(bench, monkeypatch):
     words = "toys_count is computed anew: where toys.count was last used it had other values of "
     assert words + "params.salt" in " ".join(said.split())
     assert "anew:" not in CliRunner().invoke(command, salted[:3]).output
+
+
+def test_the_plan_says_how_rows_will_be_split(bench, monkeypatch):
+    from click.testing import CliRunner
+
+    from curate.commands.plan import command
+
+    assert plan(bench.recipe(COUNT)).splits is None
+    divided = {
+        "splits": {"train": 0.95, "validation": 0.05},
+        "keep_together": ["source", "instruction"],
+        "stratify": "origin",
+    }
+    path = bench.folder / "bench.yaml"
+    path.write_text(json.dumps(bench.recipe(COUNT, output=divided)))
+    monkeypatch.setenv("COLUMNS", "80")
+    line = [str(path), "--out", str(bench.folder)]
+    assert json.loads(CliRunner().invoke(command, [*line, "--json"]).stdout)["splits"] == {
+        "rows": 20,
+        "shares": {"train": "0.95", "validation": "0.05"},
+        "keep_together": ["source", "instruction"],
+        "stratify": "origin",
+    }
+    said = CliRunner().invoke(command, line, catch_exceptions=False).output
+    assert ["split", "output", "20"] in [each.split() for each in said.splitlines()]
+    assert (
+        "output: train 0.95, validation 0.05; rows kept together by source, instruction; "
+        "shares hold within each origin"
+    ) in " ".join(said.split())
+    assert max(map(len, said.splitlines())) <= 80
+    alone = plan(bench.recipe(COUNT, output={"splits": {"train": 1}})).splits
+    assert (alone.shares, alone.keep_together, alone.stratify) == ({"train": "1"}, (), None)

@@ -13,7 +13,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from curate.contract import Reference
+from curate.contract.parameters import Reference
 from curate.errors import CurateError
 from curate.recipe.model import OnFailure, Source
 from curate.sources.files import resolve_files

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 import yaml
 
+from curate.printing import fenced, markdown, one_line
 from curate.versions.card import render
-from curate.versions.text import fenced, markdown, one_line
 
 HOSTILE = (
     "a | b\n---\n# `x` <script>alert(1)</script> ```\x1b[31m\u202e ![i](http://x) *b* {{y}}: [z]"

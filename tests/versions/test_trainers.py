@@ -38,6 +38,15 @@ AXOLOTL = {
     "ds_type": {"json", "parquet", "csv", "arrow", "text"},
     "type": {"alpaca", "chat_template"},
     "custom": {"field_instruction", "field_output", "format", "no_input_format"},
+    # docs/rlhf.qmd, DPO; what the types read: src/axolotl/prompt_strategies/dpo/
+    "preference": {
+        "chat_template.default": {"field_messages", "field_chosen", "field_rejected"},
+        "chat_template.argilla_chat": set(),
+        "user_defined": {
+            "field_prompt", "field_chosen", "field_rejected", "prompt_format", "chosen_format",
+            "rejected_format",
+        },
+    },
     "roles": {"user": ["human", "user"], "assistant": ["gpt", "assistant"], "system": ["system"], "tool": ["tool"]},
 }  # fmt: skip
 ALPACA = {"instruction": "i", "input": "x", "output": "o"}
@@ -476,3 +485,84 @@ def test_preferences_that_trainers_read(exported):
     assert llama_factory(unpaired).entry["columns"]["kto_tag"] == "label"
     assert unpaired.fields == ("prompt", "completion", "label")
     assert axolotl(unpaired).entry is None
+
+
+def read_by_axolotl(entry, row):
+    """Prompt, chosen and rejected as the types of axolotl take them, before any chat template."""
+    kind = entry["type"]
+    if isinstance(kind, dict):
+        return tuple(
+            kind[f"{name}_format"].format(**{name: row[kind[f"field_{name}"]]})
+            for name in ("prompt", "chosen", "rejected")
+        )
+    if kind == "chat_template.argilla_chat":
+        return row["chosen"][:-1], row["chosen"][-1], row["rejected"][-1]
+    prompt = row[entry["field_messages"]]
+    if isinstance(prompt, str):
+        prompt = turns(("user", prompt))
+    answers = [row[entry[f"field_{name}"]] for name in ("chosen", "rejected")]
+    return prompt, *(
+        answer[-1] if isinstance(answer, list) else turns(("assistant", answer))[0]
+        for answer in answers
+    )
+
+
+@pytest.mark.parametrize("form", PREFERENCES)
+def test_the_entry_of_preferences_keeps_the_rules_of_axolotl(exported, form):
+    made = exported("preference", PREFERENCES[form])
+    advice = axolotl(made)
+    if form == "implicit":
+        assert advice.entry is None
+        assert advice.notes == ("of texts it reads no pairs without a field for the prompt",)
+        return
+    entry, kind = advice.entry, advice.entry["type"]
+    assert (entry["path"], entry["ds_type"]) == (made.path.as_posix(), "json")
+    assert entry["split"] == "train"
+    rules = AXOLOTL["preference"]
+    keys = entry.keys() - {"path", "ds_type", "split", "type"}
+    if isinstance(kind, dict):
+        assert kind.keys() == rules["user_defined"]
+        assert keys == set()
+    else:
+        assert keys == rules[kind]
+    assert advice.settings == {"rl": "dpo"}
+    assert advice.notes == ()
+    if form == "explicit":
+        assert read_by_axolotl(entry, made.data[0]) == ("p", "good", "bad")
+    else:
+        assert read_by_axolotl(entry, made.data[0]) == (
+            turns(("user", "p")),
+            *turns(("assistant", "good"), ("assistant", "bad")),
+        )
+
+
+def test_what_axolotl_would_not_read_of_preferences_is_said(exported):
+    row = PREFERENCES["explicit turns"]
+    longer = row | {"chosen": turns(("assistant", "a"), ("user", "b"), ("assistant", "c"))}
+    said = "of answers of several turns only the last turns are compared (1 row)"
+    assert axolotl(exported("preference", row, longer)).notes == (said,)
+    implicit = PREFERENCES["implicit turns"]
+    begun = implicit["chosen"][:1]
+    longer = implicit | {"chosen": [*begun, *longer["chosen"]]}
+    assert axolotl(exported("preference", implicit, longer)).notes == (said,)
+    calling = row | {"chosen": CALLING[1:2]}
+    assert axolotl(exported("preference", calling)).notes == (
+        "tool calls are not read in this shape (1 row)",
+    )
+
+
+def test_what_preferences_need_beside_their_entry_is_written(versions, tmp_path):
+    folder = tmp_path / "new"
+    out = ["--out", str(versions([PREFERENCES["implicit turns"]]).path.parents[1])]
+    assert call(["export", "toy", "--format", "preference", "--to", f"{folder}/", *out]) == 0
+    assert yaml.safe_load((folder / "toy-v1.axolotl.yaml").read_text()) == {
+        "rl": "dpo",
+        "datasets": [
+            {
+                "path": (folder / "toy-v1.jsonl").as_posix(),
+                "ds_type": "json",
+                "split": "train",
+                "type": "chat_template.argilla_chat",
+            }
+        ],
+    }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from curate.answers import Backend, Llm
 from curate.asking import LlmSettings
-from curate.contract import ModelFiles, Neutral, marker
+from curate.contract.context import ModelFiles
+from curate.contract.marks import Neutral, marker
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl
 from curate.plugins.registry import get_registry

@@ -32,7 +32,7 @@ from curate.answers import (
     Usage,
 )
 from curate.asking import LlmSettings
-from curate.contract import ModelFiles
+from curate.contract.context import ModelFiles
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl
 from curate.services.llm.credentials import BASE, HEADERS, OPENAI, key_for, trusted

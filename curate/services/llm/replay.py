@@ -19,11 +19,12 @@ import orjson
 
 from curate.answers import Answer, AnswerError, Backend, BackendKind, Call
 from curate.asking import LlmSettings
-from curate.contract import ModelFiles, counted
+from curate.contract.context import ModelFiles
 from curate.errors import CurateError
 from curate.hookspecs import hookimpl
 from curate.memo.answers import BEGINS, answer_of
 from curate.memo.keys import canonical
+from curate.printing import counted
 from curate.services.llm.bodies import turns_of
 
 CURATE_API = 1

@@ -21,9 +21,9 @@ from curate.answers import (
     UnreceivedError,
 )
 from curate.asking import LlmSettings
-from curate.contract import counted
 from curate.errors import CurateError
 from curate.memo.answers import Journal, answer_key
+from curate.printing import counted
 from curate.services.llm.bodies import max_tokens_of, prompt_bound
 from curate.services.llm.budget import BudgetError, Cost, Purse, took
 from curate.services.llm.pace import PATIENCE, Pace

@@ -129,6 +129,34 @@ class Preference(Format):
             return fields
         return fields | Pair(prompt, chosen, old.rejected, old.explicit, old.plain).fields()
 
+    def rewrite_in_place(
+        self,
+        row: Mapping[str, Any],
+        messages: Sequence[Mapping[str, Any]],
+        rejected: Sequence[Mapping[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """With a new rejected answer: the same row, its turns with other contents."""
+        if rejected is None:
+            return self.rewrite(row, messages)
+        old = _pair(row, as_they_are)
+        was = [*old.prompt, *old.chosen, *old.rejected]
+        now = [*messages, *rejected]
+        if [turn["role"] for turn in was] != [turn["role"] for turn in now]:
+            return self.rewrite(row, messages)
+        turns = [
+            turn if turn["content"] is None else {**turn, "content": new["content"]}
+            for turn, new in zip(was, now, strict=True)
+        ]
+        answered, end = len(old.prompt), len(messages)
+        parts = {"prompt": turns[:answered]}
+        start = [] if old.explicit else turns[:answered]
+        parts |= {"chosen": [*start, *turns[answered:end]], "rejected": [*start, *turns[end:]]}
+        fields = dict.fromkeys(self.fields) | dict(row)
+        for name, part in parts.items():
+            if fields[name] is not None:
+                fields[name] = said(part) if isinstance(fields[name], str) else part
+        return fields
+
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         """Explicit prompts in all rows where one has one, and lists where one has lists."""
         rows = with_lists(rows)

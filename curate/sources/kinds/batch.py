@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,6 @@ ROWS = 50_000
 """Rows in a batch."""
 
 BOM = b"\xef\xbb\xbf"
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,3 @@ def batched(rows: Iterable[tuple[int, Mapping[str, Any] | BadRow]]) -> Iterator[
             batch = Batch([], [])
     if batch.rows:
         yield batch
-
-
-def printable(text: str) -> str:
-    """Text without control characters."""
-    return _CONTROL.sub(" ", text)

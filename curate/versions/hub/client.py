@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError, UsageError
-from curate.versions.text import one_line
+from curate.printing import one_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.errors import CurateError
+from curate.printing import one_line
 from curate.versions.hub.client import KIND, connect, content, explained, label_of, listed, look
 from curate.versions.hub.readme import charts_in, own
 from curate.versions.runs import read_manifest, versions_of
 from curate.versions.store import aside, renamed, settle
-from curate.versions.text import one_line
 from curate.versions.verify import CARD, DROPPED, SUMS, Verified, sums_of, verify
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from typing import Any
 import yaml
 
 from curate.errors import CurateError
+from curate.printing import fenced, one_line
 from curate.versions.marks import CLOSES, OPENS, parted
 from curate.versions.splits import TRAIN
-from curate.versions.text import fenced, one_line
 
 _CARD = (re.compile(re.escape(OPENS)), CLOSES)
 _HUB = (

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError
+from curate.printing import one_line
 from curate.versions.hub.client import content, label_of, listed, look, stored
 from curate.versions.hub.readme import charts_in, own
 from curate.versions.open import Version
-from curate.versions.text import one_line
 from curate.versions.verify import CARD, DROPPED, SUMS
 
 if TYPE_CHECKING:

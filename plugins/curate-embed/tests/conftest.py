@@ -157,7 +157,7 @@ def embed():
     import polars as pl
 
     from curate.api import Auto, Context, ModelFiles
-    from curate.contract import marker
+    from curate.contract.marks import marker
     from curate_embed.forward import ForwardService
     from curate_embed.stages import EmbedSentence, SentenceParams
 

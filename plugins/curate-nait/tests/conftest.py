@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from curate.api import Context, ModelFiles
-from curate_nait.stages import Alignment, AlignmentParams
+from curate_nait.alignment import Alignment
+from curate_nait.parameters import AlignmentParams
 
 # a busy machine crawls where threads wait for one another by spinning; bits are the same
 os.environ.setdefault("OMP_NUM_THREADS", "1")

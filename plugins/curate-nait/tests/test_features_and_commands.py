@@ -305,7 +305,7 @@ def test_passes_that_differ_are_not_shared(place, change):
 
 @pytest.mark.parametrize("fault", [ValueError, CurateError])
 def test_a_guest_that_fails_does_not_fail_its_host(place, monkeypatch, fault):
-    from curate_nait.stages import Alignment
+    from curate_nait.alignment import Alignment
 
     honest = Alignment.columns
 

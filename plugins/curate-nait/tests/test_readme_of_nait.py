@@ -13,7 +13,7 @@ import yaml
 import curate
 from curate.commands import call
 from curate_nait.combining import CombineParams, CoreParams
-from curate_nait.stages import AlignmentParams
+from curate_nait.parameters import AlignmentParams
 
 HERE = Path(__file__).parents[1]
 ROOT = HERE.parents[1]

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 import curate
 from curate.api import Context, CurateError, PolicyError
 from curate.commands import call
+from curate_sources.growth import stage as growth_stage
+from curate_sources.growth.saturation import fit_curves
 from curate_sources.growth.stage import Growth, GrowthParams
 
 
@@ -201,7 +203,7 @@ def test_a_preview_that_can_be_filled_is_as_any_run():
 
 def test_rows_without_a_rank():
     rows = table(["a"] * 4, score=[1.0, None, float("nan"), 2.0])
-    with pytest.raises(CurateError, match="2 of 4 rows have no number in 'score'"):
+    with pytest.raises(CurateError, match="by 'score', in which 2 of 4 have no number"):
         fuse(stage(growth={"a": "token"}, rank_by="score"), rows)
     dropped = fuse(stage(growth={"a": "token"}, rank_by="score", missing="drop"), rows)
     assert dropped.rows["reason"].to_list() == [None, "unranked", "unranked", None]
@@ -344,6 +346,18 @@ def test_a_run_and_the_order_of_its_table(place):
         curate.run(recipe(growth=TABLE, token=4, size=40)).manifest["digest"]
         == (version.manifest["digest"])
     )
+
+
+def test_curves_are_fitted_once_in_a_run(place, monkeypatch):
+    runs = [(a, n, n**0.5) for a in ("code", "ethics", "math", "talk") for n in (8, 16, 32, 64)]
+    lines = ["ability,rows,metric", *(f"{a},{n},{m}" for a, n, m in runs)]
+    (place / "c.csv").write_text("\n".join(lines) + "\n")
+    fitted = []
+    monkeypatch.setattr(
+        growth_stage, "fit_curves", lambda *args: fitted.append(args) or fit_curves(*args)
+    )
+    version = curate.run(recipe(curves="c.csv", size=20))
+    assert (len(version.frame()), len(fitted)) == (20, 1)
 
 
 def test_a_limited_run(place):

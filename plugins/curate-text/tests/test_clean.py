@@ -71,6 +71,11 @@ CHANGED = [
     ("punctuation", "你好，（世界）！《书》、【一】。", '你好,(世界)!"书",[一].'),
     ("links", "See https://a.org/b?c=1#d, or (www.b.co.uk/x).", "See <link>, or (<link>)."),
     ("links", "[it](http://a.org/b_(c)), FTP://a.org.", "[it](<link>), <link>."),
+    (
+        "links",
+        "请看https://a.org/b，或者http://b.cn查看。“www.c.org/d”",
+        "请看<link>，或者<link>查看。“<link>”",
+    ),
     ("links", "https://84.23.101.7/ann@corp.de", "<link>"),
 ]
 
@@ -126,6 +131,13 @@ ASKED_LEFT = [
 @pytest.mark.parametrize(("rule", "text"), ASKED_LEFT)
 def test_what_only_looks_like_what_is_asked_for(rule, text):
     assert clean([text], [rule]) == ([text], {})
+
+
+@pytest.mark.parametrize("text", ["—" * 100_000, "www." * 50_000, "https://a" + "(" * 100_000])
+def test_rules_that_are_asked_for_come_to_an_end(text):
+    # quadratic time would be minutes
+    once, _ = clean([text], list(ASKED))
+    assert clean(once, list(ASKED)) == (once, {})
 
 
 def test_text_with_nothing_wrong_in_it_changes_only_if_asked(tmp_path):

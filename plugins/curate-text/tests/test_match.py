@@ -1,5 +1,6 @@
 """`text.match`: each pattern on its own rows, a user's own lists, hostile texts and patterns."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -138,7 +139,7 @@ def test_a_file_that_is_no_list_is_refused_when_a_recipe_is_checked(tmp_path, co
 
 
 LOOKING = [r"(?=a)", r"x(?!a)", r"(?<=a)b", r"(?<!a)b", r"(a)\1", r"(?>a+)b", r"(?P<x>a)(?P=x)"]
-NOT_LOOKING = [r"\\1", r"[(?=]", r"\(?=", r"[]\1(?!x]", r"(?i)a", r"(?:a|b)", r"(?P<x>a)", r"\d\D"]
+NOT_LOOKING = [r"\\1", r"[(?=]", r"\(?=", r"[](?!x]", r"(?i)a", r"(?:a|b)", r"(?P<x>a)", r"\d\D"]
 
 
 @pytest.mark.parametrize("pattern", LOOKING)
@@ -153,10 +154,46 @@ def test_patterns_that_only_seem_to_look_around_are_taken(pattern):
     Match(MatchParams(patterns={"mine": pattern}), "m").check_files()
 
 
-@pytest.mark.parametrize("pattern", ["(", "a{2,1}", r"(\w{1000}){1000}", r"\p{Nowhere}"])
-def test_what_cannot_be_searched_for_is_refused(pattern):
-    with pytest.raises(CurateError, match="the pattern 'mine' is no regular expression that can"):
-        matched(["x"], lists=[], patterns={"mine": pattern})
+WRONG = {
+    "(": "unclosed group, character 1",
+    "4: a{2,1}": "invalid repetition count range, .*, character 5",
+    "x\ny\n  \\p{Nowhere}": "Unicode property not found, line 3, character 3",
+    r"é[z-a]": "invalid character class range, .*, character 3",
+    r"(\w{1000}){1000}": "Compiled regex exceeds size limit of 10485760 bytes$",
+}
+
+
+@pytest.mark.parametrize("pattern", WRONG)
+def test_what_cannot_be_searched_for_is_refused_when_a_recipe_is_checked(tmp_path, pattern):
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        json.dumps([{"name": "good", "pattern": "a"}, {"name": "b", "pattern": pattern}])
+    )
+    for place, params in ((file, {"file": str(file)}), ("patterns", {"patterns": {"b": pattern}})):
+        stage = Match(MatchParams(**params), "m")
+        with pytest.raises(CurateError) as caught:
+            stage.check_files()
+        says = f"{re.escape(str(place))}: the pattern 'b' is no regular expression that can be "
+        says += f"searched for in linear time: {WRONG[pattern]}"
+        assert re.match(says, caught.value.message)
+
+
+@given(st.text(st.sampled_from("ab()[]{}|*+?.^$\\dpL-&,1 \n:<=!"), max_size=8), st.text("ab1 \n"))
+@settings(deadline=None)
+def test_what_is_tried_is_what_will_search(pattern, text):
+    """The engine that tries patterns and the one that searches agree on each, and on each text."""
+    placed = Placed(Pattern.model_construct(name="p", pattern=pattern, holds=text), "own.yaml")
+    try:
+        found = pl.Series([text]).str.contains(pattern)[0]
+    except pl.exceptions.ComputeError:
+        with pytest.raises(CurateError, match="is no regular expression"):
+            patternlists.tried(placed)
+        return
+    if found:
+        assert patternlists.tried(placed) == pattern
+    else:
+        with pytest.raises(CurateError, match="does not find its row"):
+            patternlists.tried(placed)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +203,7 @@ def test_what_cannot_be_searched_for_is_refused(pattern):
 def test_rows_that_contradict_their_pattern(rows, says):
     pattern = Pattern.model_validate({"name": "mine", "pattern": "a", **rows})
     with pytest.raises(CurateError, match=says):
-        patternlists.compiled(Placed(pattern, "own.yaml"))
+        patternlists.tried(Placed(pattern, "own.yaml"))
 
 
 def test_nothing_to_search_for():
@@ -242,3 +279,26 @@ def test_a_wrong_pattern_is_a_mistake_in_the_recipe(tmp_path, monkeypatch):
     }
     with pytest.raises(CurateError, match="looks around or back with `\\(\\?=`"):
         curate.check(recipe)
+
+
+def test_a_check_tries_patterns_of_ones_own_and_imports_nothing_heavy_for_it(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    (tmp_path / "recipe.yaml").write_text(
+        "name: match\nsources: {rows: {path: rows.jsonl}}\n"
+        "pipeline: [{score: text.match, with: {file: own.yaml}}]\n"
+    )
+    code = (
+        "import sys; from curate.commands import call; print(call(['check', 'recipe.yaml']))\n"
+        "print('heavy:', [name for name in ('polars', 'numpy', 'torch') if name in sys.modules])"
+    )
+
+    def check(pattern):
+        (tmp_path / "own.yaml").write_text(json.dumps([{"name": "mine", "pattern": pattern}]))
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+
+    wrong = check("ab(")
+    assert "own.yaml: the pattern 'mine' is no regular expression" in wrong.stderr
+    assert "unclosed group, character 3" in wrong.stderr
+    assert wrong.stdout.startswith("2\n")
+    assert check("ab").stdout.endswith("0\nheavy: []\n")  # what the file of rows holds is known

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.api import Host, hookimpl
+from curate.api import Host, hookimpl, one_line
 from curate_llm.settings import asking, cost, part, settings_of
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def _print(report: Report) -> None:
     for each in report.verdicts:
         click.echo(_line(each, marked))
     for failure in report.failures[:_FAILURES]:
-        # an error may quote what a model said
-        error = "".join(sign if sign.isprintable() else " " for sign in failure.error)
+        error = one_line(failure.error)  # it may quote what a model said
         click.echo(f"failed: {failure.version} version of pair {failure.pair}: {error}")
     if len(report.failures) > _FAILURES:
         click.echo(f"failed: {len(report.failures) - _FAILURES:,} more, which --json names")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.api import Host, counted, hookimpl
+from curate.api import Host, counted, hookimpl, one_line
 from curate_llm.settings import asking, cost, part, settings_of
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ def _print(report: Report, a: str, b: str) -> None:
     click.echo(f"where both orders name the same winner, it is b in {part(report.b, decided)}")
     for error, pairs in [*report.errors.items()][:_ERRORS]:
         # an error may quote what a model said
-        said = "".join(sign if sign.isprintable() else " " for sign in error)
-        click.echo(f"failed, {counted(pairs, 'pair')}: {said}")
+        click.echo(f"failed, {counted(pairs, 'pair')}: {one_line(error)}")
     if len(report.errors) > _ERRORS:
         click.echo(f"failed for {len(report.errors) - _ERRORS:,} more reasons, which --json names")
     click.echo(cost(report.llm))

@@ -100,8 +100,9 @@ def extract(
 
     Recipes use them as `features: {NAME: FOLDER/NAME.safetensors}`.
     """
+    from curate_nait.alignment import FEW, Alignment
     from curate_nait.features import Feature, write
-    from curate_nait.stages import FEW, FIT, Alignment, fit_options
+    from curate_nait.parameters import FIT, fit_options
 
     references = {
         name: _table(text, "--target") for name, text in _pairs(targets, "--target").items()
@@ -164,7 +165,7 @@ def compare(
     With --pool also the rank correlations (Spearman) of their scores on its rows.
     """
     from curate_nait.features import read
-    from curate_nait.stages import READING, AlignmentParams
+    from curate_nait.parameters import READING, AlignmentParams
     from curate_nait.transfer import by_layer, check_comparable, correlations, cosines, table
 
     features = [read(path) for path in files]

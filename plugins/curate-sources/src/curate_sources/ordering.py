@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from curate.api import Params, Preferences, Reads, nearest, rank
+from curate.api import CurateError, Params, Preferences, Reads, nearest, rank
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,15 +63,34 @@ class OrderParams(Params):
     ] = "error"
 
 
-def unranked(rows: pl.DataFrame, params: OrderParams) -> pl.Series:
-    """Which rows have no number in `rank_by`; boolean, one a row, false without `rank_by`."""
+def unranked(rows: pl.DataFrame, params: OrderParams, stage: str) -> pl.Series:
+    """Which rows have no number in `rank_by`; boolean, one a row, false without `rank_by`.
+
+    Args:
+        rows: `id` and the column that `rank_by` names.
+        params: What such rows are (`missing`).
+        stage: Id of the stage, for the error.
+
+    Raises:
+        CurateError: There are some, and `missing` is `error`.
+    """
     import polars as pl
 
     if params.rank_by is None:
         return pl.Series("unranked", [False], dtype=pl.Boolean).new_from_index(0, len(rows))
     number = rows[params.rank_by]
     nothing = number.is_null()
-    return (nothing | number.is_nan().fill_null(True)) if number.dtype.is_float() else nothing
+    if number.dtype.is_float():
+        nothing |= number.is_nan().fill_null(True)
+    count = int(nothing.sum())
+    if count and params.missing == "error":
+        first = rows["id"].filter(nothing).sort()[0]
+        raise CurateError(
+            f"Stage '{stage}' ranks rows by '{params.rank_by}', in which {count:,} of "
+            f"{len(rows):,} have no number, the first being {first}.",
+            "Say what such rows mean: `missing: last` or `missing: drop` under `with:`.",
+        )
+    return nothing
 
 
 def placed(rows: pl.DataFrame, params: OrderParams, seed: int) -> pl.Series:

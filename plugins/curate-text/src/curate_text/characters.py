@@ -18,8 +18,8 @@ Codes = NDArray[np.intp]
 Counts = NDArray[np.int64]
 Marks = NDArray[np.bool_]
 
-PIECE = 1 << 18
-"""Characters looked at together, unless one text alone has more: bounds memory."""
+PIECE = 1 << 17
+"""Characters looked at together, unless one text alone has more: bounds memory, fits in caches."""
 
 TOGETHER = 4096
 """Texts looked at together at most: see `hashing`."""

@@ -258,7 +258,7 @@ _PLAIN: Mapping[str, str] = {
     "\u2026": "...",
 }
 _FANCY = re.compile(
-    rf"(?P<between>(?<=\S) ?[{_DASHES}]++ ?(?=\S))|[{''.join(map(re.escape, _PLAIN))}]"
+    rf"(?P<between>(?<=[^\s{_DASHES}]) ?[{_DASHES}]++ ?(?=\S))|[{''.join(map(re.escape, _PLAIN))}]"
 )
 
 

@@ -80,9 +80,10 @@ class Match(ScoreStage):
         return patternlists.fingerprints()
 
     def check_files(self) -> None:
-        """Refuse files that hold no patterns, and patterns that look around."""
+        """Refuse files that hold no patterns, and patterns that cannot be searched for."""
         for placed in self._own():
             patternlists.refuse_looking(placed)
+            patternlists.tried(placed)
 
     def _own(self) -> list[Placed]:
         inline = patternlists.inline(self.params.patterns)
@@ -98,7 +99,7 @@ class Match(ScoreStage):
     def _compiled(self) -> list[tuple[str, str, str]]:
         """List, name and pattern of each."""
         return [
-            (name, placed.pattern.name, patternlists.compiled(placed))
+            (name, placed.pattern.name, patternlists.tried(placed))
             for name, placed in self._placed()
         ]
 

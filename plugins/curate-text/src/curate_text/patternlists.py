@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from curate.api import CurateError
 
@@ -23,6 +25,8 @@ PatternName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 _LOOKS = re.compile(
     r"\\(?P<back>[1-9])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<group>\(\?(?:<?[=!]|>|P=))"
 )
+_NUMBER = re.compile(r"([0-9]+): ")
+_INDENT = 4
 
 
 class Pattern(BaseModel):
@@ -109,35 +113,44 @@ def refuse_looking(placed: Placed) -> None:
             )
 
 
-def compiled(placed: Placed) -> str:
-    """The pattern, tried: it can be searched for, and finds what its own test rows say.
+def tried(placed: Placed) -> str:
+    """The pattern: it can be searched for, and finds what its own test rows say.
+
+    Tried by pydantic, whose engine is that of polars, so that a check imports no more than it has.
 
     Raises:
         CurateError: It is no regular expression, is too large, or its test rows contradict it.
     """
-    import polars as pl
-
     pattern = placed.pattern
-    rows = pl.Series([pattern.holds or "", pattern.spares or ""], dtype=pl.String)
     try:
-        holds, spares = rows.str.contains(pattern.pattern)
-    except pl.exceptions.ComputeError as error:
+        search = SchemaValidator(core_schema.str_schema(pattern=pattern.pattern))
+    except SchemaError as error:
         raise CurateError(
             f"{placed.place}: the pattern '{pattern.name}' is no regular expression that can be"
-            f" searched for in linear time: {error}",
+            f" searched for in linear time: {_fault(str(error))}",
             "The syntax is that of Rust's regex: https://docs.rs/regex/latest/regex/#syntax",
         ) from None
-    for word, row, right in (
-        ("for", pattern.holds, holds),
-        ("against", pattern.spares, not spares),
-    ):
-        if row is not None and not right:
-            verb = "does not find" if word == "for" else "finds"
+    for word, row, wanted in (("for", pattern.holds, True), ("against", pattern.spares, False)):
+        if row is not None and search.isinstance_python(row) != wanted:
+            verb = "does not find" if wanted else "finds"
             raise CurateError(
                 f"{placed.place}: the pattern '{pattern.name}' {verb} its row `{word}`: {row!r}",
                 "Mend the pattern or the row.",
             )
     return pattern.pattern
+
+
+def _fault(report: str) -> str:
+    """What is wrong with a pattern, and where: the engine draws the pattern, and carets below."""
+    *drawn, said = report.strip().splitlines()
+    fault = said.rpartition("Error: ")[2].removeprefix("error: ").rstrip(".")
+    for above, line in pairwise(drawn):
+        if set(line) == {" ", "^"}:
+            number = _NUMBER.match(above)  # of several lines each has one, a single one an indent
+            place = f", line {number[1]}" if number else ""
+            before = number.end() if number else _INDENT
+            return f"{fault}{place}, character {line.index('^') - before + 1}"
+    return fault
 
 
 @cache

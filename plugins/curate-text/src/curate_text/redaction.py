@@ -74,13 +74,14 @@ def _before(found: re.Match[str], length: int) -> str:
     return found.string[max(found.start() - length, 0) : found.start()]
 
 
-# Addresses of the web: with a scheme, or with `www.` before a domain. Chinese ends them.
+# Addresses of the web: with a scheme, or with `www.` before a domain.
+
+_BESIDE = r"\s<>()\[\]{}" "\"'`\u2018-\u201f\u00ab\u00bb\u3000-\u9fff\uac00-\ud7a3\uff00-\uffef"
+"""What is no part of an address: brackets, quotes, and scripts that are written without spaces."""
 
 _LINK = re.compile(
     r"(?ai)(?<![\w@/.:-])(?:(?:https?|ftp)://|www\d{0,2}\.(?=[\w-]{1,63}\.))"
-    r"(?:[^\s<>()\[\]{}\"'`\u3000-\u9fff\uff00-\uffef]"
-    r"|\([^\s<>()\[\]{}\"'`\u3000-\u9fff\uff00-\uffef]{0,200}\)){1,2000}"
-    r"(?<![.,;:!?*_])"
+    rf"(?:[^{_BESIDE}]|\([^{_BESIDE}]{{0,200}}\)){{1,2000}}(?<![.,;:!?*_])"
 )
 
 

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from curate.api import (
-    Context,
-    CurateError,
-    Decisions,
-    FuseStage,
-    InputFile,
-    Margin,
-    ModelFiles,
-    Preset,
-    Reads,
-)
+from curate.api import Context, Decisions, FuseStage, InputFile, Margin, ModelFiles, Preset, Reads
 from curate_sources.growth.accounts import certificate, facts, notes
-from curate_sources.growth.census import (
-    Census,
-    count,
-    refuse_empty,
-    refuse_others,
-    split,
-)
+from curate_sources.growth.census import Census, count, refuse_empty, refuse_others, split
 from curate_sources.growth.curves import read_curves
 from curate_sources.growth.doit import PRESETS
 from curate_sources.growth.filling import check_reach, fill, reach
@@ -157,7 +142,7 @@ class Growth(FuseStage):
         ability without rows, and a size out of reach. Other abilities may yet go, and tokens yet
         shrink below a size that they exceed.
         """
-        paces, _ = self._table()
+        paces, _ = self._table
         found = count(_together(tables, self.foresees()), self.params.column, paces)
         if exact and not (self.params.rank_by and self.params.missing == "drop"):
             self._judge(found, paces)
@@ -171,17 +156,9 @@ class Growth(FuseStage):
         import polars as pl
 
         given = self.params
-        paces, fits = self._table()
+        paces, fits = self._table
         rows = _together(tables, self.inputs())
-        nameless = unranked(rows, given)
-        if nameless.any() and given.missing == "error":
-            raise CurateError(
-                f"{nameless.sum():,} of {len(rows):,} rows have no number in '{given.rank_by}'.",
-                "Say `missing: last` or `missing: drop`.",
-            )
-        left_out = (
-            nameless if given.missing == "drop" else pl.Series([False]).new_from_index(0, len(rows))
-        )
+        left_out = unranked(rows, given, self.id) & (given.missing == "drop")
         rows = rows.with_columns(left_out.alias("@left_out"))
         ranked = rows.filter(~pl.col("@left_out"))
         found = count(ranked, given.column, paces)
@@ -223,8 +200,9 @@ class Growth(FuseStage):
             certificate(paces, found.available, filling, given.token, given.size),
         )
 
+    @cached_property
     def _table(self) -> tuple[Sequence[Pace], Mapping[str, Fit]]:
-        """The growth table and, where it follows from curves, their fits."""
+        """The growth table and, where it follows from curves, their fits; made once."""
         if self.params.growth is not None:
             return self.params.growth.paces, {}
         assert self.params.curves is not None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.api import alternatives, licenses_in
-from curate_sources.mix.policy import Licenses, Limit
+from curate_sources.mix.parts import Licenses, Limit
 from curate_sources.mix.pool import Counts, Pool
 from curate_sources.mix.rules import Rule
 from curate_sources.naming import UNKNOWN, named

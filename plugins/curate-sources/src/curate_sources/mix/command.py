@@ -20,6 +20,8 @@ from curate.api import (
     counted,
     hookimpl,
     nearest,
+    one_line,
+    printable,
 )
 from curate_sources.mix.stage import Mix
 
@@ -94,7 +96,7 @@ def command(
         said = "; ".join(_sentence(each) for each in wrong)
         error = PolicyError(f"Of {len(findings)} clauses {len(wrong)} are not met: {said}.")
         if as_json:  # the findings are the one answer on stdout
-            click.echo(_plain(str(error)), err=True)
+            click.echo(printable(str(error)), err=True)
             raise click.exceptions.Exit(error.exit_code)
         raise error
 
@@ -139,20 +141,15 @@ def _print_findings(found: Mapping[str, Sequence[Finding]], *, as_json: bool) ->
 def _table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table without cutting anything: it is to be read, copied and compared."""
     head = Clause.HEAD
-    plain = [tuple(_plain(cell) for cell in row) for row in (head, *rows)]
+    plain = [tuple(one_line(cell) for cell in row) for row in (head, *rows)]
     widths = [max(len(row[at]) for row in plain) for at in range(len(head))]
-    click.echo(_plain(title))
+    click.echo(one_line(title))
     for row in plain:
         cells = [
             cell.rjust(width) if name in ("achieved", "available") else cell.ljust(width)
             for name, cell, width in zip(head, row, widths, strict=True)
         ]
         click.echo("  ".join(cells).rstrip())
-
-
-def _plain(text: str) -> str:
-    """Without characters that a terminal would obey."""
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _check(host: Host, data: str, policy: RecipeStage, out: Path) -> tuple[Finding, ...]:

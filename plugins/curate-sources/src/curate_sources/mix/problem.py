@@ -8,8 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from curate.api import Margin, PolicyError, counted, licenses_in, nearest, preferred_columns
-from curate_sources.mix.policy import MixParams, Relax
+from curate.api import (
+    Margin,
+    PolicyError,
+    counted,
+    licenses_in,
+    nearest,
+    one_line,
+    preferred_columns,
+)
+from curate_sources.mix.parts import Relax
+from curate_sources.mix.policy import MixParams
 from curate_sources.mix.rules import PARTS
 from curate_sources.naming import UNKNOWN
 
@@ -279,16 +288,16 @@ class Problem:
 
     def notes(self, relaxed: Mapping[str, int], *, unique: bool) -> tuple[str, ...]:
         """What stands in the stage's line."""
-        said = [f"{_line(name)} relaxed by {counted(by)}" for name, by in relaxed.items()]
+        said = [f"{one_line(name)} relaxed by {counted(by)}" for name, by in relaxed.items()]
         if len(said) > 1:
             said = [f"{len(said)} clauses relaxed"]
         choice = self.params.on_infeasible
         if isinstance(choice, Relax):
             known = {*self.params.relaxable(self.rules), *PARTS}
             said += [
-                f"relax names {_line(n)}, no clause here" for n in choice.relax if n not in known
+                f"relax names {one_line(n)}, no clause here" for n in choice.relax if n not in known
             ]
-        said += [f"deny {_line(each)} matches no licence" for each in self.unmatched()]
+        said += [f"deny {one_line(each)} matches no licence" for each in self.unmatched()]
         if not unique:
             said.append("another mix is as good")
         return tuple(said)
@@ -307,10 +316,10 @@ class Problem:
             )
         ]
         for rule, reachable in zip(conflict.rules, conflict.reachable, strict=True):
-            lines.append(f"    {_line(rule.name)}: {_line(rule.asked)}")
+            lines.append(f"    {one_line(rule.name)}: {one_line(rule.asked)}")
             kept = "with the other clauses here kept: " if len(conflict.rules) > 1 else ""
             lines.append(f"        {kept}{reachable}{self._hint(rule)}")
-        names = ", ".join(_line(rule.name) for rule in conflict.surrender)
+        names = ", ".join(one_line(rule.name) for rule in conflict.surrender)
         quoted = ", ".join(_yaml(rule.name) for rule in conflict.surrender)
         several = len(conflict.surrender) > 1
         return PolicyError(
@@ -330,13 +339,8 @@ class Problem:
             known = sorted(set(self.cells.values[column]))
             for value in sorted(wanted - set(known)):
                 near = nearest(value, known) or f"There are {len(known):,} others."
-                said.append(f"no row has {column} '{_line(value)}'. {_line(near)}")
+                said.append(f"no row has {column} '{one_line(value)}'. {one_line(near)}")
         return "; " + " ".join(said or ["no row has all of these values"])
-
-
-def _line(text: str) -> str:
-    """Text of a recipe or of data on one line, without characters that a terminal would obey."""
-    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _yaml(name: str) -> str:

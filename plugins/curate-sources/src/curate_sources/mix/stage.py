@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from curate.api import Context, CurateError, Decisions, FuseStage
-from curate_sources.mix.policy import MixParams, Relax
+from curate.api import Context, Decisions, FuseStage
+from curate_sources.mix.parts import Relax
+from curate_sources.mix.policy import MixParams
 from curate_sources.mix.problem import Problem
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ class Mix(FuseStage):
             own = params.on_infeasible.relax if isinstance(params.on_infeasible, Relax) else []
             params = params.model_copy(update={"on_infeasible": Relax(relax=[*own, *PREVIEWED])})
         rows = pl.concat(list(tables.values())).sort("id")
-        unknown = unranked(rows, params)
-        self._check_ranked(rows, unknown)
+        unknown = unranked(rows, params, self.id)
         reason = np.full(len(rows), "surplus", dtype=object)
         drop = (unknown & (params.missing == "drop")).to_numpy()
         reason[drop] = "unranked"
@@ -103,13 +103,3 @@ class Mix(FuseStage):
             notes=notes,
             certificate=certificate,
         )
-
-    def _check_ranked(self, rows: pl.DataFrame, unknown: pl.Series) -> None:
-        count = int(unknown.sum())
-        if count and self.params.missing == "error":
-            first = rows["id"][int(unknown.arg_max() or 0)]
-            raise CurateError(
-                f"Stage '{self.id}' ranks rows by '{self.params.rank_by}', in which {count:,} of "
-                f"{len(rows):,} have no number, the first being {first}.",
-                "Say what such rows mean: `missing: last` or `missing: drop` under `with:`.",
-            )

@@ -1,4 +1,4 @@
-"""Text from data, made safe to show: it may hold anything."""
+"""What a person is shown: text from data, which may hold anything, made safe; numbers in words."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import re
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""What hides, or hides or turns the text around it; not newline and tab."""
+"""What hides, or hides or turns the text around it, or cannot be written; not newline and tab."""
 
 _LINES = re.compile("\r\n?")
 _SPACE = re.compile(r"\s+")
 _MARKS = re.compile(r"([\\`*\[\]<>|~$&#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _TICKS = re.compile(r"`+")
+
+
+def counted(rows: int, word: str = "row") -> str:
+    """A number of rows, or of something else, in words: `1 row`, `2,560 rows`."""
+    return f"{rows:,} {word}" if abs(rows) == 1 else f"{rows:,} {word}s"
 
 
 def printable(text: str) -> str:
