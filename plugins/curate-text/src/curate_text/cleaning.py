@@ -62,7 +62,7 @@ def clean(
         mends = _mends(now, told, rules)
         new = [_round(stretches, rules, mends, redactor, changes, in_code) for stretches in told]
         if new == now:
-            return Cleaned(now, changes, _left(now, told, rules, redactor, in_code=in_code))
+            return Cleaned(now, +changes, _left(now, told, rules, redactor, in_code=in_code))
         now = new
     raise ValueError("cleaning does not come to rest: each round finds something to change")
 

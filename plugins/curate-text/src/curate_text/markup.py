@@ -64,7 +64,8 @@ def is_topic(text: str) -> bool:
 
 def is_style_topic(text: str) -> bool:
     """Whether a text speaks of markup, programs or how text looks, or holds tags of other kinds."""
-    return any(pattern.search(text) for pattern in (_WORDS, _STYLE_WORDS, _NO_STYLE))
+    said = _NAME.sub("", text)
+    return any(pattern.search(said) for pattern in (_WORDS, _STYLE_WORDS, _NO_STYLE))
 
 
 def mended(text: str) -> tuple[str, int]:

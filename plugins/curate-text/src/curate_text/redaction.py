@@ -227,7 +227,7 @@ _PHONE_HOME = re.compile(
 )
 _PHONE_CALLED = re.compile(
     r"(?ai)(?:\b(?:(?:tele|cell|mobile )?phone|tel|mobile|cell|fax|whatsapp)\b\.?"
-    r"(?:(?: (?:number|no\.?|nr\.?))(?: is)?|(?= ?:))|\b(?:call|dial)(?: (?:me|us))?(?: (?:at|on))?"
+    r"(?: (?:number|no|nr)\b\.?)?(?: is)?|\b(?:call|dial)(?: (?:me|us))?(?: (?:at|on))?"
     r"|(?:电话|手机|热线)(?:号码?)?|拨打|致电)"
     r"[ ]?[:\uff1a#是为]?[ ]?"
     r"(?P<it>\(?\d[\d() .-]{5,16}\d)(?!\w|[.,-]\d)"
@@ -266,7 +266,7 @@ def _valid(said: str, region: str | None) -> str | None:
         return None
     if not phonenumbers.is_valid_number(number):
         return None
-    trunk = phonenumbers.ndd_prefix_for_region_code(region, True) if region else None
+    trunk = phonenumbers.ndd_prefix_for_region(region, True) if region else None
     fixed = phonenumbers.number_type(number) == PhoneNumberType.FIXED_LINE
     if trunk == "0" and fixed and not said.lstrip("(").startswith("0"):
         return None
