@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.errors import CurateError
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
 from curate_text.clean import DEFAULT, CleanParams
@@ -298,6 +297,62 @@ def test_every_turn_is_cleaned_by_the_rules_named(tmp_path):
     (row,) = version.frame().to_dicts()
     assert {turn["content"] for turn in row["messages"]} == {"a b \u00a0c@corp.de"}
     assert [turn["role"] for turn in row["messages"]] == [turn["role"] for turn in turns]
+
+
+ANN, BOB = "ann@corp.de", "bob@corp.de"
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def assistant(text, **more):
+    return {"role": "assistant", "content": text, **more}
+
+
+PAIRS = [
+    # texts and turns, the prompt apart or in both answers
+    {"prompt": f"Who is {ANN}?", "chosen": f"{ANN} is Ann.", "rejected": f"{BOB}, not {ANN}"},
+    {"prompt": "Who?", "chosen": "Ann.", "rejected": f"Ask {BOB} &amp; co"},
+    {
+        "prompt": [user(f"Who is {ANN}?")],
+        "chosen": [assistant("Ann.", name="a")],
+        "rejected": [assistant(f"{BOB}, not {ANN}", name="b")],
+    },
+    {
+        "chosen": [user(f"Is it {ANN}?"), assistant("Yes.")],
+        "rejected": [user(f"Is it {ANN}?"), assistant(f"It is {BOB}.")],
+    },
+    {"chosen": f"Q: {ANN}? A: yes, {ANN}", "rejected": f"Q: {ANN}? A: no, {BOB}"},
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_rejected_answer_is_cleaned_too(tmp_path, pair):
+    (row,) = run(tmp_path, [pair], rules=["html", "email"]).frame().to_dicts()
+    first, second = ("<email-1>", "<email-2>") if ANN in str(pair) else ("", "<email-1>")
+    wanted = json.dumps(pair).replace(ANN, first).replace(BOB, second).replace("&amp;", "&")
+    assert {name: row[name] for name in pair} == json.loads(wanted)
+    assert len(row["parents"]) == 1
+
+
+def test_a_preference_that_is_clean_stays(tmp_path):
+    pair = {"prompt": "Who?", "chosen": "Ann.", "rejected": "Bob."}
+    version = run(tmp_path, [pair, PAIRS[0]], rules=["html"])
+    assert [row["parents"] for row in version.frame().to_dicts()] == [[], []]
+    again = run(tmp_path, [pair, {**pair, "rejected": "R&amp;D"}], rules=["html"])
+    assert again.frame()["rejected"].to_list() == ["Bob.", "R&D"]  # not the same conversation
+
+
+def test_what_is_left_in_code_is_said_of_rows_that_stay(tmp_path):
+    row = {"instruction": "Mail.", "input": "", "output": f"```\n{ANN}\n```\n`{ANN}`"}
+    rows = [row, row | {"output": row["output"] + f" {BOB}"}, ROWS[1]]
+    for _ in range(2):  # remembered, too
+        version = run(tmp_path, rows, rules=["email"])
+        (facts,) = version.manifest["stages"]
+        assert facts["notes"] == ["email 1 in 1 row", "email left in code 4 in 2 rows"]
+        assert (facts["created"], facts["merged"]) == (1, 1)
+        rows = [*rows, ROWS[2]]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no real data in {DATA}")

@@ -231,6 +231,15 @@ def test_the_same_value_has_the_same_number_in_all_turns():
     assert changes == {"email": 4, "card": 2, "phone": 2}
 
 
+def test_what_was_found_once_is_found_everywhere():
+    texts = redacted(
+        "Is 8.8.8.8 up? Version 84.23.101.7.", "ping 8.8.8.8; 84.23.101.7", rules=["ip"]
+    ).texts
+    assert texts == ["Is <ip-1> up? Version <ip-2>.", "ping <ip-1>; <ip-2>"]
+    texts = redacted("SKU 212-555-4567 or 2125554567", "Call 212 555 4567", rules=["phone"]).texts
+    assert texts == ["SKU <phone-1> or <phone-1>", "Call <phone-1>"]
+
+
 def test_numbers_follow_those_that_are_there():
     texts, _, _ = redacted("Is <email-2> ann@corp.de?", "No, bob@corp.de. <ip-7>")
     assert texts == ["Is <email-2> <email-3>?", "No, <email-4>. <ip-7>"]

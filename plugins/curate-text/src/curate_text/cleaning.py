@@ -62,7 +62,8 @@ def clean(
         mends = _mends(now, told, rules)
         new = [_round(stretches, rules, mends, redactor, changes, in_code) for stretches in told]
         if new == now:
-            return Cleaned(now, +changes, _left(now, told, rules, redactor, in_code=in_code))
+            left = Counter[str]() if in_code else _left(now, told, rules, Redactor(now, regions))
+            return Cleaned(now, +changes, left)
         now = new
     raise ValueError("cleaning does not come to rest: each round finds something to change")
 
@@ -108,12 +109,12 @@ def _round(
 
 
 def _left(
-    texts: Sequence[str], told: Told, rules: Sequence[str], redactor: Redactor, *, in_code: bool
+    texts: Sequence[str], told: Told, rules: Sequence[str], redactor: Redactor
 ) -> Counter[str]:
     """What is still to be found where everything is: what stands in code."""
     left = Counter[str]()
     for text, stretches in zip(texts, told, strict=True):
-        if not in_code and ("`" in text or any(code for code, _ in stretches)):
+        if "`" in text or any(code for code, _ in stretches):
             for rule in rules:
                 if rule in REDACTIONS:
                     left[rule] += redactor.redacted(text, rule, in_code=True)[1]

@@ -41,6 +41,10 @@ class Redactor:
 
         return edited(text, *kind.patterns, new=mark, in_code=in_code)
 
+    def knows(self, mark: str, value: str) -> bool:
+        """Whether a value was found already: the next one needs no word that says what it is."""
+        return value in self._numbers.get(mark, ())
+
     def _number(self, mark: str, value: str) -> int:
         """The number of a value; new ones follow those that the conversation came with."""
         if mark not in self._numbers:
@@ -198,7 +202,7 @@ _FIRST = 32
 _IP6_GLOBAL = ipaddress.IPv6Network("2000::/3")
 
 
-def _ip(found: re.Match[str], _: Redactor) -> str | None:
+def _ip(found: re.Match[str], redactor: Redactor) -> str | None:
     try:
         address = ipaddress.ip_address(found[0])
     except ValueError:
@@ -206,6 +210,8 @@ def _ip(found: re.Match[str], _: Redactor) -> str | None:
     if isinstance(address, ipaddress.IPv6Address):
         public = address in _IP6_GLOBAL and address.is_global
         return str(address) if public else None
+    if redactor.knows("ip", str(address)):
+        return str(address)
     before = _before(found, 24)
     numbering = address.packed[0] < _FIRST and not _CALLED.search(before)
     if numbering or _VERSION.search(before) or not address.is_global:
@@ -239,16 +245,21 @@ _REFERENCE = re.compile(
 )
 
 
+_PHONE_ALONE = re.compile(r"(?a)(?<![\w.,/+*=^$#-])\d{7,15}(?!\w|[.,/*^=-]\d)")
+
+
 def _phone(found: re.Match[str], redactor: Redactor) -> str | None:
-    said = found["it"] if found.re is _PHONE_CALLED else found[0]
+    abroad, called = found.re is _PHONE_ABROAD, found.re is _PHONE_CALLED
+    said = found["it"] if called else found[0]
+    regions = [None] if abroad else redactor.regions
+    number = next(filter(None, (_valid(said, region) for region in regions)), None)
+    if number is None or called or redactor.knows("phone", number):
+        return number
     before = _before(found, 32)
-    if found.re is not _PHONE_CALLED and _REFERENCE.search(before):
-        return None
-    if found.re is _PHONE_ABROAD:
-        # a sum: something that is added to stands before it
-        summed = before.rstrip(" ")[-1:] in tuple("0123456789)=*/^<>xyn") and before[-1:] != "\n"
-        return None if summed else _valid(said, None)
-    return next(filter(None, (_valid(said, region) for region in redactor.regions)), None)
+    # a sum: something that is added to stands before it
+    summed = before.rstrip(" ")[-1:] in tuple("0123456789)=*/^<>xyn") and before[-1:] != "\n"
+    other = summed if abroad else _REFERENCE.search(before) is not None
+    return None if other or found.re is _PHONE_ALONE else number
 
 
 def _valid(said: str, region: str | None) -> str | None:
@@ -285,7 +296,7 @@ REDACTIONS: Mapping[str, Redaction] = {
     "card": Redaction("card", (_CARD,), re.compile(r"\d{4}[ -]?\d{4}"), _card),
     "ip": Redaction("ip", (_IP4, _IP6), re.compile(r"\d\.\d|[0-9A-Fa-f]:"), _ip),
     "phone": Redaction(
-        "phone", (_PHONE_ABROAD, _PHONE_CALLED, _PHONE_HOME), re.compile(r"\d\d"), _phone
+        "phone", (_PHONE_ABROAD, _PHONE_CALLED, _PHONE_HOME, _PHONE_ALONE), re.compile(r"\d\d"), _phone
     ),
 }
 """The redactions by the name of their rule."""
