@@ -2,10 +2,11 @@
 
     python benchmarks/cleaning.py --data FOLDER [--samples 30] [--rule html]
 
-All rules by default, those that are to be asked for too. Every text of a row of FOLDER/*.jsonl.gz counts as a turn of one conversation. Prints the changes by
-file and rule, as many samples of each rule (before > after, at the first change of a row), whether
-cleaning again changes anything, and, for files of code, how many responses are the same program
-before and after: Python that parses to the same tree.
+All rules by default, those that are to be asked for too. Every text of a row of FOLDER/*.jsonl.gz
+counts as a turn of one conversation. Prints the changes by file and rule, as many samples of each
+rule (before > after, at the first change of a row), whether cleaning again changes anything, what
+was left in code, and, for files of code, how many responses are the same program before and after:
+Python that parses to the same tree.
 """
 
 from __future__ import annotations

@@ -115,9 +115,7 @@ def rejected_of(
     return None
 
 
-def _paired(
-    shape: Format, mapping: Mapping[str, str]
-) -> list[tuple[Format, Mapping[str, str]]]:
+def _paired(shape: Format, mapping: Mapping[str, str]) -> list[tuple[Format, Mapping[str, str]]]:
     shapes = every_shape() if isinstance(shape, AnyShape) else [(shape, mapping)]
     return [(form, renamed) for form, renamed in shapes if form.paired]
 

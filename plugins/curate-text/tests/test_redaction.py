@@ -115,7 +115,9 @@ def test_a_word_before_it_says_that_a_number_is_no_address(word):
         assert redacted(text, rules=["ip"]).texts == [text.replace("84.23.101.7", "<ip-1>")]
 
 
-CALLED = "IP|IP is|IPv4:|address|host|server|DNS|gateway|router|proxy|ping|ssh|地址|服务器|ann@|x://"
+CALLED = (
+    "IP|IP is|IPv4:|address|host|server|DNS|gateway|router|proxy|ping|ssh|地址|服务器|ann@|x://"
+)
 
 
 @pytest.mark.parametrize("word", CALLED.split("|"))
@@ -181,7 +183,9 @@ CARDS = {
 }
 NO_CARDS = {
     "4": (14, 15, 17, 18),
-    **dict.fromkeys(("50", "56", "2220", "2721", "2800", "6012", "643", "66", "3527", "3590"), (16,)),
+    **dict.fromkeys(
+        ("50", "56", "2220", "2721", "2800", "6012", "643", "66", "3527", "3590"), (16,)
+    ),
     **dict.fromkeys(("35", "33", "51", "65"), (15,)),
     **dict.fromkeys(("306", "37", "39"), (14,)),
     "62": (15,),

@@ -265,9 +265,7 @@ _FANCY = re.compile(
 
 def punctuation(text: str) -> tuple[str, int]:
     """Quotes, dashes, dots and fullwidth marks as ASCII has them; long dashes between spaces."""
-    return edited(
-        text, _FANCY, new=lambda found: " - " if found["between"] else _PLAIN[found[0]]
-    )
+    return edited(text, _FANCY, new=lambda found: " - " if found["between"] else _PLAIN[found[0]])
 
 
 MENDS: Mapping[str, Mend] = {

@@ -296,7 +296,10 @@ REDACTIONS: Mapping[str, Redaction] = {
     "card": Redaction("card", (_CARD,), re.compile(r"\d{4}[ -]?\d{4}"), _card),
     "ip": Redaction("ip", (_IP4, _IP6), re.compile(r"\d\.\d|[0-9A-Fa-f]:"), _ip),
     "phone": Redaction(
-        "phone", (_PHONE_ABROAD, _PHONE_CALLED, _PHONE_HOME, _PHONE_ALONE), re.compile(r"\d\d"), _phone
+        "phone",
+        (_PHONE_ABROAD, _PHONE_CALLED, _PHONE_HOME, _PHONE_ALONE),
+        re.compile(r"\d\d"),
+        _phone,
     ),
 }
 """The redactions by the name of their rule."""
