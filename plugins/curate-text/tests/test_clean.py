@@ -6,10 +6,12 @@ import ast
 import gzip
 import json
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -342,6 +344,26 @@ def test_a_preference_that_is_clean_stays(tmp_path):
     assert [row["parents"] for row in version.frame().to_dicts()] == [[], []]
     again = run(tmp_path, [pair, {**pair, "rejected": "R&amp;D"}], rules=["html"])
     assert again.frame()["rejected"].to_list() == ["Bob.", "R&D"]  # not the same conversation
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+SECTION = re.search(r"^## text\.clean\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)[1]
+
+
+def first_cells(head):
+    tables = re.findall(rf"^\| {head} .*?\n\n", SECTION, re.DOTALL | re.MULTILINE)
+    return [cell for table in tables for cell in re.findall(r"^\| `([^`]+)` \|", table, re.M)]
+
+
+def test_the_readme_names_every_rule_mark_and_parameter():
+    assert first_cells("rule") == list(NAMES)
+    assert first_cells("parameter") == list(CleanParams.model_fields)
+    assert [f"<{kind.mark}-1>" for kind in REDACTIONS.values()] == re.findall(
+        r"^\| `\w+` \| `(<\w+-1>)` \|", SECTION, re.M
+    )
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", SECTION, re.DOTALL | re.M)
+    for step in yaml.safe_load(block):
+        CleanParams.model_validate(step.get("with", {}))
 
 
 def test_what_is_left_in_code_is_said_of_rows_that_stay(tmp_path):
