@@ -147,7 +147,7 @@ def _load(
         if reader.unreadable and spec.on_failure is None:
             raise _unreadable_row(reader.unreadable[0])
         columns |= dict.fromkeys(good.columns)
-        frame = frame_of(name, spec, file, batch, good)
+        frame = frame_of(name, spec, file, batch, good, reader.format)
         made = set(frame.columns) - set(good.columns)
         renamed |= {column for column in FRAMEWORK if f"original_{column}" in made}
         frames.append(frame)

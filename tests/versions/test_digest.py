@@ -160,7 +160,9 @@ def longhand(data, ledger, files, identity):
 text = st.text(max_size=8) | st.sampled_from(
     ['"', "\\", "\x00\x1f\x7f\u2028", "{}", "\ud7ff\U0001f600"]
 )
-name = st.text(min_size=1, max_size=3) | st.sampled_from(['"', "\n", "a.b", "schema", "eager"])
+name = st.text(min_size=1, max_size=3) | st.sampled_from(
+    ['"', "\n", "a.b", "schema", "eager", "*", "^a$", "^.*$"]
+)
 scalar_types = st.sampled_from(
     [pl.String(), pl.Boolean(), pl.Int8(), pl.UInt64(), pl.Int64(), pl.Float64(), pl.Categorical()]
 )
