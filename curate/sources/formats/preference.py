@@ -153,6 +153,12 @@ class Preference(Format):
         for name, part in parts.items():
             if fields[name] is not None:
                 fields[name] = said(part) if isinstance(fields[name], str) else part
+        if not old.explicit and isinstance(row.get("prompt"), str):
+            # what a turn says, said again; where it says something else it goes: it is not cleaned
+            same = (
+                new for turn, new in zip(was, turns, strict=True) if turn["content"] == row["prompt"]
+            )
+            fields["prompt"] = next(same, {"content": None})["content"]
         return fields
 
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:

@@ -325,6 +325,11 @@ PAIRS = [
         "chosen": [user(f"Is it {ANN}?"), assistant("Yes.")],
         "rejected": [user(f"Is it {ANN}?"), assistant(f"It is {BOB}.")],
     },
+    {
+        "prompt": f"Is it {ANN}?",  # said again
+        "chosen": [user("Hi."), assistant("Hi."), user(f"Is it {ANN}?"), assistant("Yes.")],
+        "rejected": [user("Hi."), assistant("Hi."), user(f"Is it {ANN}?"), assistant(f"{BOB}.")],
+    },
     {"chosen": f"Q: {ANN}? A: yes, {ANN}", "rejected": f"Q: {ANN}? A: no, {BOB}"},
 ]
 
@@ -344,6 +349,23 @@ def test_a_preference_that_is_clean_stays(tmp_path):
     assert [row["parents"] for row in version.frame().to_dicts()] == [[], []]
     again = run(tmp_path, [pair, {**pair, "rejected": "R&amp;D"}], rules=["html"])
     assert again.frame()["rejected"].to_list() == ["Bob.", "R&D"]  # not the same conversation
+
+
+def test_rejected_answers_of_a_version_are_cleaned(tmp_path):
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIRS[1]) + "\n")
+    recipe = {
+        "name": "first",
+        "sources": {"s": {"path": str(tmp_path / "pairs.jsonl")}},
+        "pipeline": [{"score": "core.length"}],
+    }
+    first = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    recipe = {
+        "name": "second",
+        "sources": {"s": {"version": str(first.path)}},
+        "pipeline": [{"expand": "text.clean"}],
+    }
+    second = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    assert second.frame()["rejected"].to_list() == [f"Ask {BOB} & co"]
 
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
