@@ -39,6 +39,7 @@ CHANGED = [
     ("whitespace", f"a{NBSP}b\u2007c\u202fd", "a b c d"),
     ("whitespace", f"a{ZERO}b{SOFT}c\u2060", "abc"),
     ("whitespace", "a\r\nb\rc", "a\nb\nc"),
+    ("whitespace", f"嗨~~~{NBSP}b \nc", "嗨~~~ b\nc"),  # a long tone, no fence
     ("whitespace", "a\n\n\n\n\nb", "a\n\n\nb"),
     ("whitespace", "\n  \na\n\n", "a"),
     ("whitespace", "a  \n\nb  \n", "a\n\nb"),  # no line break of Markdown: no line goes on
@@ -73,6 +74,7 @@ LEFT = [
     "An &amp; beside code.\n\n    x = 1",
     '<xs:schema id="x">\n  &amp; \u00a0\n</xs:schema>',
     "In HTML, &amp; is an ampersand.",
+    "An <xs:element> &amp; so on",
     "<div>A &amp; B</div>",
     "make it bold: <b>ravioli &amp; cheese</b>",
     "Write &lt;b&gt; for bold, &amp; so on",
@@ -226,7 +228,8 @@ def test_twice_is_once(texts, rules, in_code):
     once, changes, left = clean(texts, rules, in_code=in_code, regions=["US", "CN"])
     assert (once != texts) <= (sum(changes.values()) > 0)
     again = clean(once, rules, in_code=in_code, regions=["US", "CN"])
-    assert again == (once, {}, left)
+    assert again[:2] == (once, {})
+    assert again.left <= left  # what a value is may have been said by what is redacted now
 
 
 def test_every_rule_has_a_function():
@@ -450,4 +453,4 @@ REPEATED = (
 def test_long_repetitions_come_to_an_end(piece):
     text = piece * (100_000 // len(piece))  # with a pattern that backtracks this takes hours
     once = clean([text], NAMES, regions=["US", "CN"])
-    assert clean(once.texts, NAMES, regions=["US", "CN"]) == (once.texts, {}, once.left)
+    assert clean(once.texts, NAMES, regions=["US", "CN"])[:2] == (once.texts, {})

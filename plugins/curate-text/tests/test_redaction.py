@@ -258,6 +258,8 @@ def test_what_is_left_in_code_is_counted():
     assert texts == [CODE.replace("84.23.101.7", "<ip-1>")]
     assert (changes, left) == ({"ip": 1}, {"email": 2})
     assert redacted(CODE, rules=["ip"]).left == {}
+    assert redacted("Ping 8.8.8.8", "`x 8.8.8.8`").left == {"ip": 1}  # known from the other turn
+    assert redacted("Ping x", "`x 8.8.8.8`").left == {}
 
 
 def test_code_is_redacted_only_if_asked():

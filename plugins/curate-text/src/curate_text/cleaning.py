@@ -62,7 +62,7 @@ def clean(
         mends = _mends(now, told, rules)
         new = [_round(stretches, rules, mends, redactor, changes, in_code) for stretches in told]
         if new == now:
-            left = Counter[str]() if in_code else _left(now, told, rules, Redactor(now, regions))
+            left = Counter[str]() if in_code else _left(now, told, rules, redactor)
             return Cleaned(now, +changes, left)
         now = new
     raise ValueError("cleaning does not come to rest: each round finds something to change")
