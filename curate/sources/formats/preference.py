@@ -156,7 +156,9 @@ class Preference(Format):
         if not old.explicit and isinstance(row.get("prompt"), str):
             # what a turn says, said again; where it says something else it goes: it is not cleaned
             same = (
-                new for turn, new in zip(was, turns, strict=True) if turn["content"] == row["prompt"]
+                new
+                for turn, new in zip(was, turns, strict=True)
+                if turn["content"] == row["prompt"]
             )
             fields["prompt"] = next(same, {"content": None})["content"]
         return fields

@@ -146,7 +146,10 @@ def test_styles_are_left_where_the_conversation_speaks_of_them(word):
 @pytest.mark.parametrize("word", ENCODINGS.split("|"))
 def test_encodings_are_left_where_the_conversation_speaks_of_them(word):
     texts, changes, _ = clean([f"This is {word}", "Ã© is é\x00, didn\x92t"], ["encoding"])
-    assert (texts[1], changes) == ("Ã© is é, didn\x92t", {"encoding": 1})  # controls go all the same
+    assert (texts[1], changes) == (
+        "Ã© is é, didn\x92t",
+        {"encoding": 1},
+    )  # controls go all the same
 
 
 def test_what_was_escaped_many_times_is_one_change():
