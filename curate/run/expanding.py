@@ -212,7 +212,8 @@ def _by_content(
 
 def _is_count(child: Child) -> bool:
     """Whether it only says what is to be counted of a row that stays itself."""
-    return child.messages is None and child.error is None and bool(child.counts)
+    nothing = child.messages is None and child.error is None and not child.replaces
+    return nothing and bool(child.counts)
 
 
 def _chunks(stage: ExpandStage, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:

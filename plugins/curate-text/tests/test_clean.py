@@ -15,9 +15,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.api import Child, CurateError
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
-from curate_text.clean import DEFAULT, CleanParams
+from curate_text.clean import DEFAULT, Clean, CleanParams
 from curate_text.clean import RULES as NAMES
 from curate_text.cleaning import MENDS, clean
 from curate_text.code import parts
@@ -372,6 +373,23 @@ def test_rejected_answers_of_a_version_are_cleaned(tmp_path):
     }
     second = Version(run_recipe(recipe, out=tmp_path / "curated").path)
     assert second.frame()["rejected"].to_list() == [f"Ask {BOB} & co"]
+
+
+@pytest.mark.parametrize(
+    ("child", "message"),
+    [
+        ({}, "needs messages or an error"),
+        ({"counts": {"a": 1}, "replaces": True}, "needs messages or an error"),
+        ({"messages": [user("a")], "rejected": [{"role": "user"}]}, "without role and content"),
+    ],
+)
+def test_children_that_say_nothing_are_refused(tmp_path, monkeypatch, child, message):
+    def broken(self, rows, ctx):
+        yield Child((rows["id"][0],), **child)
+
+    monkeypatch.setattr(Clean, "expand", broken)
+    with pytest.raises(CurateError, match=message):
+        run(tmp_path, [ROWS[0]])
 
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
