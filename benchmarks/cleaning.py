@@ -2,10 +2,11 @@
 
     python benchmarks/cleaning.py --data FOLDER [--samples 30] [--rule html]
 
-Every text of a row of FOLDER/*.jsonl.gz counts as a turn of one conversation. Prints the changes by
-file and rule, as many samples of each rule (before > after, at the first change of a row), whether
-cleaning again changes anything, and, for files of code, how many responses are the same program
-before and after: Python that parses to the same tree.
+All rules by default, those that are to be asked for too. Every text of a row of FOLDER/*.jsonl.gz
+counts as a turn of one conversation. Prints the changes by file and rule, as many samples of each
+rule (before > after, at the first change of a row), whether cleaning again changes anything, what
+was left in code, and, for files of code, how many responses are the same program before and after:
+Python that parses to the same tree.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from typing import Any
 
 import xxhash
 
-from curate_text.clean import DEFAULT
-from curate_text.cleaning import RULES, clean
+from curate_text.clean import REGIONS, RULES
+from curate_text.cleaning import Cleaned, clean
 
 CODE = {"gpteacher_codegen": "response", "codealpaca_2k": "output", "humaneval": "prompt"}
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
@@ -36,28 +37,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=0)
-    parser.add_argument("--rule", choices=list(RULES), action="append")
+    parser.add_argument("--rule", choices=RULES, action="append")
     given = parser.parse_args()
-    rules = given.rule or list(DEFAULT)
+    rules = given.rule or list(RULES)
     files = {path.name.split(".jsonl")[0]: path for path in sorted(given.data.glob("*.jsonl.gz"))}
     print("| file | rows | changed | " + " | ".join(rules) + " | not at rest | seconds |")
     print("|---" * (len(rules) + 5) + "|")
+    left = Counter[str]()
     samples: dict[str, list[tuple[int, str]]] = {rule: [] for rule in rules}
     for name, path in files.items():
         rows = [_texts(row) for row in _rows(path)]
         start = time.perf_counter()
-        cleaned = [clean(row, rules) for row in rows]
+        cleaned = [_clean(row, rules) for row in rows]
         seconds = time.perf_counter() - start
-        totals = sum((changes for _, changes in cleaned), Counter[str]())
-        changed = [(row, new) for row, (new, _) in zip(rows, cleaned, strict=True) if row != new]
-        restless = sum(clean(new, rules)[0] != new for _, new in changed)
+        totals = sum((each.changes for each in cleaned), Counter[str]())
+        left += sum((each.left for each in cleaned), Counter[str]())
+        changed = [(row, new) for row, (new, *_) in zip(rows, cleaned, strict=True) if row != new]
+        restless = sum(_clean(new, rules).texts != new for _, new in changed)
         cells = " | ".join(f"{totals[rule]:,}" for rule in rules)
         print(
             f"| {name} | {len(rows):,} | {len(changed):,} | {cells} | {restless} | {seconds:.1f} |"
         )
-        for row, (_, changes) in zip(rows, cleaned, strict=True):
+        for row, (_, changes, _) in zip(rows, cleaned, strict=True):
             for rule in changes if given.samples else ():
                 samples[rule] += _samples(name, row, rule)
+    print("\nLeft in code:", *(f"{rule} {left[rule]:,}" for rule in rules if left[rule]))
     for rule, found in samples.items():
         if given.samples:
             print(f"\n## {rule}: {len(found):,} texts\n")
@@ -74,6 +78,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
+def _clean(texts: Sequence[str], rules: Sequence[str]) -> Cleaned:
+    return clean(texts, rules, regions=REGIONS)
+
+
 def _texts(row: dict[str, Any]) -> list[str]:
     return list(_strings(row))
 
@@ -87,7 +95,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _samples(name: str, texts: Sequence[str], rule: str) -> Iterator[tuple[int, str]]:
-    new, _ = clean(texts, [rule])
+    new = _clean(texts, [rule]).texts
     for before, after in zip(texts, new, strict=True):
         if before != after:
             pairs = zip(before, after, strict=False)
@@ -103,7 +111,7 @@ def _parsing(path: Path, field: str, rules: Sequence[str]) -> tuple[str, ...]:
     for row in _rows(path):
         before = row[field]
         texts = _texts(row)
-        after = clean(texts, rules)[0][texts.index(before)]
+        after = _clean(texts, rules).texts[texts.index(before)]
         pairs = [(before, after)]
         fenced = _FENCED.findall(before)
         if fenced:

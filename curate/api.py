@@ -13,7 +13,7 @@ from curate.answers import (
 )
 from curate.asking import Budget, LlmExpandStage, LlmParams, LlmScoreStage, LlmSettings, Prices
 from curate.contract import API_VERSION
-from curate.contract.columns import ASKED, TEXTS, Kind
+from curate.contract.columns import ASKED, REJECTED, TEXTS, Kind
 from curate.contract.context import Context, ModelFiles
 from curate.contract.marks import (
     Auto,
@@ -66,6 +66,7 @@ __all__ = [
     "ASKED",
     "PASS",
     "POOL",
+    "REJECTED",
     "TEXTS",
     "TRUNCATED",
     "Answer",

@@ -8,6 +8,10 @@ Kind = Literal["string", "integer", "number", "boolean", "vector", "nested"]
 TEXTS = ("@instruction", "@response", "@both")
 """Names under which stages read text: derived from `messages` by the framework (see examples)."""
 
+REJECTED = "@rejected"
+"""The turns of the rejected answer of a preference, null where a row is none. Made from the columns
+of a row's format for expand stages that read it; `Child.rejected` writes it."""
+
 Origin = Literal["human", "synthetic", "mixed", "unknown"]
 ORIGINS: tuple[str, ...] = get_args(Origin)
 """Who wrote an example."""

@@ -123,10 +123,15 @@ class Decisions:
 class Child:
     """A new example, or the news that one could not be made.
 
+    With `counts` alone it is neither: a row that stays itself, of which something is counted.
+
     Args:
         parents: Ids of the examples that it was made from; at least one.
         messages: The conversation, as mappings with `role` and `content`.
         replaces: Whether it takes the place of its parents.
+        rejected: Of a child that replaces a preference: the turns of the rejected answer, each as
+            in `@rejected` but for its content. Not given, the row's format says what becomes of
+            that answer.
         error: Set in place of `messages` where the child could not be made.
         round: In which round of a stage that works in rounds it was made.
         columns: Values for columns that the table has. Without them a child that replaces its one
@@ -149,6 +154,7 @@ class Child:
     parents: tuple[str, ...]
     messages: Sequence[Mapping[str, str]] | None = None
     replaces: bool = False
+    rejected: Sequence[Mapping[str, str]] | None = None
     error: str | None = None
     round: int = 0
     columns: Mapping[str, Any] = field(default_factory=dict)

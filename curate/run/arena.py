@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from curate.contract.columns import REJECTED
 from curate.contract.results import Child
 from curate.errors import CurateError, nearest
 from curate.examples import child_id, combine, kind_of, parents_of, texts_of
@@ -17,7 +18,7 @@ from curate.provenance import RULES
 from curate.recipe.where import Where
 from curate.run.steps import Step
 from curate.sources.formats.base import Format
-from curate.sources.formats.found import columns_of, rewritten
+from curate.sources.formats.found import columns_of, may_reject, rejected_of, rewritten
 from curate.sources.formats.tools import as_text
 from curate.sources.load import Loaded
 
@@ -101,7 +102,10 @@ class Arena:
         """
         conditions = {f"@{name}": where for name, where in step.conditions.items()}
         inputs = step.stage.inputs() if columns is None else columns
-        frame = self.frame(positions, [name for name in inputs if name not in conditions])
+        made = {*conditions, REJECTED}
+        frame = self.frame(positions, [name for name in inputs if name not in made])
+        if REJECTED in inputs:
+            frame = frame.with_columns(self._rejected(positions))
         for name, where in conditions.items():
             if name not in inputs:
                 continue
@@ -109,6 +113,22 @@ class Arena:
             read = self.frame(positions, where.columns)
             frame = frame.with_columns(read.select(where.expr().alias(name)).to_series())
         return frame.select(list(dict.fromkeys(["id", *inputs])))
+
+    def _rejected(self, positions: Positions) -> pl.Series:
+        """The rejected answers of some rows; null where there is none."""
+        columns = self.rows.columns
+        there = {
+            source: [name for name in columns_of(*form) if name in columns]
+            for source, form in self.formats.items()
+            if may_reject(*form, columns)
+        }
+        answers: list[list[dict[str, str]] | None] = [None] * len(positions)
+        sources = self.rows["source"].gather(pl.Series(positions, dtype=pl.UInt32))
+        for at, (position, source) in enumerate(zip(positions.tolist(), sources, strict=True)):
+            if source in there:
+                row = self.rows.select("messages", *there[source]).row(position, named=True)
+                answers[at] = rejected_of(row, *self.formats[source])
+        return pl.Series(REJECTED, answers, dtype=self.rows.schema["messages"])
 
     def inside(self, step: Step, positions: Positions) -> NDArray[np.bool_]:
         """Which rows a step's `where:` lets it touch.
@@ -225,21 +245,27 @@ class Arena:
             }
             if messages is not None:
                 first = int(parents[at][0])
-                row |= self._in_shape(around["source"][0], first, messages, child.replaces)
+                row |= self._in_shape(around["source"][0], first, child)
             row |= child.columns
             for name, value in row.items():
                 columns.setdefault(name, [None] * len(children))[at] = value
                 given.setdefault(name, [False] * len(children))[at] = True
         return {name: (columns[name], np.array(given[name])) for name in columns}
 
-    def _in_shape(
-        self, source: str, parent: int, messages: Sequence[Mapping[str, Any]], in_place: bool
-    ) -> dict[str, Any]:
+    def _in_shape(self, source: str, parent: int, child: Child) -> dict[str, Any]:
         """The original columns of a child, in the shape that its parent came in."""
         shape, mapping = self.formats[source]
         there = [name for name in columns_of(shape, mapping) if name in self.rows.columns]
         row = self.rows.select("messages", *there).row(parent, named=True)
-        made = rewritten(row, shape, mapping, messages, in_place=in_place)
+        assert child.messages is not None
+        made = rewritten(
+            row,
+            shape,
+            mapping,
+            [dict(turn) for turn in child.messages],
+            in_place=child.replaces,
+            rejected=child.rejected,
+        )
         return {
             name: as_text(value)
             if isinstance(value, list) and self.rows.schema[name] == pl.String

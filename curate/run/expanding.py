@@ -35,6 +35,7 @@ _PAID = 32
 FIELDS = (
     "messages",
     "replaces",
+    "rejected",
     "round",
     "columns",
     "origin",
@@ -96,6 +97,7 @@ def expand(
             counted[name] = counted.get(name, 0) + times
             facts.count(name, times)
     facts.notes += stage.notes(counted)
+    children = [child for child in children if not _is_count(child)]
     parents = [np.array([at[id] for id in child.parents], dtype=np.int64) for child in children]
     if not children:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
@@ -142,9 +144,9 @@ def _check(
         for id in child.parents:
             if id not in given:
                 raise broken(stage.name, f"a child names the parent {id}, which it was not given")
-        if (child.messages is None) == (child.error is None):
+        if (child.messages is None) == (child.error is None) and not _is_count(child):
             raise broken(stage.name, f"a child of {child.parents[0]} needs messages or an error")
-        for turn in child.messages or ():
+        for turn in (*(child.messages or ()), *(child.rejected or ())):
             if set(turn) != {"role", "content"} or not all(
                 isinstance(value, str) for value in turn.values()
             ):
@@ -206,6 +208,12 @@ def _by_content(
     for id, content in zip(rows["id"], contents, strict=True):
         for child in known[content]:
             yield _for_parent(child, id)
+
+
+def _is_count(child: Child) -> bool:
+    """Whether it only says what is to be counted of a row that stays itself."""
+    nothing = child.messages is None and child.error is None and not child.replaces
+    return nothing and bool(child.counts)
 
 
 def _chunks(stage: ExpandStage, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:

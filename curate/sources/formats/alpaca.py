@@ -77,7 +77,10 @@ class Alpaca(Format):
         }
 
     def rewrite_in_place(
-        self, row: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
+        self,
+        row: Mapping[str, Any],
+        messages: Sequence[Mapping[str, Any]],
+        rejected: Sequence[Mapping[str, Any]] | None = None,  # noqa: ARG002 - it has none
     ) -> dict[str, Any]:
         """The question in instruction and input as in the other row, where that can be told.
 

@@ -163,9 +163,18 @@ class Format:
         return dict.fromkeys(self.fields) | kept | (self.write(messages) or {})
 
     def rewrite_in_place(
-        self, row: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
+        self,
+        row: Mapping[str, Any],
+        messages: Sequence[Mapping[str, Any]],
+        rejected: Sequence[Mapping[str, Any]] | None = None,  # noqa: ARG002 - for subclasses
     ) -> dict[str, Any]:
-        """As `rewrite`, of a row that takes the place of the other one: by default the same."""
+        """As `rewrite`, of a row that takes the place of the other one: by default the same.
+
+        Args:
+            row: The fields of the other one.
+            messages: The new conversation.
+            rejected: The new rejected answer, where there is one.
+        """
         return self.rewrite(row, messages)
 
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:

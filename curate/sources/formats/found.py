@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from curate.plugins.registry import get_registry
@@ -95,6 +95,33 @@ def columns_of(shape: Format, mapping: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys([*names, *([KEYS] if paired else [])]))
 
 
+def may_reject(shape: Format, mapping: Mapping[str, str], columns: Collection[str]) -> bool:
+    """Whether rows of a source may have a rejected answer, by the columns of their table."""
+    return any(form.matches(columns, renamed) for form, renamed in _paired(shape, mapping))
+
+
+def rejected_of(
+    row: Mapping[str, Any], shape: Format, mapping: Mapping[str, str]
+) -> list[dict[str, str]] | None:
+    """The turns of the rejected answer of a row, None where it has none.
+
+    Args:
+        row: As in `rewritten`.
+        shape: The format of its source.
+        mapping: As in `fields_of`.
+    """
+    for form, fields in shapes_of(row, _paired(shape, mapping)):
+        rejected = form.whole(fields).rejected
+        if rejected is not None:
+            return [{"role": turn["role"], "content": turn["content"] or ""} for turn in rejected]
+    return None
+
+
+def _paired(shape: Format, mapping: Mapping[str, str]) -> list[tuple[Format, Mapping[str, str]]]:
+    shapes = every_shape() if isinstance(shape, AnyShape) else [(shape, mapping)]
+    return [(form, renamed) for form, renamed in shapes if form.paired]
+
+
 def rewritten(
     row: Mapping[str, Any],
     shape: Format,
@@ -102,6 +129,7 @@ def rewritten(
     messages: Sequence[Mapping[str, Any]],
     *,
     in_place: bool,
+    rejected: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The columns of a row that is made from another one, in the shape that the other came in.
 
@@ -111,6 +139,7 @@ def rewritten(
         mapping: As in `fields_of`.
         messages: The new conversation, which has to stand in `messages` itself.
         in_place: Whether it takes the place of the other one.
+        rejected: The new rejected answer of a row that does.
 
     Returns:
         Column > value; columns of other shapes are not among them.
@@ -123,8 +152,10 @@ def rewritten(
     columns = {
         column_of(field, renamed): value
         for form, renamed, fields in found
-        for field, value in (form.rewrite_in_place if in_place else form.rewrite)(
-            fields, messages
+        for field, value in (
+            form.rewrite_in_place(fields, messages, rejected)
+            if in_place
+            else form.rewrite(fields, messages)
         ).items()
     }
     if "original_messages" in columns:

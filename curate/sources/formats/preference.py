@@ -127,6 +127,42 @@ class Preference(Format):
         whole = chosen if old.explicit else [*old.prompt, *chosen]
         return fields | {**row, "chosen": said(whole) if texts else whole}
 
+    def rewrite_in_place(
+        self,
+        row: Mapping[str, Any],
+        messages: Sequence[Mapping[str, Any]],
+        rejected: Sequence[Mapping[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """With a new rejected answer: the same row, its turns with other contents."""
+        if rejected is None:
+            return self.rewrite(row, messages)
+        old = _pair(row, as_they_are)
+        was = [*old.prompt, *old.chosen, *old.rejected]
+        now = [*messages, *rejected]
+        if [turn["role"] for turn in was] != [turn["role"] for turn in now]:
+            return self.rewrite(row, messages)
+        turns = [
+            turn if turn["content"] is None else {**turn, "content": new["content"]}
+            for turn, new in zip(was, now, strict=True)
+        ]
+        answered, end = len(old.prompt), len(messages)
+        parts = {"prompt": turns[:answered]}
+        start = [] if old.explicit else turns[:answered]
+        parts |= {"chosen": [*start, *turns[answered:end]], "rejected": [*start, *turns[end:]]}
+        fields = dict.fromkeys(self.fields) | dict(row)
+        for name, part in parts.items():
+            if fields[name] is not None:
+                fields[name] = said(part) if isinstance(fields[name], str) else part
+        if not old.explicit and isinstance(row.get("prompt"), str):
+            # what a turn says, said again; where it says something else it goes: it is not cleaned
+            same = (
+                new
+                for turn, new in zip(was, turns, strict=True)
+                if turn["content"] == row["prompt"]
+            )
+            fields["prompt"] = next(same, {"content": None})["content"]
+        return fields
+
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         """Explicit prompts in all rows where forms differ, and lists where one has lists."""
         rows = with_lists(rows)

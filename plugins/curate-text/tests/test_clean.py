@@ -6,20 +6,23 @@ import ast
 import gzip
 import json
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.api import Child, CurateError
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
-from curate_text.clean import ASKED, DEFAULT
+from curate_text.clean import DEFAULT, Clean, CleanParams
 from curate_text.clean import RULES as NAMES
-from curate_text.cleaning import RULES, clean
+from curate_text.cleaning import MENDS, clean
 from curate_text.code import parts
-from curate_text.redaction import MARKS, luhn
+from curate_text.redaction import REDACTIONS
 
 DATA = Path(os.environ.get("CURATE_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 NBSP, ZERO, SOFT, BOM = "\u00a0", "\u200b", "\u00ad", "\ufeff"
@@ -29,55 +32,32 @@ CHANGED = [
     ("encoding", "Italyâ€™s wife â€“ 5Â°C", "Italy’s wife – 5°C"),
     ("encoding", "didn\x92t, more\x85", "didn’t, more…"),
     ("encoding", "a\x00b \x1b[31mred\x1b[0m", "ab red"),
+    ("encoding", f"{BOM}a", "a"),
+    ("encoding", "a\x0b- b\x1cc\x1dd\x1ee\x1ff", "a\n- b\nc\nd\ne\nf"),  # words stay apart
+    ("encoding", "one\x85two", "one\ntwo"),
+    ("encoding", "voilÃ  and Ã©tÃ©", "voilà and été"),
     ("whitespace", "a \t\nb", "a\nb"),
-    ("whitespace", f"a{NBSP}b", "a b"),
-    ("whitespace", f"a{ZERO}b{SOFT}c{BOM}", "abc"),
+    ("whitespace", f"a{NBSP}b\u2007c\u202fd", "a b c d"),
+    ("whitespace", f"a{ZERO}b{SOFT}c\u2060", "abc"),
     ("whitespace", "a\r\nb\rc", "a\nb\nc"),
+    ("whitespace", f"嗨~~~{NBSP}b \nc", "嗨~~~ b\nc"),  # a long tone, no fence
     ("whitespace", "a\n\n\n\n\nb", "a\n\n\nb"),
     ("whitespace", "\n  \na\n\n", "a"),
+    ("whitespace", "a  \n\nb  \n", "a\n\nb"),  # no line break of Markdown: no line goes on
     ("html", "Tom &amp; Jerry &#39;s &quot;x&quot;&nbsp;&lt;3", 'Tom & Jerry \'s "x" <3'),
-    ("html", "twice &amp;amp;amp; over", "twice & over"),
     ("html", "one<br>two<br /> three", "one\ntwo\nthree"),
-    ("html", "<p>One.</p><p>Two.</p>", "One.\nTwo."),
-    ("html", "a <b>bold</b> and <i>slanted <b>word</b></i>", "a bold and slanted word"),
-    ("html", 'so <span style="x">it</span> is', "so it is"),
-    ("email", "Write to Ann.Lee+x@mail.corp.co.uk.", "Write to <email>."),
-    ("email", "<ann@corp.de>, bob@corp.de", "<<email>>, <email>"),
-    ("ip", "from 84.23.101.7:80 to 2a00:1450:4001:81b::200e", "from <ip>:80 to <ip>"),
-    ("card", "Card: 4111 1111 1111 1111.", "Card: <card>."),
-    ("card", "5500-0000-0000-0004", "<card>"),
-    ("card", "3782 822463 10005", "<card>"),
-    ("card", "my Visa is 4111111111111111", "my Visa is <card>"),
-    ("phone", "Call +49 30 123456-78 or +14155552671", "Call <phone> or <phone>"),
-    ("phone", "(555) 123-4567, 555-123-4567, 1-800-555-0199", "<phone>, <phone>, <phone>"),
-    (
-        "phone",
-        "phone number is 0410787999; Tel: 030 1234567",
-        "phone number is <phone>; Tel: <phone>",
-    ),
-    ("phone", "电话：13812345678", "电话：<phone>"),
-    ("credentials", "key sk-proj-abcdefghij0123456789ABCD", "key <credential>"),
-    ("credentials", "ghp_" + "a1B2" * 9, "<credential>"),
-    ("credentials", "AKIAIOSFODNN7EXAMPLE", "<credential>"),
-    ("credentials", "hf_" + "aB" * 17 + ", AIza" + "x" * 35, "<credential>, <credential>"),
-    ("credentials", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcdefghijkl", "<credential>"),
-    (
-        "credentials",
-        "-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----\nThat.",
-        "<credential>\nThat.",
-    ),
+    ("html", "one<br clear=all>two</br>three<BR/>\nfour", "one\ntwo\nthree\nfour"),
+    ("html", "<email-1> &amp; <br>", "<email-1> & \n"),
+    ("tags", "<p>One.</p><p>Two.</p>", "One.\nTwo."),
+    ("tags", 'So:<p style="x">One<br>two.</p>\nThree', "So:\nOne<br>two.\nThree"),
+    ("tags", "a <b>big</b> and <i>slanted <b>word</b></i>", "a big and slanted word"),
+    ("tags", 'so <span style="x">it</span> is', "so it is"),
+    ("tags", "<b>a</b> <i>b <email-1>", "a <i>b <email-1>"),
     ("punctuation", "“It’s” «so»—or not…", '"It\'s" "so" - or not...'),
     ("punctuation", "1–2 — three ——\n— Ann", "1-2 - three --\n- Ann"),
     ("punctuation", "你好，（世界）！《书》、【一】。", '你好,(世界)!"书",[一].'),
-    ("links", "See https://a.org/b?c=1#d, or (www.b.co.uk/x).", "See <link>, or (<link>)."),
-    ("links", "[it](http://a.org/b_(c)), FTP://a.org.", "[it](<link>), <link>."),
-    (
-        "links",
-        "请看https://a.org/b，或者http://b.cn查看。“www.c.org/d”",
-        "请看<link>，或者<link>查看。“<link>”",
-    ),
-    ("links", "https://84.23.101.7/ann@corp.de", "<link>"),
 ]
+ESCAPED = "twice " + "&amp;" + "amp;" * 40 + " over &#38;#38;#x26;lt;3"
 
 LEFT = [
     "“Curled” quotes, ﬁne ligatures, ｆｕｌｌ width，中文标点！",
@@ -86,72 +66,122 @@ LEFT = [
     "a  \nb",  # a line break of Markdown
     "  indented by two\n\n\nand three lines on",
     "The proprietor \x80\x94investor \x89ÛÏm",  # nobody can say what this was
+    "A lost \ufffd byte: schÃ¶n",
+    "The letter Ã is Portuguese, and Ã , too",
     "def f():\n    return 1   \n\n\n\n\n    # no-break\u00a0here",
     "```\nAT&amp;T <br> \u00a0 a@corp.de\n```",
+    "~~~\nAT&amp;T <br> \u00a0\n~~~",
     "Use `&amp;` and `<br>` and `ann@corp.de`.",
+    "An &amp; beside code.\n\n    x = 1",
+    '<xs:schema id="x">\n  &amp; \u00a0\n</xs:schema>',
     "In HTML, &amp; is an ampersand.",
-    "What does <br> do in HTML?",
+    "An <xs:element> &amp; so on",
     "<div>A &amp; B</div>",
+    "make it bold: <b>ravioli &amp; cheese</b>",
     "Write &lt;b&gt; for bold, &amp; so on",
     "Find the index of <p> in S_5.",
     "if a<b and b>c, then x<i",
-    "AT&T; R&D; &unknown; ?a=1&copy=2",
-    "@ann, git@github.com:ann/x.git, A@B.T, ann@example.com, a@b",
-    "Version 84.23.101.7, v84.23.101.7, section 1.2.3.4",
-    "192.168.0.1, 127.0.0.1, 10.0.0.1, 255.255.255.255, 300.1.1.1, 2001:db8::1, 12:30:45, std::x",
-    "ISBN 978-3-16-148410-0, ISBN 316-148-4100, 2023-01-15, 1999-2005, 10-20-30",
-    "3 +12345678901, x = +1234567890, 100 200 3000, 1,234,567, 3.141592653589793",
-    "4111 1111 1111 1112, 1234 5678 9012 3456, 4111111111111111",
-    "sk-learn, task-force-of-the-nation-and-more, AKIA, ghp_short, eyJhbGci",
-    "phone 2007, called in 1984",
+    "AT&T; R&D; &unknown; ?a=1&copy=2 &notit; &semi;",
+    "&#1; &#7; &#xad; &zwj; &shy; &#xFFFF;",  # these would be controls, and not be seen
+    "ann@corp.de, 84.23.101.7, (212) 555-4567, 4111 1111 1111 1111, https://a.org",
 ]
+TAGS_LEFT = [
+    "<p>One.<p>Two.</p>",  # never half
+    "<b>one</b></b> and <p>three",
+    "Make it bold: <b>ravioli</b>",
+    "<div><p>One.</p></div>",
+    "`<b>x</b>`",
+    "<b>x</b>\n\n    x = 1",
+]
+TOPICS = (
+    "HTML|XHTML|html5|XML|css|SVG|SGML|markup|Markdown|LaTeX|tag|tags|tagged|attribute|attributes|"
+    "href|URL-encode|url encoding|urlencoded|JavaScript|TypeScript|jsx|PHP|JSON|RSS|ASP|JSP|DOM|"
+    "regex|regexp|parse|parser|parsing|unescape|unescaped|escape|escaped|escapes|escaping|entity|"
+    "entities|ampersand|angle bracket|angle brackets|web page|webpages|website|websites|hyperlink|"
+    "hyperlinks|browser|browsers|pseudocode|pseudo-code|algorithm|algorithms|snippet|snippets|"
+    "source code|programming|标签|网页|网站|代码|实体|转义|链接|&lt;b|&lt;!d|&lt;/b|<!--|<!DOCTYPE|< x"
+)
+STYLE_TOPICS = (
+    "bold|bolded|bolding|italic|italics|italicize|underline|underlined|emphasis|emphasize|"
+    "highlight|highlighted|format|formats|formatted|formatting|paragraph|paragraphs|style|styles|"
+    "styled|styling|font|fonts|粗体|加粗|斜体|下划线|格式|段落|字体"
+)
+ENCODINGS = "mojibake|decoded|an encoding|UTF-8|utf8|Latin-1|乱码|编码"
 
 
 @pytest.mark.parametrize(("rule", "before", "after"), CHANGED)
 def test_what_a_rule_is_for(rule, before, after):
-    texts, changes = clean([before], [rule])
+    texts, changes, _ = clean([before], [rule])
     assert texts == [after]
     assert set(changes) == {rule}
-    rules = [*DEFAULT, rule] if rule in ASKED else DEFAULT
-    assert clean([after], [name for name in NAMES if name in rules])[0] == [after]
+    assert clean([after], [rule])[0] == [after]
 
 
 @pytest.mark.parametrize("text", LEFT)
 def test_what_only_looks_like_it(text):
-    assert clean([text], DEFAULT) == ([text], {})
+    assert clean([text], DEFAULT) == ([text], {}, {})
+
+
+@pytest.mark.parametrize("text", TAGS_LEFT)
+def test_tags_are_taken_in_pairs_and_where_they_are_no_topic(text):
+    assert clean([text], ["tags"]) == ([text], {}, {})
+
+
+@pytest.mark.parametrize("word", TOPICS.split("|"))
+def test_markup_is_left_where_the_conversation_speaks_of_it(word):
+    texts = [f"This is {word}, so", "A &amp; B<br>", "<b>x</b>"]
+    assert clean(texts[:2], ["html"]) == (texts[:2], {}, {})
+    assert clean(texts, ["tags"]) == (texts, {}, {})
+    if word[-1].isascii() and word[-1].isalpha() and word[0].isalpha():
+        other = [f"This is z{word}z, so", *texts[1:2]]
+        assert clean(other, ["html"]).changes == {"html": 2}
+
+
+@pytest.mark.parametrize("word", STYLE_TOPICS.split("|"))
+def test_styles_are_left_where_the_conversation_speaks_of_them(word):
+    texts = [f"This is {word}, so", "<b>x</b>"]
+    assert clean(texts, ["tags"]) == (texts, {}, {})
+    assert clean([f"{word}?", "A &amp; B"], ["html"]).changes == {"html": 1}
+
+
+@pytest.mark.parametrize("word", ENCODINGS.split("|"))
+def test_encodings_are_left_where_the_conversation_speaks_of_them(word):
+    texts, changes, _ = clean([f"This is {word}", "Ã© is é\x00, didn\x92t"], ["encoding"])
+    assert (texts[1], changes) == (
+        "Ã© is é, didn\x92t",
+        {"encoding": 1},
+    )  # controls go all the same
+
+
+def test_what_was_escaped_many_times_is_one_change():
+    assert clean([ESCAPED], ["html"]) == (["twice & over <3"], {"html": 2}, {})
 
 
 ASKED_LEFT = [
-    ("links", "http is a scheme; www; awww.so.nice; a.org/b; http:// alone; git@www.a.org"),
     ("links", "`https://a.org` and\n```\nhttps://a.org\n```"),
     ("punctuation", 'plain: "it\'s" - so... ｆｕｌｌ １２ and `“`\n```\n“—”\n```'),
 ]
 
 
 @pytest.mark.parametrize(("rule", "text"), ASKED_LEFT)
-def test_what_only_looks_like_what_is_asked_for(rule, text):
-    assert clean([text], [rule]) == ([text], {})
-
-
-@pytest.mark.parametrize("text", ["—" * 100_000, "www." * 50_000, "https://a" + "(" * 100_000])
-def test_rules_that_are_asked_for_come_to_an_end(text):
-    # quadratic time would be minutes
-    once, _ = clean([text], list(ASKED))
-    assert clean(once, list(ASKED)) == (once, {})
+def test_code_stays(rule, text):
+    cleaned = clean([text], [rule])
+    assert (cleaned.texts, cleaned.changes) == ([text], {})
 
 
 def test_text_with_nothing_wrong_in_it_changes_only_if_asked(tmp_path):
-    row = {"instruction": "See https://a.org/b…", "input": "", "output": "“So”"}
+    output = "“So” <b>it</b>, ann@corp.de"
+    row = {"instruction": "See https://a.org/b…", "input": "", "output": output}
     (kept,) = run(tmp_path, [row]).frame().to_dicts()
-    assert (kept["instruction"], kept["output"]) == ("See https://a.org/b…", "“So”")
-    (kept,) = run(tmp_path, [row], rules=list(ASKED)).frame().to_dicts()
-    assert (kept["instruction"], kept["output"]) == ("See <link>...", '"So"')
+    assert (kept["instruction"], kept["output"]) == ("See https://a.org/b…", output)
+    asked = [rule for rule in NAMES if rule not in DEFAULT]
+    (kept,) = run(tmp_path, [row], rules=asked).frame().to_dicts()
+    assert (kept["instruction"], kept["output"]) == ("See <link-1>...", '"So" it, <email-1>')
 
 
 def test_every_change_is_counted():
     text = "ann@corp.de, bob@corp.de: AT&amp;T \nR&amp;D"
-    _, changes = clean([text, text], list(RULES))
-    assert changes == {"email": 4, "html": 4, "whitespace": 2}
+    assert clean([text, text], NAMES).changes == {"email": 4, "html": 4, "whitespace": 2}
 
 
 def test_a_turn_about_markup_speaks_for_the_conversation():
@@ -160,10 +190,10 @@ def test_a_turn_about_markup_speaks_for_the_conversation():
     assert clean([answer], ["html"])[0] == ["Write A & B\n."]
 
 
-def test_code_is_redacted_only_if_asked():
-    text = "Run\n```\nmail('ann@corp.de')  \n```\nor `ann@corp.de`."
-    assert clean([text], list(RULES))[0] == [text]
-    assert clean([text], list(RULES), in_code=True)[0] == [text.replace("ann@corp.de", "<email>")]
+def test_tags_gone_html_is_mended():
+    text = "<p>A &amp; <b>B</b></p>"
+    assert clean([text], ["html"]).texts == [text]
+    assert clean([text], ["html", "tags"]).texts == ["A & B"]
 
 
 @given(st.text(st.sampled_from("ab `\n\t;={(x")) | st.text())
@@ -181,8 +211,14 @@ def test_which_lines_are_code():
     ]
 
 
+MARKS = [f"<{kind.mark}-1>" for kind in REDACTIONS.values()]
+VALUES = ["ann@corp.de", "84.23.101.7", "212-555-4567", "Card 4111 1111 1111 1111", "www.a.org/b "]
 PIECES = st.sampled_from(
-    [before for _, before, _ in CHANGED] + LEFT + [*MARKS.values(), "\n", " ", "`", "```", "&", ";"]
+    [before for _, before, _ in CHANGED]
+    + LEFT
+    + TAGS_LEFT
+    + VALUES
+    + [*MARKS, "\n", " ", "`", "```", "~~~", "&", ";"]
 )
 
 
@@ -193,22 +229,23 @@ PIECES = st.sampled_from(
     st.booleans(),
 )
 def test_twice_is_once(texts, rules, in_code):
-    once, changes = clean(texts, rules, in_code=in_code)
+    once, changes, left = clean(texts, rules, in_code=in_code, regions=["US", "CN"])
     assert (once != texts) <= (sum(changes.values()) > 0)
-    assert clean(once, rules, in_code=in_code) == (once, {})
+    again = clean(once, rules, in_code=in_code, regions=["US", "CN"])
+    assert again[:2] == (once, {})
+    assert again.left <= left  # what a value is may have been said by what is redacted now
 
 
-@settings(max_examples=200)
-@given(st.text("0123456789", min_size=2, max_size=30))
-def test_check_digits(digits):
-    doubled = [int(d) * 2 for d in digits[-2::-2]]
-    total = sum(map(int, digits[-1::-2])) + sum(d // 10 + d % 10 for d in doubled)
-    assert luhn(digits) == (total % 10 == 0)
-    assert sum(luhn(digits + str(last)) for last in range(10)) == 1
+def test_every_rule_has_a_function():
+    assert {*MENDS, *REDACTIONS} == set(NAMES)
+    assert not MENDS.keys() & REDACTIONS.keys()
 
 
-def test_rules_are_those_of_the_parameter():
-    assert tuple(RULES) == NAMES
+def test_regions_are_regions():
+    assert CleanParams().regions == ["US", "CN"]
+    assert CleanParams(regions=[]).regions == []
+    with pytest.raises(ValueError, match="'UK' is no region"):
+        CleanParams(regions=["GB", "UK"])
 
 
 ROWS = [
@@ -216,6 +253,9 @@ ROWS = [
     {"instruction": "Add.", "input": "1", "output": "2"},
     {"instruction": "Code.", "input": "", "output": "def f():\n    return 1  "},
 ]
+
+
+MENDING = [*DEFAULT, "email"]
 
 
 def run(tmp_path, rows, **params):
@@ -227,11 +267,11 @@ def run(tmp_path, rows, **params):
 
 
 def test_rows_are_cleaned_in_place(tmp_path):
-    version = run(tmp_path, ROWS)
+    version = run(tmp_path, ROWS, rules=MENDING)
     rows = version.frame().to_dicts()
     fields = [{name: row[name] for name in ROWS[0]} for row in rows]
     assert fields == [
-        {"instruction": "Greet  \nher.", "input": "Ann  Lee", "output": "Hi & <email>"},
+        {"instruction": "Greet  \nher.", "input": "Ann  Lee", "output": "Hi & <email-1>"},
         *ROWS[1:],  # what does not change stays itself
     ]
     assert [len(row["parents"]) for row in rows] == [1, 0, 0]
@@ -249,8 +289,8 @@ def test_rows_are_cleaned_in_place(tmp_path):
 
 
 def test_what_was_remembered_is_counted_too(tmp_path):
-    first = run(tmp_path, ROWS)
-    again = run(tmp_path, [*ROWS, {**ROWS[0], "note": "the same conversation"}])
+    first = run(tmp_path, ROWS, rules=MENDING)
+    again = run(tmp_path, [*ROWS, {**ROWS[0], "note": "the same conversation"}], rules=MENDING)
     assert again.path != first.path
     (facts,) = again.manifest["stages"]
     assert facts["memo"]["computed"] == 0
@@ -268,6 +308,121 @@ def test_every_turn_is_cleaned_by_the_rules_named(tmp_path):
     assert [turn["role"] for turn in row["messages"]] == [turn["role"] for turn in turns]
 
 
+ANN, BOB = "ann@corp.de", "bob@corp.de"
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def assistant(text, **more):
+    return {"role": "assistant", "content": text, **more}
+
+
+PAIRS = [
+    # texts and turns, the prompt apart or in both answers
+    {"prompt": f"Who is {ANN}?", "chosen": f"{ANN} is Ann.", "rejected": f"{BOB}, not {ANN}"},
+    {"prompt": "Who?", "chosen": "Ann.", "rejected": f"Ask {BOB} &amp; co"},
+    {
+        "prompt": [user(f"Who is {ANN}?")],
+        "chosen": [assistant("Ann.", name="a")],
+        "rejected": [assistant(f"{BOB}, not {ANN}", name="b")],
+    },
+    {
+        "chosen": [user(f"Is it {ANN}?"), assistant("Yes.")],
+        "rejected": [user(f"Is it {ANN}?"), assistant(f"It is {BOB}.")],
+    },
+    {
+        "prompt": f"Is it {ANN}?",  # said again
+        "chosen": [user("Hi."), assistant("Hi."), user(f"Is it {ANN}?"), assistant("Yes.")],
+        "rejected": [user("Hi."), assistant("Hi."), user(f"Is it {ANN}?"), assistant(f"{BOB}.")],
+    },
+    {"chosen": f"Q: {ANN}? A: yes, {ANN}", "rejected": f"Q: {ANN}? A: no, {BOB}"},
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_rejected_answer_is_cleaned_too(tmp_path, pair):
+    (row,) = run(tmp_path, [pair], rules=["html", "email"]).frame().to_dicts()
+    first, second = ("<email-1>", "<email-2>") if ANN in str(pair) else ("", "<email-1>")
+    wanted = json.dumps(pair).replace(ANN, first).replace(BOB, second).replace("&amp;", "&")
+    assert {name: row[name] for name in pair} == json.loads(wanted)
+    assert len(row["parents"]) == 1
+
+
+def test_a_preference_that_is_clean_stays(tmp_path):
+    pair = {"prompt": "Who?", "chosen": "Ann.", "rejected": "Bob."}
+    version = run(tmp_path, [pair, PAIRS[0]], rules=["html"])
+    assert [row["parents"] for row in version.frame().to_dicts()] == [[], []]
+    again = run(tmp_path, [pair, {**pair, "rejected": "R&amp;D"}], rules=["html"])
+    assert again.frame()["rejected"].to_list() == ["Bob.", "R&D"]  # not the same conversation
+
+
+def test_rejected_answers_of_a_version_are_cleaned(tmp_path):
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIRS[1]) + "\n")
+    recipe = {
+        "name": "first",
+        "sources": {"s": {"path": str(tmp_path / "pairs.jsonl")}},
+        "pipeline": [{"score": "core.length"}],
+    }
+    first = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    recipe = {
+        "name": "second",
+        "sources": {"s": {"version": str(first.path)}},
+        "pipeline": [{"expand": "text.clean"}],
+    }
+    second = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    assert second.frame()["rejected"].to_list() == [f"Ask {BOB} & co"]
+
+
+@pytest.mark.parametrize(
+    ("child", "message"),
+    [
+        ({}, "needs messages or an error"),
+        ({"counts": {"a": 1}, "replaces": True}, "needs messages or an error"),
+        ({"messages": [user("a")], "rejected": [{"role": "user"}]}, "without role and content"),
+    ],
+)
+def test_children_that_say_nothing_are_refused(tmp_path, monkeypatch, child, message):
+    def broken(self, rows, ctx):
+        yield Child((rows["id"][0],), **child)
+
+    monkeypatch.setattr(Clean, "expand", broken)
+    with pytest.raises(CurateError, match=message):
+        run(tmp_path, [ROWS[0]])
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+SECTION = re.search(r"^## text\.clean\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)[1]
+
+
+def first_cells(head):
+    tables = re.findall(rf"^\| {head} .*?\n\n", SECTION, re.DOTALL | re.MULTILINE)
+    return [cell for table in tables for cell in re.findall(r"^\| `([^`]+)` \|", table, re.M)]
+
+
+def test_the_readme_names_every_rule_mark_and_parameter():
+    assert first_cells("rule") == list(NAMES)
+    assert first_cells("parameter") == list(CleanParams.model_fields)
+    assert [f"<{kind.mark}-1>" for kind in REDACTIONS.values()] == re.findall(
+        r"^\| `\w+` \| `(<\w+-1>)` \|", SECTION, re.M
+    )
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", SECTION, re.DOTALL | re.M)
+    for step in yaml.safe_load(block):
+        CleanParams.model_validate(step.get("with", {}))
+
+
+def test_what_is_left_in_code_is_said_of_rows_that_stay(tmp_path):
+    row = {"instruction": "Mail.", "input": "", "output": f"```\n{ANN}\n```\n`{ANN}`"}
+    rows = [row, row | {"output": row["output"] + f" {BOB}"}, ROWS[1]]
+    for _ in range(2):  # remembered, too
+        version = run(tmp_path, rows, rules=["email"])
+        (facts,) = version.manifest["stages"]
+        assert facts["notes"] == ["email 1 in 1 row", "email left in code 4 in 2 rows"]
+        assert (facts["created"], facts["merged"]) == (1, 1)
+        rows = [*rows, ROWS[2]]
+
+
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no real data in {DATA}")
 @pytest.mark.parametrize("name", ["codealpaca_2k", "gpteacher_codegen", "alpaca_gpt4_nuggets_low"])
 def test_real_rows_come_to_rest_and_code_still_parses(name):
@@ -275,12 +430,12 @@ def test_real_rows_come_to_rest_and_code_still_parses(name):
     with gzip.open(DATA / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
         for line in file:
             texts = [value for value in json.loads(line).values() if isinstance(value, str)]
-            once, _ = clean(texts, list(RULES))
-            assert clean(once, list(RULES))[0] == once
+            once, _, _ = clean(texts, NAMES, regions=["US", "CN"])
+            assert clean(once, NAMES, regions=["US", "CN"]).texts == once
             rests += 1
             for before, after in zip(texts, once, strict=True):
                 # a number that a phone has is an expression, too
-                if before != after and after not in MARKS.values() and _parses(before):
+                if before != after and after not in MARKS and _parses(before):
                     assert _parses(after)
                     parsed += 1
     assert rests > 1000
@@ -300,19 +455,23 @@ def _parses(text):
 
 
 def test_a_text_that_does_not_come_to_rest_is_refused(monkeypatch):
-    monkeypatch.setitem(RULES, "html", lambda text: (text[1:] + text[:1], 1))
+    monkeypatch.setitem(MENDS, "html", lambda text: (text[1:] + text[:1], 1))
     with pytest.raises(ValueError, match="does not come to rest"):
         clean(["ab"], ["html"])
 
 
+def test_what_takes_many_rounds_comes_to_rest():
+    assert clean(["<b>" * 30 + "x" + "</b>" * 30], ["tags"]) == (["x"], {"tags": 30}, {})
+
+
 REPEATED = (
     "1|1-|1.|+1 |4111 |a@|a.|a@b.|&amp;|&|<b>|<b>x|<p>|`|` |``` | |\t|sk-a|eyJaaaaaaaaaa.|f:|"
-    "-----BEGIN PRIVATE KEY-----|phone: |\u200b|â€|\x80\x94|x(|if "
+    "-----BEGIN PRIVATE KEY-----|phone: |\u200b|â€|\x80\x94|x(|if |<p>x|<p><br>|</p>|~~~|call "
 )
 
 
 @pytest.mark.parametrize("piece", REPEATED.split("|"))
 def test_long_repetitions_come_to_an_end(piece):
     text = piece * (100_000 // len(piece))  # with a pattern that backtracks this takes hours
-    once, _ = clean([text], list(RULES))
-    assert clean(once, list(RULES)) == (once, {})
+    once = clean([text], NAMES, regions=["US", "CN"])
+    assert clean(once.texts, NAMES, regions=["US", "CN"])[:2] == (once.texts, {})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
@@ -17,6 +16,7 @@ Rule = Literal[
     "encoding",
     "whitespace",
     "html",
+    "tags",
     "punctuation",
     "links",
     "credentials",
@@ -29,14 +29,16 @@ Rule = Literal[
 RULES: tuple[Rule, ...] = get_args(Rule)
 """In the order in which they work."""
 
-ASKED: tuple[Rule, ...] = ("punctuation", "links")
-"""Those that change text with nothing wrong in it: only where they are named."""
+DEFAULT: tuple[Rule, ...] = ("encoding", "whitespace", "html")
+"""What is done without `rules`: what mends. The others may take what a task is about."""
 
-DEFAULT: tuple[Rule, ...] = tuple(rule for rule in RULES if rule not in ASKED)
-"""What is done without `rules`."""
+REGIONS = ("US", "CN")
+"""Where phone numbers are from by default: the countries of the languages that are looked for."""
 
 ROWS = ".rows"
-"""After the name of a rule: the rows that it changed."""
+"""After a name in the counts: the rows that it is in."""
+LEFT = ".left"
+"""After the name of a rule in the counts: what it would have redacted, and left in code."""
 
 
 class CleanParams(Params):
@@ -47,7 +49,7 @@ class CleanParams(Params):
         Field(
             min_length=1,
             default_factory=lambda: list(DEFAULT),
-            description="What is done; all but punctuation and links by default.",
+            description="What is done: by default encoding, whitespace and html.",
         ),
     ]
     code: Annotated[
@@ -56,6 +58,13 @@ class CleanParams(Params):
             description="leave: code stays as it is; redact: rules that redact work inside it too."
         ),
     ] = "leave"
+    regions: Annotated[
+        list[str],
+        Field(
+            default_factory=lambda: list(REGIONS),
+            description="Where phone numbers without a + are from: two letters each (ISO 3166-1).",
+        ),
+    ]
 
     @field_validator("rules")
     @classmethod
@@ -64,24 +73,35 @@ class CleanParams(Params):
             raise ValueError("a rule is named twice")
         return rules
 
+    @field_validator("regions")
+    @classmethod
+    def _known(cls, regions: list[str]) -> list[str]:
+        from phonenumbers import SUPPORTED_REGIONS
+
+        for region in regions:
+            if region not in SUPPORTED_REGIONS:
+                raise ValueError(f"{region!r} is no region, as US and CN are")
+        return regions
+
 
 class Clean(ExpandStage):
     """Mends and redacts the turns of a conversation, in place of the row.
 
     Rules work in a fixed order, whatever the order in which they are named, again and again until
     nothing changes any more, so that cleaning what was cleaned changes nothing. A row of which
-    nothing changes stays itself. Code is left alone: fenced lines, paragraphs with a line that is
-    indented or written like code, and what stands between backticks. So is the beginning of every
-    line.
+    nothing changes stays itself. The rejected answer of a preference is cleaned with the
+    conversation that it belongs to. Code is left alone: fenced lines, paragraphs with a line that
+    is indented or written like code, and what stands between backticks. So is the beginning of
+    every line.
 
-    For each rule the changes and the rows that it changed are counted. A row that does not come to
-    rest, which takes text made for it, fails.
+    For each rule the changes, what it left in code, and the rows of both are counted. A row that
+    does not come to rest, which takes text made for it, fails.
     """
 
     name = "text.clean"
-    version = 1
+    version = 2
     Params: ClassVar[type[Params]] = CleanParams
-    reads: ClassVar[tuple[str, ...]] = ("messages",)
+    reads: ClassVar[tuple[str, ...]] = ("messages", "@rejected")
     makes: int | None = 1
     params: CleanParams
 
@@ -90,32 +110,37 @@ class Clean(ExpandStage):
         return True
 
     def notes(self, counts: Mapping[str, int]) -> tuple[str, ...]:
-        """The rules that did something, each with its rows."""
+        """The rules that did something, or left something, each with its rows."""
+        said = {"": "", LEFT: " left in code"}
         return tuple(
-            f"{rule} {counts[rule]:,} in {counted(counts[rule + ROWS])}"
+            f"{rule}{words} {counts[rule + which]:,} in {counted(counts[rule + which + ROWS])}"
             for rule in RULES
-            if rule in counts
+            for which, words in said.items()
+            if rule + which in counts
         )
 
     def expand(self, rows: pl.DataFrame, ctx: Context) -> Iterator[Child]:  # noqa: ARG002 - contract
         """Clean every row; those that change come back."""
-        for id, messages in rows.select("id", "messages").iter_rows():
-            made, changes = self._cleaned(messages)
-            if made != messages:
-                rows_of = {f"{name}{ROWS}": 1 for name in changes}
-                yield Child((id,), made, replaces=True, counts={**changes, **rows_of})
-
-    def _cleaned(
-        self, messages: Sequence[Mapping[str, str]]
-    ) -> tuple[list[dict[str, str]], Counter[str]]:
         from curate_text.cleaning import clean
 
         rules = [rule for rule in RULES if rule in self.params.rules]
-        texts, changes = clean(
-            [turn["content"] for turn in messages], rules, in_code=self.params.code == "redact"
-        )
-        turns = [
-            {"role": turn["role"], "content": text}
-            for turn, text in zip(messages, texts, strict=True)
-        ]
-        return turns, changes
+        for id, messages, rejected in rows.select("id", "messages", "@rejected").iter_rows():
+            turns = [*messages, *(rejected or ())]
+            texts, changes, left = clean(
+                [turn["content"] for turn in turns],
+                rules,
+                in_code=self.params.code == "redact",
+                regions=self.params.regions,
+            )
+            counts = {**changes, **{f"{rule}{LEFT}": times for rule, times in left.items()}}
+            counts |= {f"{name}{ROWS}": 1 for name in counts}
+            made = [
+                {"role": turn["role"], "content": text}
+                for turn, text in zip(turns, texts, strict=True)
+            ]
+            if made != turns:
+                answer = made[len(messages) :] if rejected else None
+                made = made[: len(messages)]
+                yield Child((id,), made, replaces=True, rejected=answer, counts=counts)
+            elif counts:
+                yield Child((id,), counts=counts)

@@ -5,61 +5,88 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from curate_text import markup
 from curate_text.code import parts
 from curate_text.editing import edited, outside
-from curate_text.redaction import REDACTIONS, redacted
+from curate_text.redaction import REDACTIONS, Redactor
 
-Rule = Callable[[str], tuple[str, int]]
+Mend = Callable[[str], tuple[str, int]]
 """From a stretch of prose to what it becomes, and how much was changed."""
+
+Told = Sequence[Sequence[tuple[bool, str]]]
+"""The stretches of each text, and whether they are code."""
 
 _ROUNDS = 32
 
 
+class Cleaned(NamedTuple):
+    """What cleaning made of a conversation.
+
+    Attributes:
+        texts: The new contents of its turns.
+        changes: By rule.
+        left: What rules that redact left in code, by rule.
+    """
+
+    texts: list[str]
+    changes: Counter[str]
+    left: Counter[str]
+
+
 def clean(
-    texts: Sequence[str], rules: Sequence[str], *, in_code: bool = False
-) -> tuple[list[str], Counter[str]]:
+    texts: Sequence[str],
+    rules: Sequence[str],
+    *,
+    in_code: bool = False,
+    regions: Sequence[str] = (),
+) -> Cleaned:
     """Clean the turns of one conversation.
 
     Args:
         texts: Their contents; whether they speak of markup is asked of all together.
-        rules: Names from `RULES`, in that order.
+        rules: Names of `MENDS` and `REDACTIONS`, in the order in which they work.
         in_code: Redact in code too.
-
-    Returns:
-        The new contents, and the changes by rule.
+        regions: Where phone numbers without a country code are from.
 
     Raises:
         ValueError: After 32 rounds there is still something to change, which takes text that was
             made for it.
     """
     now, changes = list(texts), Counter[str]()
+    redactor = Redactor(texts, regions)
     for _ in range(_ROUNDS):
         told = [list(parts(text)) for text in now]
-        skipped = {"html"} if "html" in rules and _about_markup(now, told) else set()
-        applied = [rule for rule in rules if rule not in skipped]
-        new = [_round(stretches, applied, changes, in_code=in_code) for stretches in told]
+        mends = _mends(now, told, rules)
+        new = [_round(stretches, rules, mends, redactor, changes, in_code) for stretches in told]
         if new == now:
-            return now, changes
+            left = Counter[str]() if in_code else _left(now, told, rules, redactor)
+            return Cleaned(now, +changes, left)
         now = new
     raise ValueError("cleaning does not come to rest: each round finds something to change")
 
 
-def _about_markup(texts: Sequence[str], told: Sequence[Sequence[tuple[bool, str]]]) -> bool:
-    some = any(markup.HINT.search(text) for text in texts)
-    return some and (
-        any(code for stretches in told for code, _ in stretches) or any(map(markup.is_topic, texts))
-    )
+def _mends(texts: Sequence[str], told: Told, rules: Sequence[str]) -> dict[str, Mend]:
+    """The rules that mend which this conversation may be mended by."""
+    mends = {rule: MENDS[rule] for rule in rules if rule in MENDS}
+    if "encoding" in mends and any(map(_ENCODINGS.search, texts)):
+        mends["encoding"] = partial(encoding, decode=False)
+    if any(markup.HINT.search(text) for text in texts):
+        code = any(code for stretches in told for code, _ in stretches)
+        for rule, is_topic in (("html", markup.is_topic), ("tags", markup.is_style_topic)):
+            if rule in mends and (code or any(map(is_topic, texts))):
+                del mends[rule]
+    return mends
 
 
 def _round(
     stretches: Sequence[tuple[bool, str]],
     rules: Sequence[str],
+    mends: Mapping[str, Mend],
+    redactor: Redactor,
     changes: Counter[str],
-    *,
     in_code: bool,
 ) -> str:
     """Every rule once over every stretch that it may touch."""
@@ -67,23 +94,31 @@ def _round(
     for at, (code, stretch) in enumerate(stretches):
         text = stretch
         for rule in rules:
-            if rule in REDACTIONS:
-                if not code or in_code:
-                    text = _note(redacted(text, rule, in_code=in_code), rule, changes)
-            elif not code:
-                text = _note(RULES[rule](text), rule, changes)
-        if not code and "whitespace" in rules:
-            ends = _ends(text, first=at == 0, last=at == len(stretches) - 1)
-            text = _note(ends, "whitespace", changes)
+            if rule in REDACTIONS and (in_code or not code):
+                text, times = redactor.redacted(text, rule, in_code=in_code)
+            elif rule in mends and not code:
+                text, times = mends[rule](text)
+            else:
+                continue
+            if rule == "whitespace":
+                text, ends = _ends(text, first=at == 0, last=at == len(stretches) - 1)
+                times += ends
+            changes[rule] += times
         made.append(text)
     return "".join(made)
 
 
-def _note(found: tuple[str, int], rule: str, changes: Counter[str]) -> str:
-    text, times = found
-    if times:
-        changes[rule] += times
-    return text
+def _left(
+    texts: Sequence[str], told: Told, rules: Sequence[str], redactor: Redactor
+) -> Counter[str]:
+    """What is still to be found where everything is: what stands in code."""
+    left = Counter[str]()
+    for text, stretches in zip(texts, told, strict=True):
+        if "`" in text or any(code for code, _ in stretches):
+            for rule in rules:
+                if rule in REDACTIONS:
+                    left[rule] += redactor.redacted(text, rule, in_code=True)[1]
+    return +left
 
 
 # Encoding.
@@ -91,12 +126,17 @@ def _note(found: tuple[str, int], rule: str, changes: Counter[str]) -> str:
 _NOT_PLAIN = re.compile(r"[^\t\n\r\x20-\x7e]")
 _LONE_CONTROL = re.compile(r"(?<![^\x00-\x7f])[\x80-\x9f](?![^\x00-\x7f])")
 _CONTROLS = re.compile(r"[\x80-\x9f][^\x00-\x7f]|[^\x00-\x7f][\x80-\x9f]")
+_LINES = re.compile("[\v\x1c-\x1f]|(?<=[A-Za-z])\x85(?=[A-Za-z])")
+"""What ends a line, or parts fields: without it words would be joined."""
+_ENCODINGS = re.compile(r"mojibake|decod|encod|utf-?8|latin-1|乱码|编码", re.IGNORECASE)
+_LONE_LETTER = re.compile(r"(?<!\w)Ã(?!\w)")
+"""The letter, or what is left of an `à`: nobody can say."""
 _LOST = "\ufffd"
 """Where a byte is lost, what stands beside it can only be guessed."""
 
 
 @cache
-def _config() -> Any:
+def _config(decode: bool) -> Any:
     """What ftfy may do: mend what was decoded wrongly, and nothing that is a matter of taste.
 
     HTML and line breaks are rules of their own; widths, quotes, ligatures and forms of Unicode are
@@ -107,6 +147,7 @@ def _config() -> Any:
 
     return TextFixerConfig(
         unescape_html=False,
+        fix_encoding=decode,
         fix_latin_ligatures=False,
         fix_character_width=False,
         uncurl_quotes=False,
@@ -117,8 +158,13 @@ def _config() -> Any:
     )
 
 
-def encoding(text: str) -> tuple[str, int]:
-    """Text that was decoded wrongly, control characters and escapes of terminals; in lines."""
+def encoding(text: str, *, decode: bool = True) -> tuple[str, int]:
+    """Text that was decoded wrongly, control characters and escapes of terminals; in lines.
+
+    Args:
+        text: Prose.
+        decode: Whether what looks decoded wrongly is read anew.
+    """
     if not _NOT_PLAIN.search(text):
         return text, 0
     from ftfy import fix_text
@@ -126,14 +172,16 @@ def encoding(text: str) -> tuple[str, int]:
     def mend(part: str) -> str:
         if _LOST in part or not _NOT_PLAIN.search(part):
             return part
-        mended = fix_text(part, _config())
+        alone = not decode or not _NOT_PLAIN.search(_LONE_LETTER.sub("", part))
+        mended = fix_text(part, _config(not alone))
         if _CONTROLS.search(part) and _foreign(mended) == _foreign(part):
             mended = part  # read as Windows-1252, no more: what was several bytes would be one
-        return _LONE_CONTROL.sub(_windows, mended)
+        return _LONE_CONTROL.sub(_windows, mended) if decode else mended
 
+    text, changes = edited(text, _LINES, new=lambda _: "\n")
     lines = text.split("\n")
     mended = [outside(line, mend) if _NOT_PLAIN.search(line) else line for line in lines]
-    return "\n".join(mended), sum(a != b for a, b in zip(lines, mended, strict=True))
+    return "\n".join(mended), changes + sum(a != b for a, b in zip(lines, mended, strict=True))
 
 
 def _foreign(text: str) -> int:
@@ -154,12 +202,12 @@ _SEA = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _SPACES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\r\n?"), "\n"),
     (re.compile("[\u00a0\u2007\u202f]"), " "),
-    (re.compile(f"[\u2060\ufeff\u00ad]|(?<![{_SEA}])\u200b(?![{_SEA}])"), ""),
+    (re.compile(f"[\u2060\u00ad]|(?<![{_SEA}])\u200b(?![{_SEA}])"), ""),
     # two spaces before a line that goes on are a line break of Markdown
     (re.compile(r"(?<![ \t])(?!  \n[^\n])[ \t]+(?=\n)"), ""),
     (re.compile(r"\n{4,}"), "\n\n\n"),
 )
-_SOME_SPACE = re.compile("[\r\u00a0\u2007\u202f\u2060\ufeff\u00ad\u200b]|[ \t]\n|\n{4}")
+_SOME_SPACE = re.compile("[\r\u00a0\u2007\u202f\u2060\u00ad\u200b]|[ \t]\n|\n{4}")
 _LEADING = re.compile(r"\A(?:[ \t]*\n)+")
 _TRAILING = re.compile(r"(?<!\s)\s+\Z|\A\s+\Z")
 
@@ -170,7 +218,7 @@ def whitespace(text: str) -> tuple[str, int]:
         return text, 0
     changes = 0
     for pattern, new in _SPACES:
-        text, times = edited(text, pattern, _by(new))
+        text, times = edited(text, pattern, new=_by(new))
         changes += times
     return text, changes
 
@@ -217,18 +265,14 @@ _FANCY = re.compile(
 
 def punctuation(text: str) -> tuple[str, int]:
     """Quotes, dashes, dots and fullwidth marks as ASCII has them; long dashes between spaces."""
-    return edited(text, _FANCY, lambda found: " - " if found["between"] else _PLAIN[found[0]])
+    return edited(text, _FANCY, new=lambda found: " - " if found["between"] else _PLAIN[found[0]])
 
 
-def _redacting(rule: str) -> Rule:
-    return lambda text: redacted(text, rule, in_code=False)
-
-
-RULES: Mapping[str, Rule] = {
+MENDS: Mapping[str, Mend] = {
     "encoding": encoding,
     "whitespace": whitespace,
     "html": markup.mended,
+    "tags": markup.untagged,
     "punctuation": punctuation,
-    **{rule: _redacting(rule) for rule in REDACTIONS},
 }
-"""The rules by name, in the order in which they work."""
+"""The rules that mend, by name; those that redact are `REDACTIONS`."""

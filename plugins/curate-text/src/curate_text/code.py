@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-_FENCES = ("```", '"""', "'''")
+_WAVES = "~~~"
+"""A fence at the beginning of a line only: elsewhere it is a long tone."""
+_FENCES = ("```", _WAVES, '"""', "'''")
 """What opens code that reaches to where it stands again: fences, and strings of Python."""
 _INDENTED = re.compile(r"(?: {4}|\t)[ \t]*\S")
 _KEYWORDS = (
@@ -36,7 +38,7 @@ _CODE = re.compile(
       | [^\n]{{0,400}}(?:[{{}}]|\[|=>|->|\|\||&&|\\)\s*$
       | [.\#]?[\w-]{{1,40}}\s*\{{                              # a rule of CSS
       | \|.*\|\s*$                                           # a row of a table
-      | </?(?!(?:br|p|b|i|em|strong|u|span|font|center)\b)[A-Za-z][\w-]*[\s/>]
+      | </?(?!(?:br|p|b|i|em|strong|u|span|font|center)\b(?!-)|[a-z]+-\d+>)[A-Za-z][\w:.-]*[\s/>]
     )""",
     re.VERBOSE,
 )
@@ -80,7 +82,7 @@ def prose(text: str) -> str:
 
 def _kinds(lines: list[str], *, alone: bool = False) -> list[bool]:
     """Whether each line is code; of those that are not fenced each `alone`, or by paragraph."""
-    fences = _FENCES[:1] if alone else _FENCES  # prose stands between quotes too
+    fences = _FENCES[:2] if alone else _FENCES  # prose stands between quotes too
     kinds: list[bool | None] = [None] * len(lines)  # None: blank
     at = 0
     while at < len(lines):
@@ -104,7 +106,14 @@ def _kinds(lines: list[str], *, alone: bool = False) -> list[bool]:
 
 def _opens(line: str, fences: Sequence[str]) -> str | None:
     """The fence that a line opens and does not close."""
-    return next((fence for fence in fences if line.count(fence) % 2), None)
+    return next(
+        (
+            fence
+            for fence in fences
+            if line.count(fence) % 2 and (fence != _WAVES or line.lstrip().startswith(fence))
+        ),
+        None,
+    )
 
 
 def _bridged(kinds: list[bool | None]) -> list[bool]:

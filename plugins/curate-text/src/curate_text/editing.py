@@ -11,16 +11,16 @@ from curate_text.code import spans
 
 def edited(
     text: str,
-    pattern: re.Pattern[str],
+    *patterns: re.Pattern[str],
     new: Callable[[re.Match[str]], str | None],
-    *,
     in_code: bool = False,
 ) -> tuple[str, int]:
-    """Replace what a pattern finds.
+    """Replace what patterns find, in the order of the text.
 
     Args:
         text: Prose.
-        pattern: What to look for; where it has a group `it`, that alone is replaced.
+        patterns: What to look for; where one has a group `it`, that alone is replaced. Where two
+            find the same, the first does.
         new: What stands there then; None: it stays.
         in_code: Also between backticks.
 
@@ -28,12 +28,15 @@ def edited(
         The text, and how often something was replaced.
     """
     kept = [] if in_code else spans(text)
-    group = "it" if "it" in pattern.groupindex else 0
+    finds = [
+        (found.span("it" if "it" in pattern.groupindex else 0), found)
+        for pattern in patterns
+        for found in pattern.finditer(text)
+    ]
     made: list[str] = []
     at = changes = 0
-    for found in pattern.finditer(text):
-        start, end = found.span(group)
-        put = None if _meets(kept, start, end) else new(found)
+    for (start, end), found in sorted(finds, key=lambda find: find[0][0]):
+        put = None if start < at or _meets(kept, start, end) else new(found)
         if put is None or put == text[start:end]:
             continue
         made += text[at:start], put
