@@ -206,9 +206,18 @@ def test_rows_that_contradict_their_pattern(rows, says):
         patternlists.tried(Placed(pattern, "own.yaml"))
 
 
+def test_a_name_in_the_recipe_and_in_the_file_is_refused(tmp_path):
+    (tmp_path / "own.yaml").write_text(OWN)
+    params = MatchParams(patterns={"a": "a", "smile": "b"}, file=str(tmp_path / "own.yaml"))
+    with pytest.raises(CurateError, match=r"own\.yaml: the pattern 'smile' stands in the recipe's"):
+        Match(params, "m").check_files()
+
+
 def test_nothing_to_search_for():
     with pytest.raises(ValidationError, match="nothing is searched for"):
         MatchParams(lists=[])
+    with pytest.raises(ValidationError, match="a list is named twice"):
+        MatchParams(lists=["broken", "broken"])
 
 
 HOSTILE = """
