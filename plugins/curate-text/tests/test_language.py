@@ -102,7 +102,9 @@ def test_statements_are_not_read(line):
 
 
 @pytest.mark.parametrize("address", ["https://example.com/a?b=c", "www.example.com"])
-@pytest.mark.parametrize("text", [SENTENCES["zh"], SENTENCES["ja"], "，（见文）", "서울은 한국의 수도이다"])
+@pytest.mark.parametrize(
+    "text", [SENTENCES["zh"], SENTENCES["ja"], "，（见文）", "서울은 한국의 수도이다"]
+)
 def test_an_address_ends_where_text_without_spaces_begins(address, text):
     assert readable(f"{address}{text}") == text
 

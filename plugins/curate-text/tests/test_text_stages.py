@@ -108,7 +108,9 @@ def tokenizer(folder, word):
     made = Tokenizer(models.WordLevel({"[UNK]": 0, word: 1}, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     fast = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]")
-    fast.chat_template = "{% for turn in messages %}{{ turn.role }}: {{ turn.content }} {% endfor %}"
+    fast.chat_template = (
+        "{% for turn in messages %}{{ turn.role }}: {{ turn.content }} {% endfor %}"
+    )
     fast.save_pretrained(folder)
 
 

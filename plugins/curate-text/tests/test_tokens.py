@@ -220,7 +220,10 @@ def test_a_tokenizer_without_a_chat_template(tmp_path, folder):
 @pytest.mark.parametrize(("named", "refused"), [("default", False), ("rag", True)])
 def test_of_several_templates_the_default_is_used(tmp_path, folder, named, refused):
     config = json.loads((folder / "tokenizer_config.json").read_text())
-    config["chat_template"] = [{"name": "tools", "template": "x"}, {"name": named, "template": CHAT}]
+    config["chat_template"] = [
+        {"name": "tools", "template": "x"},
+        {"name": named, "template": CHAT},
+    ]
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     if refused:
         with pytest.raises(CurateError, match="has no chat template"):
