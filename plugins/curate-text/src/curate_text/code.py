@@ -42,7 +42,8 @@ _CODE = re.compile(
 )
 _NAMES = rf"(?:{_KEYWORDS}|and|as|from|in|is|new|not|or)\b"
 _SAID = re.compile(
-    rf"[ \t]*(?:{_KEYWORDS})\b(?=[^\n]{{0,400}}\b(?!{_NAMES})[A-Za-z']+[ ](?!{_NAMES})[a-z']+\b(?!\())"
+    rf"[ \t]*(?:{_KEYWORDS})\b"
+    rf"(?=[^\n]{{0,400}}\b(?!{_NAMES})[A-Za-z']+[ ](?!{_NAMES})[a-z']+\b(?!\())"
     r"[^\n={}\[\]<>;\"_$|&\\]*$"
 )
 """What begins like a statement and is none: two words in a row that no code has so."""

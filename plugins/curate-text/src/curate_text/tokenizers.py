@@ -89,13 +89,14 @@ class Tokenizer:
         asked = self._render(before, answer=True)
         if whole.startswith(asked):
             return asked
-        if not whole.startswith(commonprefix([asked, self._render(before, answer=False)])):
+        turns_alone = self._render(before, answer=False)
+        if not whole.startswith(_shared(asked, turns_alone)):
             raise ValueError(
                 "the chat template writes the turns before the last answer otherwise once it is"
                 " there, so that prompt and response cannot be told apart"
             )
         answer = whole.rfind(last["content"].strip())  # which may begin like what was asked for
-        return commonprefix([asked, whole[:answer] if answer >= 0 else whole])
+        return _shared(asked, whole[:answer] if answer >= 0 else whole)
 
     def _render(self, turns: Turns, *, answer: bool) -> str:
         if not turns:  # an assistant that begins: templates cannot say nothing
@@ -107,6 +108,11 @@ class Tokenizer:
         except Exception as error:  # a template may raise anything; the row is found and carries it
             raise ValueError(f"the chat template refuses the conversation: {error}") from error
         return text
+
+
+def _shared(one: str, other: str) -> str:
+    """The beginning that two texts have in common."""
+    return commonprefix([one, other])  # noqa: RUF071 - by character, as these are no paths
 
 
 @lru_cache(maxsize=2)
