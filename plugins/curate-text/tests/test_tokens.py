@@ -186,6 +186,24 @@ def test_a_template_that_asks_for_what_the_answer_lacks(template, answer, tokens
     assert total - prompt == tokens + ended
 
 
+def test_a_token_that_reaches_over_the_end_of_the_prompt():
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    from curate_text.tokenizers import Tokenizer as Counter
+
+    vocabulary = {part: at for at, part in enumerate(["a", "b", "c", "bc", "abc"])}
+    pairs = Tokenizer(models.BPE(vocab=vocabulary, merges=[("b", "c"), ("a", "bc")]))
+    made = PreTrainedTokenizerFast(tokenizer_object=pairs)
+    made.chat_template = (
+        "{% for turn in messages %}{{ turn.content }}{% endfor %}"
+        "{% if add_generation_prompt %}b{% endif %}"
+    )
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "bc"}]
+    assert Counter(made).of_texts(["ab", "abc"], special=False) == [2, 1]
+    assert Counter(made).of_chats([chat]) == ([1], [1])
+
+
 def test_a_thought_that_the_answer_has_is_of_the_prompt():
     """The tokens that the template gives are none that the model writes."""
     turns = [("user", "the"), ("assistant", "the house runs over a cat")]

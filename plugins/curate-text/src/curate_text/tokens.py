@@ -76,8 +76,8 @@ class Tokens(ScoreStage):
         return counts | (over if self.params.max_length is not None else {})
 
     def depends(self, output: str) -> Depends:
-        """The counts do not depend on where they are cut."""
-        return Depends() if output == OVER else Depends(params=("tokenizer", "template"))
+        """The counts do not depend on where they are cut; the template is seen in what is read."""
+        return Depends() if output == OVER else Depends(params=("tokenizer",))
 
     def recalls(self, output: str) -> tuple[str, ...]:
         """Which rows are cut can be told from their tokens."""
