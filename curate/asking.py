@@ -115,6 +115,15 @@ def _of_key(variable: str) -> str:
     return variable
 
 
+def _secrets() -> dict[str, str]:
+    """Variable > value, of those of the environment whose names say that they hold a secret."""
+    return {
+        variable: value.strip()
+        for variable, value in os.environ.items()
+        if _NAME_OF_SECRET.fullmatch(variable) and len(value.strip()) >= _SECRET
+    }
+
+
 def _texts(value: Any) -> Iterator[str]:
     """All texts in plain data."""
     if isinstance(value, str):
@@ -228,28 +237,27 @@ class LlmSettings(Params):
             raise ValueError(f"`body` may not hold {', '.join(own)}: these are set by other keys")
         return self
 
-    @model_validator(mode="after")
-    def _open(self) -> Self:
-        """Refuse secrets of the environment: settings are sent, journalled and published."""
-        secrets = {
-            variable: value.strip()
-            for variable, value in os.environ.items()
-            if _NAME_OF_SECRET.fullmatch(variable) and len(value.strip()) >= _SECRET
-        }
-        for name, value in self.model_dump(mode="json").items():
-            for variable, secret in secrets.items():
-                if any(secret in text for text in _texts(value)):
-                    raise ValueError(
-                        f"`{name}` holds the value of {variable}, which would be sent and written "
-                        "down; keys are given by `api_key_env` alone"
-                    )
-        return self
-
 
 class LlmParams(Params):
     """Parameters of stages that ask a language model."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may be a secret
+
     llm: Annotated[LlmSettings, Served(LLM), Field(description="Whom to ask, and how.")]
+
+    @model_validator(mode="after")
+    def _open(self) -> Self:
+        """Refuse secrets of the environment: what a stage asks is sent, journalled, published."""
+        given = self.model_dump(mode="json")
+        named = given | {f"{LLM}.{name}": value for name, value in given.pop(LLM).items()}
+        for name, value in named.items():
+            for variable, secret in _secrets().items():
+                if any(secret in text for text in _texts(value)):
+                    raise ValueError(
+                        f"`{name}` holds the value of {variable}, which would be sent and written "
+                        "down; keys are given by `llm.api_key_env` alone"
+                    )
+        return self
 
 
 class LlmScoreStage(ScoreStage):

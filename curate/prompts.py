@@ -7,9 +7,14 @@ are never read as a template. jinja2 is imported when a template is compiled.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
-from collections.abc import Mapping
+import json
+import re
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +25,14 @@ from curate.errors import CurateError, nearest
 
 if TYPE_CHECKING:
     import jinja2
+
+MARK = "mark"
+"""What every template is given besides; see `Prompt.render`."""
+LONGEST = 10_000_000
+"""Characters of a prompt, at most."""
+_TOO_LONG = f"it grows longer than {LONGEST:,} characters"
+_POWER = 1000
+_ADDRESS = re.compile(r"<[^<>]* at 0x[0-9A-Fa-f]+>")
 
 
 @dataclass(frozen=True)
@@ -69,12 +82,13 @@ class Prompt:
             fixed: What it will be given that is the same for all rows.
 
         Raises:
-            CurateError: It is no template, uses what it is not given, or nothing of a row.
+            CurateError: It is no template, uses what it is not given, or nothing of a row; or a
+                prompt holds an address of Python's, which is another one in every run.
         """
         import jinja2
         from jinja2.meta import find_undeclared_variables
 
-        rest = dict(fixed or {})
+        rest = {MARK: "", **(fixed or {})}
         known = [*values, *rest]
         try:
             template = _compiled(self.text)
@@ -87,8 +101,8 @@ class Prompt:
                     f"The template '{self.name}' uses '{first}', which it is not given.",
                     nearest(first, known) or f"It is given {', '.join(sorted(known))}.",
                 )
-            said = template.render({**values, **rest})
-            same = said == template.render({**_otherwise(values), **rest})
+            said = _rendered(template, {**values, **rest})
+            same = said == _rendered(template, {**_otherwise(values), **rest})
         except jinja2.TemplateSyntaxError as error:
             raise CurateError(
                 f"{self.name}:{error.lineno}: this is no jinja2 template: {error.message}."
@@ -96,9 +110,16 @@ class Prompt:
         except Exception as error:  # the expressions of a template can raise anything
             if isinstance(error, CurateError):
                 raise
-            raise CurateError(f"The template '{self.name}' cannot be rendered: {error}.") from error
+            raise CurateError(
+                f"The template '{self.name}' cannot be rendered: {_reason(error)}."
+            ) from error
         if not said.strip():
             raise CurateError(f"The template '{self.name}' gives an empty prompt.")
+        if address := _ADDRESS.search(said):
+            raise CurateError(
+                f"The template '{self.name}' gives a prompt with {address[0]} in it, which is "
+                "another one in every run."
+            )
         if same:
             raise CurateError(
                 f"The template '{self.name}' gives the same prompt for every row.",
@@ -109,18 +130,42 @@ class Prompt:
         """A prompt, without white space at its ends.
 
         Args:
-            values: By name.
+            values: By name. The template is given `mark` besides: 16 hex characters that depend on
+                all of them, so that no text among them can know it beforehand and pretend to end
+                where the template says that it ends.
 
         Raises:
             AnswerError: It cannot be rendered with these values, or gives nothing.
         """
         try:
-            prompt = _compiled(self.text).render(values).strip()
+            prompt = _rendered(_compiled(self.text), {MARK: _mark(values), **values}).strip()
         except Exception as error:  # the expressions of a template can raise anything
-            raise AnswerError(f"the template cannot be rendered: {error}") from error
+            raise AnswerError(f"the template cannot be rendered: {_reason(error)}") from error
         if not prompt:
             raise AnswerError("the template gives an empty prompt for this row")
         return prompt
+
+
+def _mark(values: Mapping[str, Any]) -> str:
+    said = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def _rendered(template: jinja2.Template, values: Mapping[str, Any]) -> str:
+    parts, size = [], 0
+    for part in template.generate(values):
+        size += len(part)
+        if size > LONGEST:
+            raise ValueError(_TOO_LONG)
+        parts.append(part)
+    return "".join(parts)
+
+
+def _reason(error: Exception) -> str:
+    """What an exception says (its name, where it says nothing), and where in the template."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == "<template>"]
+    return (str(error) or type(error).__name__) + (f" (line {lines[-1]})" if lines else "")
 
 
 def _otherwise(value: Any) -> Any:
@@ -136,17 +181,56 @@ def _otherwise(value: Any) -> Any:
     return value
 
 
+def _plain(value: Any) -> Any:
+    """What may stand in a prompt; methods, generators and the like have addresses for a text."""
+    import jinja2
+
+    if value is None or isinstance(value, str | bool | int | float | bytes | jinja2.Undefined):
+        return value
+    if isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            _plain(inner)
+        return value
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta | Decimal):
+        return value
+    name = getattr(value, "__name__", "")
+    said = f"'{name}' is" if name else "a value is"
+    raise TypeError(f"{said} a {type(value).__name__}, which is no text")
+
+
 @cache
 def _compiled(text: str) -> jinja2.Template:
-    from jinja2 import StrictUndefined
+    import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    class Environment(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset({"*", "**"})
+
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            """`row.values` is the column of that name, if there is one, not a method."""
+            if isinstance(obj, Mapping) and attribute in obj:
+                return obj[attribute]
+            return super().getattr(obj, attribute)
+
+        def call_binop(
+            self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
+        ) -> Any:
+            """Multiply within bounds: a few characters could ask for all of the memory."""
+            if operator == "*" and isinstance(left, Sequence) != isinstance(right, Sequence):
+                many, times = (left, right) if isinstance(left, Sequence) else (right, left)
+                if len(many) * times > LONGEST:
+                    raise ValueError(_TOO_LONG)
+            if operator == "**" and max(abs(left), abs(right)) > _POWER:
+                raise ValueError(f"no number above {_POWER:,} is raised to a power, or is one")
+            return super().call_binop(context, operator, left, right)
+
     # prompts are plain text: nothing in them is escaped for a page
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined,
+    environment = Environment(
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
+        finalize=_plain,
     )
     # a prompt is a key of what was paid for: it has to be the same in every run
     environment.globals.pop("lipsum")

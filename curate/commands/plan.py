@@ -100,6 +100,8 @@ def _divides(splits: PlannedSplits) -> str:
         said.append(f"rows kept together by {', '.join(splits.keep_together)}")
     if splits.stratify is not None:
         said.append(f"shares hold within each {splits.stratify}")
+    if splits.like is not None:
+        said.append(f"rows of {splits.like} stay where they are there")
     return "; ".join(said)
 
 

@@ -5,7 +5,7 @@ polars is imported where a table is touched, not before: names and ids cost noth
 
 from curate.examples.columns import FRAMEWORK, HIDDEN, framework_schema, kind_of
 from curate.examples.ids import RowIds, canonical, child_id, cleaned, row_id
-from curate.examples.tables import combine, stack
+from curate.examples.tables import combine, parents_of, stack
 from curate.examples.texts import texts_of, unread_turns
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "combine",
     "framework_schema",
     "kind_of",
+    "parents_of",
     "row_id",
     "stack",
     "texts_of",

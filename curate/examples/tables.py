@@ -67,6 +67,17 @@ def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(settled, how="vertical", rechunk=False)
 
 
+def parents_of(rows: pl.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Row > the rows that it was made from, of a table with `id` and `parents`.
+
+    Rows that were made from none are not in it.
+    """
+    import polars as pl
+
+    made = rows.filter(pl.col("parents").list.len() > 0)
+    return {id: tuple(parents) for id, parents in made.select("id", "parents").iter_rows()}
+
+
 def conflict(path: tuple[str, ...], one: tuple[str, str], two: tuple[str, str]) -> CurateError:
     """The error for a column that holds two types.
 

@@ -231,12 +231,16 @@ class Output(_Part):
     stratify: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="A column: the shares hold among the rows of each of its values."
     )
+    like: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="An earlier version with the same splits, whose rows stay in theirs: name@v3.",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _check_divided(cls, given: object) -> object:
         if isinstance(given, Mapping) and given.get("splits") is None:
-            for name in ("keep_together", "stratify"):
+            for name in ("keep_together", "stratify", "like"):
                 if given.get(name):
                     raise ValueError(f"`{name}` says how rows are split, and there is no `splits`")
         return given
@@ -254,9 +258,10 @@ class Output(_Part):
     def identity(self) -> dict[str, Any]:
         """What the digest covers; what the card alone says, and splits, only where they are said.
 
-        The splits in their order, which says where the bounds between them are.
+        The splits in their order, which says where the bounds between them are. For `like` stands
+        the content of that version, which is not known here.
         """
-        said = self.model_dump(exclude={"language", "splits", "keep_together", "stratify"})
+        said = self.model_dump(exclude={"language", "splits", "keep_together", "stratify", "like"})
         if self.language:
             said["language"] = self.language
         if self.divided:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from curate.contract.results import Child
 from curate.errors import CurateError, nearest
-from curate.examples import child_id, combine, kind_of, texts_of
+from curate.examples import child_id, combine, kind_of, parents_of, texts_of
 from curate.ledger import FAILED, UNREADABLE, Ledger, Positions
 from curate.provenance import RULES
 from curate.recipe.where import Where
@@ -31,6 +31,7 @@ class Arena:
         scores: Score columns, each as long as `rows`; null means not asked.
         root: For each row the source row that it stems from, over its first parent.
         made_before: Ids of rows that came with parents, from the version that they were made in.
+        ancestors: The parents of rows that stood in versions which are sources now.
     """
 
     def __init__(self, loaded: Mapping[str, Loaded]) -> None:
@@ -50,8 +51,10 @@ class Arena:
             details = [errors[id] for id in self.rows["id"].gather(bad)]
             self.ledger.settle(bad, FAILED, stage=None, reason=UNREADABLE, detail=details)
             self.tables[name] = entered[~unread.to_numpy()]
-        made = self.rows.filter(pl.col("parents").list.len() > 0)
-        self.made_before = frozenset(made["id"])
+        self.made_before = frozenset(parents_of(self.rows))
+        self.ancestors: dict[str, Sequence[str]] = {}
+        for source in loaded.values():
+            self.ancestors |= source.ancestors
         self.root: Positions = np.arange(len(self.rows), dtype=np.int64)
 
     def check_types(self, stage: str, where: Where) -> None:
@@ -136,6 +139,26 @@ class Arena:
         row = self.rows.row(position, named=True)
         at = f"{row['@file']}:{row['@line']}"
         return f"{at} (id {row['id']})" if not row["parents"] else f"{row['id']}, made from {at}"
+
+    def parents(self) -> dict[str, Sequence[str]]:
+        """Row > the rows that it was made from, here or in a version; rows of none are left out."""
+        return self.ancestors | parents_of(self.rows)
+
+    def before(self) -> pl.DataFrame:
+        """`id` and `parents` of the rows that those here stem from and that are not among them.
+
+        Only of rows that were themselves made from others, sorted by id.
+        """
+        here, known = frozenset(self.rows["id"]), self.parents()
+        found: dict[str, Sequence[str]] = {}
+        left = [parent for id in here for parent in known.get(id, ())]
+        while left:
+            id = left.pop()
+            if id in known and id not in here and id not in found:
+                found[id] = known[id]
+                left += known[id]
+        rows = sorted(found.items())
+        return pl.DataFrame(rows, {"id": pl.String, "parents": pl.List(pl.String)}, orient="row")
 
     def add_children(
         self, stage: str, parents: Sequence[Positions], children: Sequence[Child]

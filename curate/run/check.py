@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,6 +34,7 @@ from curate.run.parameters import (
 )
 from curate.run.steps import Checked, Step
 from curate.sources.hashes import home
+from curate.sources.published import ROOT, split_files
 from curate.sources.schema import Schema, inspect, inspect_rows
 
 if TYPE_CHECKING:
@@ -241,6 +242,23 @@ class _Walk:
             reader.column(("output", "keep_together", at), name, "plain")
         if output.stratify is not None:
             reader.column(("output", "stratify"), output.stratify, "plain")
+        if output.like is not None:
+            self.like(recipe.name, output.like, output.splits)
+
+    def like(self, name: str, version: str, splits: Collection[str]) -> None:
+        """Look for the version whose rows stay in their splits."""
+        path = ("output", "like")
+        if version == name:
+            self.problems.add(
+                path,
+                f"the latest version of '{name}' is what this recipe makes",
+                f"Say which: `like: {name}@v1`.",
+            )
+            return
+        try:
+            split_files(version, ROOT if self.out is None else self.out, splits)
+        except CurateError as error:
+            self.problems.add(path, error.message, error.remedy)
 
     def lacked(self, step: Step, table: Table) -> None:
         """Refuse to read scores that rows which a stage makes cannot have, before any are paid."""

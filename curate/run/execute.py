@@ -23,12 +23,13 @@ from curate.run.expanding import expand
 from curate.run.facts import StageFacts
 from curate.run.fits import Fits
 from curate.run.fitting import Fitted
-from curate.run.resolved import Resolved, ResolvedStep
+from curate.run.resolved import Resolved, ResolvedStep, check_unchanged, version_facts
 from curate.run.scoring import Guest, score
 from curate.run.splitting import BRIDGES, Splitting, split
 from curate.run.tools import Tools
 from curate.run.touching import received, touchable
 from curate.services.llm.budget import BudgetError
+from curate.sources.kept import placed
 
 
 class Execution:
@@ -86,7 +87,10 @@ class Execution:
         rows, output = self._last(), recipe.output
         head = {"id": OUTPUT, "verb": "split", "stage": OUTPUT}
         self.tools.tell("stage_started", head | {"rows": len(rows)})
-        self.splitting = split(self.arena, rows, output, recipe.seed)
+        files = self.resolved.like
+        like = placed(files) if files else None
+        check_unchanged(files)
+        self.splitting = split(self.arena, rows, output, recipe.seed, like)
         self.arena.ledger.settle(self.splitting.dropped, DROPPED, stage=OUTPUT, reason=BRIDGES)
         (last,) = self.arena.tables
         stay = np.setdiff1d(rows, self.splitting.dropped)
@@ -110,6 +114,7 @@ class Execution:
                 "splits": output.asked_shares,
                 "keep_together": list(output.keep_together),
                 "stratify": output.stratify,
+                "like": version_facts(files).get("version"),
             },
             **facts.entry(),
         }

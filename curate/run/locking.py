@@ -20,7 +20,7 @@ from curate.asking import LLM
 from curate.contract import API_VERSION
 from curate.contract.marks import InputFile, marker
 from curate.plugins.registry import Registry
-from curate.run.resolved import Resolved, files_facts, version_facts
+from curate.run.resolved import Resolved, files_facts, like_facts, version_facts
 from curate.run.tools import Tools
 from curate.services.models import alias_of
 from curate.sources.formats.found import AnyShape
@@ -51,6 +51,7 @@ def lock_of(resolved: Resolved, tools: Tools, formats: Mapping[str, str]) -> dic
             | version_facts(resolved.files[name])
             for name in resolved.checked.recipe.sources
         },
+        **({"like": like_facts(resolved.like)} if resolved.like else {}),
         "references": resolved.references_facts(),
         "files": _files(resolved),
         "models": resolved.models_facts(),

@@ -23,6 +23,7 @@ from curate.run.execute import Execution
 from curate.run.foreseeing import foresee
 from curate.run.locking import lock_of, package_versions
 from curate.run.resolved import Resolved, check_unchanged, files_facts, version_facts
+from curate.run.splitting import Splitting
 from curate.run.tools import Tools
 from curate.sources.hub import repositories
 from curate.sources.load import Loaded, load
@@ -48,6 +49,8 @@ class Outcome:
             comments, engine, paths and neutral parameters, as hashes of its parts.
         shards: Files to spread the rows of a split over; never more than there are rows.
         splits: Split > how many of the rows it has, in their order; None: all are in `train`.
+        ancestors: `id` and `parents` of rows that those here stem from, made in versions that are
+            sources, and in no table of this one; None where there are none.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Outcome:
     identity: Mapping[str, Any]
     shards: int = 1
     splits: Mapping[str, int] | None = None
+    ancestors: pl.DataFrame | None = None
 
 
 def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
@@ -193,7 +197,7 @@ def _outcome(
         "shares": _shares(arena, kept),
         "licenses": _licenses(arena, kept),
         "language": recipe.output.language,
-        **({} if splitting is None else {"splits": dict(splitting.facts)}),
+        **({} if splitting is None else {"splits": _splits(splitting, resolved)}),
         "baselines": baselines(arena, execution.judged, kept, recipe.seed),
         "environment": {
             "python": ".".join(map(str, sys.version_info[:3])),
@@ -206,6 +210,7 @@ def _outcome(
         data=arena.frame(kept, columns),
         dropped=arena.frame(dropped, columns) if recipe.output.dropped else None,
         ledger=_ledger(arena, everything),
+        ancestors=None if (before := arena.before()).is_empty() else before,
         scores=arena.frame(scored, published),
         manifest=manifest,
         recipe=resolved.checked.document.text,
@@ -216,6 +221,13 @@ def _outcome(
         if splitting is None
         else {name: len(rows) for name, rows in splitting.positions.items()},
     )
+
+
+def _splits(splitting: Splitting, resolved: Resolved) -> dict[str, Any]:
+    facts = dict(splitting.facts)
+    if resolved.like:
+        facts["like"] = version_facts(resolved.like) | {"rows": facts["like"]}
+    return facts
 
 
 def _shuffled(arena: Arena, kept: Positions, seed: int) -> Positions:

@@ -22,7 +22,7 @@ from curate.run.fitting import Fitted
 from curate.run.foreseeing import foresee, leading, reaching
 from curate.run.outcome import load_sources
 from curate.run.resolve import resolve
-from curate.run.resolved import ResolvedStep
+from curate.run.resolved import ResolvedStep, version_facts
 from curate.run.scoring import output_components
 from curate.run.tools import Tools
 from curate.sources.hashes import home
@@ -68,12 +68,14 @@ class PlannedSplits:
         shares: Split > the share asked for, an exact decimal.
         keep_together: Columns whose values come to one split each.
         stratify: The column within each value of which the shares hold; None: there is none.
+        like: The version whose rows stay in their splits, `name@v3`; None: there is none.
     """
 
     rows: int
     shares: Mapping[str, str]
     keep_together: tuple[str, ...]
     stratify: str | None
+    like: str | None
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,11 @@ def _splits(execution: Execution) -> PlannedSplits | None:
         return None
     rows = reaching(execution.arena, [resolved.steps[-1].step.result], resolved.steps)
     return PlannedSplits(
-        len(rows), output.asked_shares, tuple(output.keep_together), output.stratify
+        len(rows),
+        output.asked_shares,
+        tuple(output.keep_together),
+        output.stratify,
+        version_facts(resolved.like).get("version"),
     )
 
 

@@ -26,6 +26,7 @@ from curate.services.models import name_for
 from curate.services.models import resolve as resolve_model
 from curate.sources.files import SourceFile, artifact_file, resolve_files
 from curate.sources.hashes import file_sha256
+from curate.sources.published import ROOT, split_files
 
 
 def resolve(
@@ -61,7 +62,12 @@ def resolve(
         return resolve_model(name, registry, download=download, commit=commit)
 
     steps = tuple(_resolve_step(step, registry, document, beside, model) for step in checked.steps)
-    return Resolved(checked, files, steps, beside)
+    output = checked.recipe.output
+    like: tuple[SourceFile, ...] = ()
+    if output.like is not None:
+        there = split_files(output.like, ROOT if out is None else out, output.splits)
+        like = as_written(document, ("output", "like"), there)
+    return Resolved(checked, files, steps, beside, like)
 
 
 def as_written(

@@ -22,6 +22,7 @@ from curate.recipe.model import Source
 from curate.run.steps import Checked, Step
 from curate.sources.files import SourceFile
 from curate.sources.hashes import file_sha256
+from curate.sources.published import split_of
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,19 @@ class ResolvedStep:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe with its inputs, models and plugins found and hashed."""
+    """A recipe with its inputs, models and plugins found and hashed.
+
+    Attributes:
+        files: Source > its files.
+        beside: Folder of the recipe, for hints.
+        like: Files of the version whose rows stay in their splits.
+    """
 
     checked: Checked
     files: Mapping[str, tuple[SourceFile, ...]]
     steps: tuple[ResolvedStep, ...]
     beside: Path | None = field(default=None)
+    like: tuple[SourceFile, ...] = ()
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -89,8 +97,11 @@ class Resolved:
             "seed": recipe.seed,
             "sources": sources,
             "pipeline": [self._step_identity(resolved) for resolved in self.steps],
-            "output": recipe.output.identity(),
+            "output": recipe.output.identity() | self._like_identity(),
         }
+
+    def _like_identity(self) -> dict[str, Any]:
+        return {"like": [[split_of(f), f.sha256] for f in self.like]} if self.like else {}
 
     @staticmethod
     def _step_identity(resolved: ResolvedStep) -> dict[str, Any]:
@@ -165,6 +176,12 @@ def version_facts(files: Iterable[SourceFile]) -> dict[str, str]:
         if file.version is not None and file.digest is not None:
             return {"version": file.version, "digest": file.digest}
     return {}
+
+
+def like_facts(files: Iterable[SourceFile]) -> dict[str, Any]:
+    """Of the version whose rows stay in their splits: its files, name and digest."""
+    files = tuple(files)
+    return {"files": files_facts(files), **version_facts(files)}
 
 
 def check_unchanged(files: Iterable[SourceFile]) -> None:

@@ -13,13 +13,16 @@ from curate.errors import CurateError
 from curate.examples import FRAMEWORK, cleaned, texts_of
 from curate.sources.columns import Place, as_json, from_arrow, typed
 from curate.sources.files import SourceFile
-from curate.sources.formats.base import stated
+from curate.sources.formats.base import Format, stated
+from curate.sources.formats.preference_keys import KEYS, keys_of
 from curate.sources.kinds.batch import Batch
 from curate.sources.rows import Readable
 from curate.sources.spec import ROW_FACTS, Spec
 
 
-def frame_of(name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readable) -> pl.DataFrame:
+def frame_of(
+    name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readable, form: Format | None
+) -> pl.DataFrame:
     """The examples of a batch.
 
     Args:
@@ -28,6 +31,7 @@ def frame_of(name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readab
         file: Where the rows stand.
         batch: The rows of the file.
         good: Those that could be read.
+        form: Their shape; None while no row could be read.
 
     Raises:
         CurateError: A column holds different types or has a name that it cannot keep.
@@ -36,6 +40,11 @@ def frame_of(name: str, spec: Spec, file: SourceFile, batch: Batch, good: Readab
     count = len(lines)
     messages = _messages(good.turns) if good.messages is None else good.messages
     originals, facts = _columns(spec, file, batch, good, lines)
+    keys = _keys(spec, batch, good, form) if form is not None and form.paired else []
+    if any(keys):
+        if KEYS in originals:
+            raise clash(KEYS.removeprefix("original_"), file)
+        originals[KEYS] = pl.Series(keys, dtype=pl.String)
     columns = {
         "id": pl.Series(good.ids, dtype=pl.String),
         "messages": messages,
@@ -132,6 +141,17 @@ def _whole_messages(batch: Batch, good: Readable) -> pl.Series | None:
     if not any(value is not None for value in more):
         return None
     return pl.Series("messages", _said(more, batch), dtype=pl.String)
+
+
+def _keys(spec: Spec, batch: Batch, good: Readable, form: Format) -> list[str | None]:
+    """The forms of pairs, where the columns do not tell them."""
+    names = {spec.columns.get(field, field): field for field in form.fields}
+    rows = good.rows if batch.table is None else [stated(row) for row in good.rows]
+    order = [names[name] for name in good.columns if name in names]
+    return [
+        keys_of({names[name]: value for name, value in row.items() if name in names}, order)
+        for row in rows
+    ]
 
 
 def _said(values: Sequence[Any], batch: Batch) -> list[str | None]:

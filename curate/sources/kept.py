@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from curate.examples import FRAMEWORK, texts_of
+from curate.examples import FRAMEWORK, parents_of, texts_of
 from curate.sources.files import SourceFile
+from curate.sources.published import check_published, listed_in, split_of
+
+LEDGER = "ledger.parquet"
+ANCESTORS = "ancestors.parquet"
+"""`id` and `parents` of rows that a version's rows stem from and its ledger does not have."""
 
 
 def kept_rows(
@@ -51,6 +56,35 @@ def kept_rows(
             if left <= 0:
                 break
     return frames
+
+
+def ancestry(files: Sequence[SourceFile]) -> dict[str, tuple[str, ...]]:
+    """The parents of every row that a version knows of: those of its ledger, and those before.
+
+    Args:
+        files: Those with the kept rows of the version.
+
+    Raises:
+        CurateError: One of the two tables is not what was published.
+    """
+    folder = files[0].path.parent.parent
+    listed = listed_in(folder)
+    found: dict[str, tuple[str, ...]] = {}
+    for name in (ANCESTORS, LEDGER):
+        if name in listed:
+            check_published(folder, name, listed[name])
+            table = pl.read_parquet(folder / name, columns=["id", "parents"], glob=False)
+            found |= parents_of(table)
+    return found
+
+
+def placed(files: Sequence[SourceFile]) -> dict[str, str]:
+    """The rows of a version by id, each with its split."""
+    return {
+        id: split_of(file)
+        for file in files
+        for id in pl.read_parquet(file.path, columns=["id"], glob=False)["id"]
+    }
 
 
 def _old(frame: pl.DataFrame, column: str) -> pl.Expr:

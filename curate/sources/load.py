@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +19,7 @@ from curate.sources.files import SourceFile, resolve_files
 from curate.sources.formats.base import Format
 from curate.sources.formats.found import AnyShape
 from curate.sources.frames import clash, frame_of
-from curate.sources.kept import kept_rows
+from curate.sources.kept import ancestry, kept_rows
 from curate.sources.kinds.batch import Batch
 from curate.sources.records import read_file
 from curate.sources.rows import RowReader, Unreadable
@@ -42,6 +42,8 @@ class Loaded:
             the last one of an assistant).
         format: The row shape.
         columns: Field of the format > column of the file, where their names differ.
+        ancestors: Of a version, the parents of every row that it knows of, of those without any
+            none.
     """
 
     rows: pl.DataFrame
@@ -50,6 +52,7 @@ class Loaded:
     facts: Mapping[str, int]
     format: Format
     columns: Mapping[str, str]
+    ancestors: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def load(
@@ -80,7 +83,8 @@ def load(
     if spec.version is None:
         return _load(name, spec, found, limit, told)
     rows = stack(kept_rows(name, found, spec.given, limit))
-    return Loaded(rows, (), tuple(found), count_facts(rows), AnyShape(), {})
+    before = ancestry(found)
+    return Loaded(rows, (), tuple(found), count_facts(rows), AnyShape(), {}, before)
 
 
 def load_reference(
@@ -147,7 +151,7 @@ def _load(
         if reader.unreadable and spec.on_failure is None:
             raise _unreadable_row(reader.unreadable[0])
         columns |= dict.fromkeys(good.columns)
-        frame = frame_of(name, spec, file, batch, good)
+        frame = frame_of(name, spec, file, batch, good, reader.format)
         made = set(frame.columns) - set(good.columns)
         renamed |= {column for column in FRAMEWORK if f"original_{column}" in made}
         frames.append(frame)

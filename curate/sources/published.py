@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from curate.errors import CurateError, UsageError, nearest
 from curate.sources.files import SourceFile, local_file
+from curate.sources.hashes import file_sha256
 
 PREVIEW = "preview"
 """The folder of a run over a part of its sources; never numbered."""
@@ -154,6 +156,27 @@ def version_files(name: str, root: Path) -> list[SourceFile]:
     ]
 
 
+def split_files(name: str, root: Path, splits: Collection[str]) -> list[SourceFile]:
+    """The files of a version that has some splits and no others; as `version_files`.
+
+    Raises:
+        UsageError: There is no such version, or it has no splits, or others.
+        CurateError: As `version_files` does.
+    """
+    said = read_manifest(find_version(name, root)).get("splits")
+    if said is None:
+        raise UsageError(f"'{name}' has no splits.", "Name a version whose recipe splits its rows.")
+    if {*said["shares"]} != {*splits}:
+        there = ", ".join(said["shares"])
+        raise UsageError(f"'{name}' has other splits: {there}.", "Give the splits the same names.")
+    return version_files(name, root)
+
+
+def split_of(file: SourceFile) -> str:
+    """The split whose rows a file of a version holds."""
+    return file.path.name.partition("-")[0]
+
+
 def sums_in(content: bytes) -> tuple[dict[str, str], list[str]]:
     """What a SHA256SUMS says: name of each file > hex sha256, and what is wrong with its lines.
 
@@ -222,10 +245,22 @@ def damaged(folder: Path, problem: str) -> CurateError:
     )
 
 
+def check_published(folder: Path, name: str, sum: str) -> None:
+    """Raise CurateError unless a file of a version has the hex sha256 that SHA256SUMS says."""
+    if not (folder / name).is_file():
+        raise damaged(folder, f"{name} is missing")
+    if file_sha256(folder / name) != sum:
+        raise _changed((folder / name).as_posix())
+
+
 def _unchanged(file: SourceFile, sum: str) -> SourceFile:
     if file.sha256 != sum:
-        raise CurateError(
-            f"{file.shown} is not the file that was published: its hash differs from SHA256SUMS",
-            "A version is never changed after publishing; delete this one and run again.",
-        )
+        raise _changed(file.shown)
     return file
+
+
+def _changed(shown: str) -> CurateError:
+    return CurateError(
+        f"{shown} is not the file that was published: its hash differs from SHA256SUMS",
+        "A version is never changed after publishing; delete this one and run again.",
+    )

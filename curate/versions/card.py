@@ -12,7 +12,7 @@ import orjson
 import yaml
 
 from curate.contract.results import Clause
-from curate.printing import fenced, markdown, one_line, printable
+from curate.printing import counted, fenced, markdown, one_line, printable
 from curate.provenance import UNKNOWN
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.overlap import overlap
@@ -275,17 +275,24 @@ def _splits(manifest: Mapping[str, Any]) -> str:
     together = asked["keep_together"]
     columns = " or ".join(f"`{one_line(name)}`" for name in together)
     also = f", nor do rows with the same value of {columns}" if together else ""
+    like = ""
+    if "like" in said:
+        stayed = counted(sum(said["like"]["rows"].values()), "row")
+        like = (
+            f" But the {stayed} of `{said['like']['version']}` stand where they stood there, apart "
+            "if they were apart; what was asked holds for the groups of the other rows."
+        )
     text = (
         "## Splits\n\nRows that were made from one another, or from the same row, never straddle "
-        f"two splits{also}.\n\n" + _table(("split", "asked", "rows", "share"), rows)
+        f"two splits{also}.{like}\n\n" + _table(("split", "asked", "rows", "share"), rows)
     )
     if "strata" not in said:
         return text
     names = list(said["shares"])
-    strata = [
-        (value or "none", *(counts[name] for name in names))
-        for value, counts in said["strata"].items()
-    ]
+    by_value = [(value or "(empty)", counts) for value, counts in said["strata"].items()]
+    if "no_value" in said:
+        by_value.insert(0, ("(no value)", said["no_value"]))
+    strata = [(value, *(counts[name] for name in names)) for value, counts in by_value]
     shown = strata[:_STRATA]
     more = f"\n\nand {len(strata) - len(shown):,} more" if len(strata) > len(shown) else ""
     return f"{text}\n\n{_table((asked['stratify'], *names), shown)}{more}"

@@ -19,8 +19,10 @@ from curate.examples import cleaned
 from curate.examples.ids import json_text
 from curate.plugins.registry import get_registry
 from curate.printing import counted, one_line
+from curate.sources.formats.base import stated
 from curate.sources.formats.found import column_of, every_shape, shapes_of
 from curate.sources.formats.messages import Messages
+from curate.sources.formats.preference_keys import KEYS, as_keyed
 from curate.sources.hashes import make_folder
 from curate.sources.published import check_outside
 
@@ -126,15 +128,25 @@ def export(
     form = _format(shape)
     frame = _rows(version, splits)
     beside = _beside(version, frame, form, scores, provenance, columns)
-    made, ids, lost = _converted(version, frame, form)
+    made, ids, lost = _converted(version, frame, form, keyed=file.suffix != ".parquet")
     said = [at for at, (fields, _) in enumerate(made) for _ in fields]
     unsaid = sum(not fields for fields, _ in made)
     if unsaid and (not skip or not said):
         raise _cannot_say(form, ids, [bool(fields) for fields, _ in made])
-    rows = form.settle([each for fields, _ in made for each in fields])
-    held = {name for row in rows for name, value in row.items() if value is not None}
+    came = [(each, as_it_came) for fields, as_it_came in made for each in fields]
+    rows = form.settle([each for each, _ in came])
+    held = {
+        name
+        for (each, as_it_came), row in zip(came, rows, strict=True)
+        for name, value in row.items()
+        if value is not None or (as_it_came and name in each and each[name] is None)
+    }
     names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in held]
     rows = [{name: row.get(name) for name in names} for row in rows]
+    unchanged = sum(
+        as_it_came and _said(each, form) == _said(row, form)
+        for (each, as_it_came), row in zip(came, rows, strict=True)
+    )
     beside = beside[said] if beside.columns else beside
     with _aside(file) as part:
         (_write_parquet if file.suffix == ".parquet" else _write_lines)(rows, beside, part)
@@ -142,13 +154,21 @@ def export(
         file,
         form.name,
         len(rows),
-        sum(as_it_came for fields, as_it_came in made if fields),
+        unchanged,
         unsaid,
         dict(lost),
         {} if file.suffix == ".parquet" else _unsayable(beside),
         (*names, *beside.columns),
         rows,
     )
+
+
+def _said(row: Mapping[str, Any], form: Format) -> Any:
+    """What a row says, of pairs to the byte; but for tools, which a table has as JSON text."""
+    tools = row.get("tools") is not None
+    if form.paired:
+        return json_text({**row, "tools": True} if tools else row)
+    return stated({**row, "tools": None})
 
 
 def _unsayable(beside: pl.DataFrame) -> dict[str, int]:
@@ -180,12 +200,13 @@ def _format(name: str) -> Format:
 
 
 def _converted(
-    version: Version, frame: pl.DataFrame, form: Format
+    version: Version, frame: pl.DataFrame, form: Format, *, keyed: bool
 ) -> tuple[list[tuple[list[dict[str, Any]], bool]], list[str], Counter[str]]:
     """For each row what it becomes and whether that is what it came with; ids; what is lost.
 
     A row becomes one of the file, two (an answer that was chosen and one that was rejected, where
-    these stand apart), or none where the shape cannot say it.
+    these stand apart), or none where the shape cannot say it. With `keyed` pairs have keys in the
+    order, and nulls in the places, of the file that they came from.
     """
     mappings = {
         name: source.get("columns", {}) for name, source in version.manifest["sources"].items()
@@ -205,14 +226,17 @@ def _converted(
         shape, found = next(shapes_of(row, [*first, *known, *shapes]), plain)
         if shape.name == form.name:
             order = sorted(found, key=lambda name: place.get(column_of(name, mapping), -1))
-            made.append(([{name: found[name] for name in order}], True))
+            fields = {name: found[name] for name in order}
+            if form.paired and keyed:
+                fields = as_keyed(fields, row.get(KEYS))
+            made.append(([fields], not row["parents"]))
             continue
         whole = shape.whole(found)
-        fields = form.rows(whole) or []
-        made.append((fields, False))
-        if whole.rejected is not None and fields and not form.paired:
+        rows = form.rows(whole) or []
+        made.append((rows, False))
+        if whole.rejected is not None and rows and not form.paired:
             lost[REJECTED] += 1
-        if fields and form.turn_keys is not None:
+        if rows and form.turn_keys is not None:
             held = {key for turn in whole.turns for key in turn}
             lost.update(held - form.turn_keys)
     return made, frame["id"].to_list(), lost
@@ -265,6 +289,8 @@ def _cannot_say(form: Format, ids: Sequence[str], can: Sequence[bool]) -> Curate
     remedy = f"`--skip` leaves them out; {' or '.join(others)} can say more."
     if len(unsaid) == len(ids):
         remedy = f"Choose another format: {' or '.join(others)} can say more."
+    if form.paired:
+        remedy = f"They have no rejected answer, or had it to another prompt. {remedy}"
     return CurateError(
         f"{len(unsaid):,} of {counted(len(ids))} cannot be said in the shape {form.name}, "
         f"the first of them {unsaid[0]}.",

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import polars as pl
 
-from curate.examples.ids import child_id
+from curate.examples import child_id, parents_of
 from curate.ledger import MERGED
 from curate.versions.open import Version
 from curate.versions.rows import Message, messages_of
@@ -29,10 +29,7 @@ class Lineage:
     def __init__(self, version: Version) -> None:
         """Read the ledger's `parents`."""
         self.version = version
-        born = version.ledger.filter(pl.col("parents").list.len() > 0)
-        self.parents: dict[str, tuple[str, ...]] = {
-            id: tuple(parents) for id, parents in born.select("id", "parents").iter_rows()
-        }
+        self.parents = parents_of(version.ledger)
         self.children: dict[str, list[str]] = {}
         for id, parents in self.parents.items():
             for parent in parents:

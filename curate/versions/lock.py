@@ -66,6 +66,7 @@ class _Lock(BaseModel):
     sets: list[str]
     identity: _Identity
     sources: dict[str, _Source]
+    like: _Source | None = None
     references: dict[str, _Reference]
     files: dict[str, _File]
     models: dict[str, _Model]
@@ -130,6 +131,8 @@ def pinned(lock: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
         paths = source["path"] if isinstance(source["path"], list) else [source["path"]]
         found = [_at_commit(path, commits) for path in paths]
         yield f"sources.{name}.path={json.dumps(found)}"
+    if "like" in lock and "/" not in data["output"]["like"]:
+        yield f"output.like={json.dumps(lock['like']['version'])}"
 
 
 def automatic(lock: Mapping[str, Any]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from curate.run.resolved import Resolved
 from curate.services.models import bare
 from curate.services.models import resolve as resolve_model
 from curate.sources.files import artifact_file, resolve_files
+from curate.sources.published import version_files
 from curate.versions.lock import automatic, pinned, read_lock
 
 _AS_LOCKED = "Do ${...} or --set say something else?"
@@ -214,6 +215,20 @@ class Locked:
         if changed:
             yield Difference(what, f"its source differs ({', '.join(changed)})", remedy)
 
+    def _like(self) -> Iterator[Difference]:
+        """Files of the version whose rows stay in their splits."""
+        if "like" not in self.lock:
+            return
+        expected = [(file["sha256"], file["file"]) for file in self.lock["like"]["files"]]
+        what, where = "the version of `output.like`", "output.like"
+        try:
+            files = version_files(self.data["output"]["like"], self.out)
+        except (CurateError, KeyError) as error:
+            yield _missing(what, error, expected, where)
+        else:
+            here = [(file.sha256, file.shown) for file in files]
+            yield from _compared(what, here, expected, where)
+
     def _files(self) -> Iterator[Difference]:
         """Files of sources and references, and those that parameters name."""
         for name, entry in self.lock["sources"].items():
@@ -227,6 +242,7 @@ class Locked:
                 yield _missing(f"source '{name}'", error, expected, where)
             else:
                 yield from _compared(f"source '{name}'", here, expected, where)
+        yield from self._like()
         stages = _stages(self.data)
         tables = [(key, entry["files"]) for key, entry in self.lock["references"].items()]
         tables += [(key, [entry]) for key, entry in self.lock["files"].items()]

@@ -158,7 +158,12 @@ def _write_tables(outcome: Outcome, partial: Path) -> dict[str, Any]:
     """Write what does not depend on the version's number; returns facts for the card."""
     from curate.versions.tables import write, write_shards
 
-    others = {"dropped": outcome.dropped, "ledger": outcome.ledger, "scores": outcome.scores}
+    others = {
+        "dropped": outcome.dropped,
+        "ledger": outcome.ledger,
+        "scores": outcome.scores,
+        "ancestors": outcome.ancestors,
+    }
     with ThreadPoolExecutor(1) as beside:
         written = [
             beside.submit(write, table, partial / f"{name}.parquet")

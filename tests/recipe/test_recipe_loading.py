@@ -47,6 +47,7 @@ def test_a_good_recipe_has_defaults() -> None:
         "splits": {"train": 1},
         "keep_together": [],
         "stratify": None,
+        "like": None,
     }
     assert {"language", "splits", "keep_together"}.isdisjoint(recipe.output.identity())
     spec = recipe.pipeline[0]

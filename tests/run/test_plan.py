@@ -86,6 +86,7 @@ def test_the_plan_says_how_rows_will_be_split(bench, monkeypatch):
         "shares": {"train": "0.95", "validation": "0.05"},
         "keep_together": ["source", "instruction"],
         "stratify": "origin",
+        "like": None,
     }
     said = CliRunner().invoke(command, line, catch_exceptions=False).output
     assert ["split", "output", "20"] in [each.split() for each in said.splitlines()]

@@ -1,160 +1,18 @@
-"""Splits: nothing straddles them, shares hold, and rows that come later move none."""
+"""Versions with splits: what they hold and say, and rows that come later move none."""
 
 import json
-from decimal import Decimal
-from itertools import combinations
-from math import sqrt
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import curate
 from curate.commands import call
 from curate.errors import CurateError, RecipeError, UsageError
 from curate.report.clusters import duplicates
-from curate.run.splitting import Groups, drawn, outermost, stratified
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
 from curate.versions.reproduce import reproduce
 from curate.versions.verify import verify
-
-HALVES = {"train": Decimal("0.5"), "validation": Decimal("0.5")}
-
-
-@st.composite
-def pools(draw):
-    """Rows, each with the rows it was made from and the values of two columns."""
-    count = draw(st.integers(1, 14))
-    first, second = st.sampled_from([None, "a", "b"]), st.sampled_from([None, None, "x", "y", "z"])
-    return {
-        f"r{at:02}": (
-            [f"r{p:02}" for p in draw(st.sets(st.integers(0, at - 1), max_size=2))] if at else [],
-            [value for value in (draw(first), draw(second)) if value],
-        )
-        for at in range(count)
-    }
-
-
-def places(pool, seed, shares=HALVES):
-    """Row > its split; None for rows that bridge splits."""
-    groups = Groups({id: p for id, (p, _) in pool.items()}, {id: v for id, (_, v) in pool.items()})
-    ranks = {"a": 1, "b": 1, "x": 2, "y": 2, "z": 2}
-    found = dict(zip(pool, outermost([groups.of(id) for id in pool], ranks), strict=True))
-    where = drawn({name for names in found.values() for name in names}, shares, seed)
-    splits = {id: {where[name] for name in names} for id, names in found.items()}
-    return {id: next(iter(s)) if len(s) == 1 else None for id, s in splits.items()}
-
-
-def ancestors(pool, id):
-    """A row and all that it was made from, by a walk of its own."""
-    seen, left = set(), [id]
-    while left:
-        at = left.pop()
-        if at not in seen:
-            seen.add(at)
-            left += pool[at][0]
-    return seen
-
-
-@settings(deadline=None)
-@given(pools(), st.integers(0, 50))
-def test_rows_with_an_ancestor_or_a_value_in_common_are_in_one_split(pool, seed):
-    found = {id: split for id, split in places(pool, seed).items() if split}
-    above = {id: ancestors(pool, id) for id in found}
-    for (one, split), (other, second) in combinations(found.items(), 2):
-        if set(pool[one][1]) & set(pool[other][1]) or above[one] & above[other]:
-            assert split == second
-
-
-@settings(deadline=None)
-@given(pools(), st.integers(0, 50))
-def test_what_is_left_of_a_family_is_in_one_split(pool, seed):
-    found = places({id: (parents, []) for id, (parents, _) in pool.items()}, seed)
-    part = {id: id for id in found}  # rows that are joined without those that bridge
-    for id, split in found.items():
-        for parent in pool[id][0]:
-            if split and found[parent]:
-                old, new = part[id], part[parent]
-                part = {each: new if at == old else at for each, at in part.items()}
-    for one in found:
-        for other in found:
-            if found[one] and found[other] and part[one] == part[other]:
-                assert found[one] == found[other]
-        if len(pool[one][0]) < 2:  # only a row that joins two families, or its children, can go
-            assert found[one] or any(not found[parent] for parent in pool[one][0])
-
-
-@settings(deadline=None)
-@given(pools(), st.integers(0, 50), st.data())
-def test_families_alone_are_moved_by_no_row_that_comes_later(pool, seed, data):
-    families = [(id, (parents, [])) for id, (parents, _) in pool.items()]
-    before = places(dict(families[: data.draw(st.integers(1, len(pool)))]), seed)
-    after = places(dict(data.draw(st.permutations(families))), seed)
-    assert before == {id: after[id] for id in before}
-
-
-@settings(deadline=None)
-@given(pools(), st.integers(0, 50), st.data())
-def test_with_columns_later_rows_send_none_to_another_split(pool, seed, data):
-    rows = list(pool.items())
-    before = places(dict(rows[: data.draw(st.integers(1, len(pool)))]), seed)
-    after = places(dict(data.draw(st.permutations(rows))), seed)
-    assert all(after[id] in (split, None) for id, split in before.items())
-
-
-def test_a_group_within_another_is_left_out():
-    family, cluster = ["p"], ["c"]
-    pool = {"p": ([], []), "one": (family, cluster), "two": (family, cluster)}
-    groups = Groups({id: p for id, (p, _) in pool.items()}, {id: v for id, (_, v) in pool.items()})
-    rows = [groups.of(id) for id in pool]
-    assert outermost(rows, {"c": 1}) == [{"p"}] * 3
-    assert outermost([*rows, frozenset(["c"])], {"c": 1})[1:] == [{"p", "c"}] * 2 + [{"c"}]
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("share", ["0.5", "0.05", "0.001"])
-def test_shares_lie_within_three_binomial_deviations(seed, share):
-    count, asked = 20_000, float(share)
-    shares = {"train": 1 - Decimal(share), "validation": Decimal(share)}
-    found = list(drawn(map(str, range(count)), shares, seed).values()).count("validation")
-    assert abs(found - count * asked) <= 3 * sqrt(count * asked * (1 - asked))
-
-
-def test_a_larger_share_only_takes_from_the_split_beside_it():
-    names = [str(at) for at in range(2000)]
-    small = drawn(names, {"train": Decimal("0.9"), "test": Decimal("0.1")}, 0)
-    large = drawn(names, {"train": Decimal("0.8"), "test": Decimal("0.2")}, 0)
-    assert {name for name in names if small[name] == "test"} < {
-        name for name in names if large[name] == "test"
-    }
-
-
-@settings(deadline=None)
-@given(
-    st.dictionaries(
-        st.text(max_size=3),
-        st.tuples(st.integers(1, 9), st.sampled_from("ab")),
-        min_size=1,
-        max_size=40,
-    ),
-    st.integers(0, 9),
-)
-def test_the_shares_of_each_stratum_are_as_near_as_its_groups_allow(groups, seed):
-    rows = {name: count for name, (count, _) in groups.items()}
-    shares = {"train": Decimal("0.7"), "validation": Decimal("0.2"), "test": Decimal("0.1")}
-    strata = {name: value for name, (_, value) in groups.items()}
-    found = stratified(rows, strata, shares, seed)
-    for value in set(strata.values()):
-        inside = [name for name in rows if strata[name] == value]
-        if len(inside) == 1:
-            assert found[inside[0]] == "train"
-            continue
-        total, largest = sum(rows[name] for name in inside), max(rows[name] for name in inside)
-        for split, share in shares.items():
-            got = sum(rows[name] for name in inside if found[name] == split)
-            assert abs(got - float(share) * total) <= largest  # half a group at each end
 
 
 def write(path, rows):

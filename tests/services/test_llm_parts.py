@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from curate.answers import AnswerError, Call, RefusedError, UnreceivedError, Usage
-from curate.asking import Budget, LlmSettings, Prices
+from curate.asking import Budget, LlmParams, LlmSettings, Prices
 from curate.errors import CurateError
 from curate.services.llm import sending
 from curate.services.llm.bodies import prompt_bound
@@ -220,6 +220,11 @@ class Rating(BaseModel):
         'Sure!\n```json\n{"score": 4, "why": "{it} fits"}\n```\nAnything else?',
         '```\n{"score": 4, "why": "{it} fits"}\n```',
         'My rating: {"score": 4, "why": "{it} fits"}. Done.',
+        'As {asked} in [1]:\n```JSON {"score": 4, "why": "{it} fits"}```',
+        '<think>{"score": 1, "why": "a"}, or </think>{"score": 4, "why": "{it} fits"}',
+        'So {"score": 1, "why": "a"}?\n</think>\n{"score": 4, "why": "{it} fits"}',
+        '{"score": 4, "why": "{it} fits"}, that is {"why": "{it} fits", "score": 4}',
+        'Not {"score": 9}, but {"score": 4, "why": "{it} fits"}',
     ],
 )
 def test_an_object_is_found_where_models_put_it(text):
@@ -233,11 +238,26 @@ def test_an_object_is_found_where_models_put_it(text):
         ('{"score": 9, "why": "x"}', "score: Input should be less than or equal to 5"),
         ('{"score": 3}', "why: Field required"),
         ("{", "Invalid JSON"),
+        ("[" * 100_000, "Invalid JSON"),
+        (f'{{"score": {"9" * 5000}, "why": "x"}}', "Invalid JSON"),
+        ('{"score": 4, "why": "x", "score": 1}', "the key 'score' stands there twice"),
+        ('{"score": 4, "why": "x"} or {"score": 5, "why": "x"}', "several answers that differ"),
+        (
+            'For example ```{"score": 1, "why": "x"}```, mine is ```{"score": 4, "why": "x"}```',
+            "several answers that differ",
+        ),
+        ('{"first": {"score": 1, "why": "x"}, "then": {"score": ', "Invalid JSON"),
+        ('{"answer": {"score": 1, "why": "x"}}', "score: Field required"),
     ],
 )
 def test_what_is_wrong_with_an_object_is_said(text, words):
     with pytest.raises(ValueError, match=words):
         parse(Rating, text)
+
+
+def test_marks_of_thinking_in_a_text_of_the_answer_are_text():
+    why = "use <think> and </think>"
+    assert parse(Rating, f'Well: {{"score": 4, "why": "{why}"}}').why == why
 
 
 @given(st.lists(st.text(max_size=50), min_size=1, max_size=4))
@@ -360,9 +380,34 @@ def test_what_holds_no_key_is_not_taken_for_one(name):
 
 def test_refused_settings_are_not_repeated(monkeypatch):
     monkeypatch.setenv("MY_KEY", "sk-0123456789abcdefghij")
-    with pytest.raises(ValidationError, match="`model` holds the value of MY_KEY") as refused:
-        LlmSettings(model="a/sk-0123456789abcdefghij", max_tokens=5)
+    with pytest.raises(ValidationError, match=r"`llm.model` holds the value of MY_KEY") as refused:
+        LlmParams(llm={"model": "a/sk-0123456789abcdefghij", "max_tokens": 5})
     assert "sk-" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"prompt": "SECRET {{ instruction }}"}, "prompt"),
+        ({"examples": [{"said": "a SECRET"}]}, "examples"),
+        ({"llm": {"model": "m", "max_tokens": 5, "stop": ["SECRET"]}}, "llm.stop"),
+    ],
+)
+def test_no_parameter_of_a_stage_that_asks_holds_a_secret(monkeypatch, given, where):
+    class Asking(LlmParams):
+        prompt: str = ""
+        examples: list[dict[str, str]] = Field(default_factory=list)
+
+    def written(secret):
+        text = json.dumps({"llm": {"model": "m", "max_tokens": 5}} | given)
+        return json.loads(text.replace("SECRET", secret))
+
+    monkeypatch.setenv("DB_PASSWORD", " correct-horse-battery-staple ")
+    secret = "correct-horse-battery-staple"
+    with pytest.raises(ValidationError, match=f"`{where}` holds the value of DB_PASS") as refused:
+        Asking.model_validate(written(secret))
+    assert "horse" not in str(refused.value)
+    Asking.model_validate(written("correct-horse"))
 
 
 class Says(http.server.BaseHTTPRequestHandler):

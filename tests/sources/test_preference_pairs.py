@@ -28,12 +28,14 @@ FORMS = {
     "implicit": {"chosen": "Q: Why? A: Good.", "rejected": "Q: Why? A: Bad."},
     "explicit turns": {"prompt": ASKED, "chosen": GOOD, "rejected": BAD},
     "implicit turns": {"chosen": ASKED + GOOD, "rejected": ASKED + BAD},
+    "turns beside a text": {"prompt": "Why?", "chosen": ASKED + GOOD, "rejected": ASKED + BAD},
 }
 CONVERSATIONS = {
     "explicit": turns(("user", "Why?"), ("assistant", "Good.")),
     "implicit": turns(("user", "Q: Why? A:"), ("assistant", " Good.")),
     "explicit turns": ASKED + GOOD,
     "implicit turns": ASKED + GOOD,
+    "turns beside a text": ASKED + GOOD,
 }
 
 
@@ -113,31 +115,199 @@ def test_a_conversation_alone_is_no_preference(tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_rewritten_answer_stays_in_its_form_beside_the_rejected_one(tmp_path, form):
-    expand = {"expand": "toys.double", "with": {"every": 1, "in_place": True}}
-    version = publish(tmp_path, [FORMS[form]], expand)
-    (messages,) = version.frame()["messages"].to_list()
-    if form == "explicit":
-        assert messages != CONVERSATIONS[form]
-    made = version.export(tmp_path / "out.jsonl", "preference")
-    assert made.unchanged == 1
-    row = json.loads((tmp_path / "out.jsonl").read_text())
-    assert row.keys() == FORMS[form].keys()
-    if form == "implicit":
-        assert row["chosen"] == "".join(turn["content"] for turn in messages)
-        assert row["rejected"] == messages[0]["content"] + " Bad."
-        return
-    whole = Preference().whole(row)
-    assert whole.turns == messages
-    assert whole.rejected == BAD
+def test_a_rewritten_answer_stays_in_its_form_beside_the_rejected_one(form):
+    row, messages = FORMS[form], CONVERSATIONS[form]
+    better = [*messages[:-1], *turns(("assistant", " Fine."))]
+    made = {key: value for key, value in Preference().rewrite(row, better).items() if value}
+    assert made == {**row, "chosen": made["chosen"]}
+    if isinstance(made["chosen"], str):
+        assert made["chosen"] in (" Fine.", "Q: Why? A: Fine.")
+    assert Preference().holds(made, better)
+    assert Preference().whole(made).rejected[0]["content"].strip() == "Bad."
+    longer = [*better, *turns(("user", "Sure?"), ("assistant", "Yes."))]
+    made = Preference().rewrite(row, longer)
+    if isinstance(row["chosen"], str):
+        assert made == dict.fromkeys(Preference().fields)
+    else:
+        assert Preference().whole(made).turns == longer
+        assert Preference().whole(made).rejected == BAD
+    other = [{"role": "user", "content": "How?"}, better[-1]]
+    assert Preference().rewrite(row, other) == dict.fromkeys(Preference().fields)
 
 
-def test_rows_of_several_forms_go_out_in_one(tmp_path):
+def test_turns_before_the_answer_keep_what_they_hold_when_it_is_rewritten():
+    calls = [{"function": {"name": "f", "arguments": "{}"}}]
+    call = {"role": "assistant", "content": None, "tool_calls": calls}
+    asked = [*turns(("user", "Why?")), call, *turns(("tool", "1"))]
+    row = {"chosen": asked + GOOD, "rejected": asked + BAD, "tools": [{"name": "f"}]}
+    better = [*Preference().read(row)[:-1], *turns(("assistant", "Fine."))]
+    made = Preference().rewrite(row, better)
+    assert made["chosen"] == [*row["chosen"][:-1], better[-1]]
+    assert made["rejected"] == row["rejected"]
+    assert made["tools"] == row["tools"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("in_place", [True, False])
+def test_an_answer_was_rejected_for_its_own_prompt_alone(tmp_path, form, in_place):
+    other = json.loads(json.dumps(FORMS[form]).replace("Why?", "How?"))
+    expand = {"expand": "toys.double", "with": {"every": 1, "in_place": in_place}}
+    version = publish(tmp_path, [FORMS[form], other], expand)
+    for shape, rows in (("preference", 1), ("unpaired-preference", 2)):
+        with pytest.raises(CurateError, match="cannot be said") as refused:
+            version.export(tmp_path / "no.jsonl", shape)
+        assert "no rejected answer, or had it to another prompt" in refused.value.remedy
+        if not in_place:
+            made = version.export(tmp_path / f"{shape}.jsonl", shape, skip=True)
+            assert (made.rows, made.skipped) == (2 * rows, 2)
+            assert made.unchanged == (2 if shape == "preference" else 0)
+    made = version.export(tmp_path / "messages.jsonl", "messages")
+    assert made.lost == ({} if in_place else {"rejected": 2})
+
+
+def test_rows_of_several_forms_go_out_in_one_and_count_as_converted(tmp_path):
     rows = [FORMS["explicit turns"], FORMS["implicit turns"]]
     version = publish(tmp_path, rows)
-    version.export(tmp_path / "out.jsonl", "preference")
+    made = version.export(tmp_path / "out.jsonl", "preference")
     out = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert out == [FORMS["explicit turns"]] * 2
+    assert (made.rows, made.unchanged) == (2, 1)
+
+
+def test_texts_of_several_forms_stay_texts():
+    out = [{"prompt": "Why?", "chosen": "Good.", "rejected": "Bad."}]
+    out.append({"prompt": "Q: Why? A:", "chosen": " Good.", "rejected": " Bad."})
+    assert Preference().settle([FORMS["explicit"], FORMS["implicit"]]) == out
+
+
+@pytest.mark.parametrize("form", ["explicit", "implicit turns", "turns beside a text"])
+def test_lists_in_one_row_make_lists_in_all(form):
+    plain = {"prompt": turns(("user", "Why?")), "chosen": GOOD, "rejected": BAD}
+    explicit = {"explicit": plain}.get(form, FORMS["explicit turns"])
+    rows = [FORMS["explicit turns"], FORMS[form] | {"more": 1}]
+    assert Preference().settle(rows) == [FORMS["explicit turns"], explicit | {"more": 1}]
+
+
+def test_a_text_before_lists_becomes_a_list_beside_one():
+    texts = {"prompt": "Why?", "chosen": GOOD, "rejected": BAD}
+    lists = texts | {"prompt": turns(("user", "Why?"))}
+    assert Preference().settle([texts, EXPLICIT]) == [lists, EXPLICIT]
+
+
+def test_a_row_that_a_stage_wrote_anew_counts_as_converted(tmp_path):
+    expand = {"expand": "toys.double", "with": {"every": 1}}
+    version = publish(tmp_path, [{"instruction": "i", "output": "o"}], expand)
+    made = version.export(tmp_path / "out.jsonl", "alpaca")
+    assert (made.rows, made.unchanged) == (2, 1)
+
+
+def test_unpaired_texts_become_lists_beside_lists():
+    texts = {"prompt": "p", "completion": "c", "label": True}
+    lists = {"prompt": turns(("user", "p")), "completion": turns(("assistant", "c")), "label": True}
+    assert Unpaired().settle([texts, lists]) == [lists, lists]
+    assert Unpaired().settle([texts, texts]) == [texts, texts]
+
+
+def test_tools_stand_in_rows_made_of_a_pair():
+    row = FORMS["explicit turns"] | {"tools": [{"name": "f"}]}
+    assert Preference().rows(Preference().whole(row)) == [row]
+    assert Preference().rows(Preference().whole(FORMS["explicit turns"])) == [
+        FORMS["explicit turns"]
+    ]
+
+
+def test_both_answers_have_turns_of_their_own():
+    longer = [*ASKED, *GOOD, *turns(("user", "Sure?"), ("assistant", "Yes."))]
+    pair = Preference().whole({"chosen": longer, "rejected": ASKED + GOOD})
+    assert pair.answered == len(ASKED)
+    assert pair.rejected == GOOD
+    with pytest.raises(RowError, match="there is no prompt"):
+        Preference().read({"chosen": ASKED[:1] + GOOD, "rejected": ASKED[:1]})
+
+
+def test_a_space_stays_with_the_prompt_where_an_answer_is_empty():
+    pair = Preference().whole({"chosen": "Q: ", "rejected": "Q: x"})
+    assert [turn["content"] for turn in (*pair.turns, *pair.rejected)] == ["Q: ", "", "x"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_parts_are_those_that_trl_takes(form):
+    data_utils = pytest.importorskip("trl.data_utils")
+    parts = data_utils.maybe_extract_prompt(FORMS[form])
+    whole = Preference().whole(FORMS[form])
+    mine = [whole.turns[: whole.answered], whole.turns[whole.answered :], whole.rejected]
+    if whole.plain:
+        mine = ["".join(turn["content"] for turn in part) for part in mine]
+    assert mine == [parts[name] for name in ("prompt", "chosen", "rejected")]
+
+
+def swapped(said):
+    return [{"content": turn["content"], "role": turn["role"]} for turn in said]
+
+
+EXPLICIT = FORMS["explicit turns"]
+ODD = {
+    "null prompt": [FORMS["implicit"] | {"prompt": None}],
+    "null prompt before turns": [{"prompt": None, **FORMS["implicit turns"]}],
+    "content first": [{name: swapped(said) for name, said in EXPLICIT.items()}, EXPLICIT],
+    "content first later": [EXPLICIT, EXPLICIT | {"rejected": swapped(BAD)}, EXPLICIT],
+    "null in a turn": [EXPLICIT | {"chosen": [GOOD[0] | {"name": None}]}, EXPLICIT],
+    "empty object": [EXPLICIT | {"chosen": [GOOD[0] | {"meta": {}, "x": []}]}, EXPLICIT],
+    "numbers": [EXPLICIT | {"chosen": [GOOD[0] | {"x": x}]} for x in (1, 0.5, 2.0)],
+    "no content": [
+        EXPLICIT | {"prompt": [*ASKED, {"role": "assistant", "tool_calls": [{"a": 1}]}]}
+    ],
+    "tools": [EXPLICIT | {"tools": [{"z": 1, "a": None}]}, EXPLICIT | {"tools": None}],
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_what_a_table_cannot_hold_goes_back_to_the_byte(tmp_path, case):
+    version = publish(tmp_path, ODD[case])
+    made = version.export(tmp_path / "out.jsonl", "preference")
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "in.jsonl").read_bytes()
+    assert made.unchanged == len(ODD[case])
+    made = version.export(tmp_path / "out.parquet", "preference")
+    assert made.rows == len(ODD[case])
+
+
+def test_the_form_of_a_pair_survives_another_version_and_no_new_answer(tmp_path):
+    rows = ODD["content first later"]
+    publish(tmp_path, rows)
+    again = {"name": "again", "sources": {"base": {"version": "toy"}}}
+    again["pipeline"] = [{"score": "core.length"}]
+    version = Version(run_recipe(again, out=tmp_path / "curated").path)
+    version.export(tmp_path / "out.jsonl", "preference")
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "in.jsonl").read_bytes()
+    assert version.frame()["original_keys"].null_count() == 2
+    expand = {"expand": "toys.double", "with": {"every": 1, "in_place": True}}
+    version = publish(tmp_path, rows, expand)
+    assert version.frame()["original_keys"].null_count() == 3
+
+
+def test_a_row_that_gets_a_null_or_another_order_counts_as_converted(tmp_path):
+    tools = EXPLICIT | {"tools": [{"name": "f"}]}
+    version = publish(tmp_path, [EXPLICIT, dict(reversed(EXPLICIT.items())), tools])
+    made = version.export(tmp_path / "out.jsonl", "preference")
+    assert (made.rows, made.unchanged) == (3, 1)
+    version = publish(tmp_path, [EXPLICIT, dict(reversed(EXPLICIT.items()))])
+    made = version.export(tmp_path / "out1.jsonl", "preference")
+    assert (made.rows, made.unchanged) == (2, 1)
+    version = publish(tmp_path, [{"prompt": None, **FORMS["implicit"]}, FORMS["explicit"]])
+    made = version.export(tmp_path / "out2.jsonl", "preference")
+    assert (made.rows, made.unchanged) == (2, 1)
+
+
+def test_a_column_that_has_the_name_of_the_keys_is_refused(tmp_path):
+    row = {name: swapped(said) for name, said in EXPLICIT.items()} | {"original_keys": "x"}
+    with pytest.raises(CurateError, match="there is a column original_keys already"):
+        publish(tmp_path, [row])
+
+
+def test_a_text_before_answers_alone_is_the_prompt():
+    row = {"prompt": "Why?", "chosen": GOOD, "rejected": BAD}
+    assert Preference().read(row) == turns(("user", "Why?")) + GOOD
+    assert Preference().read(row | {"rejected": GOOD}) == turns(("user", "Why?")) + GOOD
 
 
 @pytest.mark.parametrize(

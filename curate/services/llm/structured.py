@@ -2,33 +2,82 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
 
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+_BEGINS = re.compile(r"[{\[]")
 
 
 def parse(schema: type[M], text: str) -> M:
-    """Read an answer: JSON alone, in a fence, or from the first brace to the last.
+    """Read an answer: the JSON in it, whatever stands around that, in a fence or not.
+
+    What a model thought first, up to `</think>`, does not count. Several values of JSON are
+    fine as long as one of them alone has the form, or all that have it say the same.
 
     Raises:
         ValueError: What is wrong with it, in words for the model and for people.
     """
-    fence = _FENCE.search(text)
-    start, end = text.find("{"), text.rfind("}")
-    inside = text[start : end + 1] if 0 <= start < end else text
-    candidates = dict.fromkeys([text.strip(), *([fence[1].strip()] if fence else []), inside])
+    text = _said(text)
+    answers: list[M] = []
     problem = ""
-    for candidate in candidates:
+    for candidate, twice in _candidates(text):
+        if twice is not None:
+            problem = f"the key '{twice}' stands there twice"
+            continue
         try:
-            return schema.model_validate_json(candidate)
+            answer = schema.model_validate_json(candidate)
         except ValidationError as error:
             problem = _described(error)
-    raise ValueError(problem)
+        else:
+            answers.append(answer)
+    if not answers:
+        raise ValueError(problem)
+    if any(answer != answers[0] for answer in answers):
+        raise ValueError("it holds several answers that differ: give one")
+    return answers[0]
+
+
+def _said(text: str) -> str:
+    """What a model says after thinking; servers may have cut the first mark off."""
+    thought, ends, said = text.partition("</think>")
+    before, begins, _ = thought.partition("<think>")
+    return said if ends and not (begins and before.strip()) else text
+
+
+def _candidates(text: str) -> Iterator[tuple[str, str | None]]:
+    """The objects and arrays in a text, none inside another, each with a key that it has twice.
+
+    Where there is none, the text itself.
+    """
+    twice: list[str] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        counted = Counter(name for name, _ in pairs)
+        twice.extend(name for name, times in counted.items() if times > 1)
+
+    # numbers are for the form to read: Python refuses those of more than 4,300 digits
+    decoder = json.JSONDecoder(object_pairs_hook=once, parse_int=str)
+    at, found = 0, False
+    while begins := _BEGINS.search(text, at):
+        twice.clear()
+        try:
+            _, at = decoder.raw_decode(text, begins.start())
+        except json.JSONDecodeError as error:  # on from where it is no JSON: not into its parts
+            at = max(error.pos, begins.end())
+        except RecursionError:
+            break
+        else:
+            found = True
+            yield text[begins.start() : at], twice[0] if twice else None
+    if not found:
+        yield text.strip(), None
 
 
 def _described(error: ValidationError) -> str:

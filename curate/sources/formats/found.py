@@ -7,6 +7,7 @@ from typing import Any
 
 from curate.plugins.registry import get_registry
 from curate.sources.formats.base import Format, RowError, stated
+from curate.sources.formats.preference_keys import KEYS
 from curate.sources.formats.tools import parsed
 
 
@@ -89,8 +90,9 @@ def every_shape() -> list[tuple[Format, Mapping[str, str]]]:
 def columns_of(shape: Format, mapping: Mapping[str, str]) -> list[str]:
     """The columns in which the rows of a source may have come."""
     shapes = every_shape() if isinstance(shape, AnyShape) else [(shape, mapping)]
-    names = (column_of(field, renamed) for form, renamed in shapes for field in form.fields)
-    return list(dict.fromkeys(names))
+    names = [column_of(field, renamed) for form, renamed in shapes for field in form.fields]
+    paired = any(form.paired for form, _ in shapes)
+    return list(dict.fromkeys([*names, *([KEYS] if paired else [])]))
 
 
 def rewritten(
@@ -127,4 +129,6 @@ def rewritten(
     }
     if "original_messages" in columns:
         columns["original_messages"] = None  # `messages` says all that there is to say
+    if any(form.paired for form, _, _ in found):
+        columns[KEYS] = None  # the new turns are role and content
     return columns

@@ -1,13 +1,14 @@
 """The shape of TRL's preference pairs: an answer that was chosen and one that was rejected.
 
 Each is a text, or a list of turns. The prompt stands in a field of its own (explicit), or is what
-both begin with (implicit).
+both begin with (implicit). As TRL does, whole conversations beside a prompt that is text are taken
+for what they are: the prompt is what both begin with, and the text only says it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from curate.hookspecs import hookimpl
@@ -37,7 +38,7 @@ class Pair:
         prompt: What both answers are given to; empty where an explicit prompt is.
         chosen: The better answer.
         rejected: The worse one.
-        explicit: Whether the prompt has a field of its own.
+        explicit: Whether the prompt stands in a field of its own alone.
         plain: Whether the fields are texts.
     """
 
@@ -48,15 +49,9 @@ class Pair:
     plain: bool
 
     def fields(self) -> dict[str, Any]:
-        """The row in the form that it has."""
-        answers = {"chosen": self.chosen, "rejected": self.rejected}
-        if self.plain:
-            prompt, start = said(self.prompt), "" if self.explicit else said(self.prompt)
-            texts: dict[str, Any] = {name: start + said(turns) for name, turns in answers.items()}
-            return {"prompt": prompt, **texts} if self.explicit else texts
-        if self.explicit:
-            return {"prompt": self.prompt, **answers}
-        return {name: [*self.prompt, *turns] for name, turns in answers.items()}
+        """The row with an explicit prompt."""
+        parts = {"prompt": self.prompt, "chosen": self.chosen, "rejected": self.rejected}
+        return {name: said(turns) if self.plain else turns for name, turns in parts.items()}
 
 
 class Preference(Format):
@@ -110,38 +105,44 @@ class Preference(Format):
     def rewrite(
         self, row: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
-        """In the form of the other row, with its rejected answer.
+        """The other row with another chosen answer, where the prompt is still the same.
 
-        The last turn of the assistant and what follows is the new chosen answer. Where the form
-        cannot say the conversation, the fields are empty, and `messages` says it.
+        An answer to another prompt was rejected for that one. So where the prompt is a new one, and
+        where texts cannot say the new answer, the fields are empty, and `messages` says it.
         """
         fields: dict[str, Any] = dict.fromkeys(self.fields) | {"tools": row.get("tools")}
-        speaks = [at for at, turn in enumerate(messages) if turn["role"] == "assistant"]
         try:
             old = _pair(row, as_they_are)
+            prompt = _pair(row, read_turns).prompt
         except RowError:
             return fields
-        if not speaks or not speaks[-1]:
-            return fields
         turns = written_turns(messages)
-        prompt, chosen = turns[: speaks[-1]], turns[speaks[-1] :]
-        if old.plain and not _texts_only(prompt, chosen):
+        chosen = turns[len(prompt) :]
+        texts = isinstance(row["chosen"], str)
+        speaks = [turn["role"] for turn in chosen]
+        if turns[: len(prompt)] != prompt or "assistant" not in speaks:
             return fields
-        return fields | Pair(prompt, chosen, old.rejected, old.explicit, old.plain).fields()
+        if texts and speaks != ["assistant"]:
+            return fields
+        whole = chosen if old.explicit else [*old.prompt, *chosen]
+        return fields | {**row, "chosen": said(whole) if texts else whole}
 
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        """Explicit prompts in all rows where one has one, and lists where one has lists."""
+        """Explicit prompts in all rows where forms differ, and lists where one has lists."""
         rows = with_lists(rows)
-        forms = {(_explicit(row), isinstance(row["chosen"], str)) for row in rows}
+        pairs = [_pair(row, as_they_are) for row in rows]
+        forms = {
+            (type(row.get("prompt")), type(row["chosen"]), pair.explicit)
+            for row, pair in zip(rows, pairs, strict=True)
+        }
         if len(forms) < 2:
             return rows
-        plain = all(texts for _, texts in forms)
-        made = []
-        for row in rows:
-            pair = _pair(row, as_they_are)
-            fields = Pair(pair.prompt, pair.chosen, pair.rejected, True, plain).fields()
-            made.append(fields | {name: row[name] for name in row if name not in fields})
-        return made
+        plain = all(pair.plain for pair in pairs)
+        made = [replace(pair, plain=plain).fields() for pair in pairs]
+        return [
+            fields | {name: row[name] for name in row if name not in fields}
+            for row, fields in zip(rows, made, strict=True)
+        ]
 
 
 Reading = Callable[[Mapping[str, Any], str], list[dict[str, Any]]]
@@ -153,33 +154,31 @@ def _pair(row: Mapping[str, Any], read: Reading) -> Pair:
     Raises:
         RowError: A field is missing or of another kind than the others, or there is no prompt.
     """
-    kinds = {name: type(row.get(name)) for name in _ANSWERS}
     for name in _ANSWERS:
         if row.get(name) is None:
             raise RowError(name, "is null" if name in row else "is missing")
         if not isinstance(row[name], str | list):
             raise NotTextError(name, f"is {spoken(row[name])}, not text or turns")
-    plain = kinds["chosen"] is str
-    if kinds["chosen"] is not kinds["rejected"]:
+    plain = isinstance(row["chosen"], str)
+    if plain is not isinstance(row["rejected"], str):
         raise RowError("rejected", f"is {spoken(row['rejected'])}, and `chosen` is not")
-    if _explicit(row):
-        prompt = turns_in(row, "prompt", "user", read)
-        chosen, rejected = (turns_in(row, name, "assistant", read) for name in _ANSWERS)
-        return Pair(prompt, chosen, rejected, True, plain and isinstance(row["prompt"], str))
-    if plain:
+    given = row.get("prompt")
+    if plain and given is None:
         start = _common_text(*(text_of(row, name) for name in _ANSWERS))
         prompt = [{"role": "user", "content": start}]
         chosen, rejected = (
             [{"role": "assistant", "content": row[name][len(start) :]}] for name in _ANSWERS
         )
         return Pair(prompt, chosen, rejected, False, True)
-    turns = {name: read(row, name) for name in _ANSWERS}
-    shared = _alike(turns["chosen"], turns["rejected"])
-    shared = min(shared, len(turns["chosen"]) - 1, len(turns["rejected"]) - 1)
+    chosen, rejected = (turns_in(row, name, "assistant", read) for name in _ANSWERS)
+    shared = 0 if plain else _alike(*(stated(row[name]) for name in _ANSWERS))
+    shared = min(shared, len(chosen) - 1, len(rejected) - 1)
+    if given is not None and not (isinstance(given, str) and shared):
+        prompt = turns_in(row, "prompt", "user", read)
+        return Pair(prompt, chosen, rejected, True, plain and isinstance(given, str))
     if not shared:
         raise RowError("rejected", _NO_PROMPT)
-    chosen, rejected = (turns[name][shared:] for name in _ANSWERS)
-    return Pair(turns["chosen"][:shared], chosen, rejected, False, False)
+    return Pair(chosen[:shared], chosen[shared:], rejected[shared:], False, False)
 
 
 def _common_text(chosen: str, rejected: str) -> str:
@@ -202,10 +201,6 @@ def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _explicit(row: Mapping[str, Any]) -> bool:
-    return row.get("prompt") is not None
-
-
 def turns_in(
     row: Mapping[str, Any], field: str, speaker: str, read: Reading
 ) -> list[dict[str, Any]]:
@@ -218,17 +213,6 @@ def turns_in(
 def as_they_are(row: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
     """The turns of a field with all that they hold."""
     return written_turns(row[field])
-
-
-def _texts_only(prompt: Sequence[Mapping[str, Any]], *answers: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a prompt and answers are one text each, of the user and of the assistant."""
-    return all(
-        len(turns) == 1 and stated(turns[0]).keys() == {"role", "content"}
-        for turns in (prompt, *answers)
-    ) and [prompt[0]["role"], *(turns[0]["role"] for turns in answers)] == [
-        "user",
-        *["assistant"] * len(answers),
-    ]
 
 
 def said(turns: Sequence[Mapping[str, Any]]) -> str:

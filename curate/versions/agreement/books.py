@@ -7,7 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from curate.examples import parents_of
 from curate.ledger import DROPPED, FAILED, FATES, KEPT, MERGED, UNREADABLE
+from curate.sources.kept import ANCESTORS
 from curate.versions.agreement.parts import LEDGER, MANIFEST, SAYS, SCORES, Parts
 from curate.versions.splits import splits_of
 from curate.versions.verify import CARD, GONE, SUMS
@@ -143,6 +145,20 @@ def rows(parts: Parts, ledger: pl.DataFrame, data: pl.DataFrame) -> None:
         there = sorted({*parts.scores.columns} - {"id"})
         says = sorted(c["name"] for c in parts.manifest["columns"] if c["published"])
         parts.same(SCORES, "has the columns", there, says, SAYS)
+
+
+def ancestors(parts: Parts, ledger: pl.DataFrame, before: pl.DataFrame) -> None:
+    """The rows that those of the ledger stem from, each once, and none beside them."""
+    known = {**parents_of(before), **parents_of(ledger)}
+    expected = named = set(ledger["id"])
+    while named:
+        named = {parent for id in named for parent in known.get(id, ())} - expected
+        expected = expected | named
+    there = before["id"]
+    which = f"that rows of {LEDGER} stem from and that were made from others"
+    _ids(parts, ANCESTORS, there, there.filter(there.is_in(list(expected))), which)
+    if twice := len(there.filter(there.is_in(ledger["id"].implode()))):
+        parts.find(ANCESTORS, f"{twice} of its rows are in {LEDGER}")
 
 
 def _ids(

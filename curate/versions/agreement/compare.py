@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
+from curate.sources.kept import ANCESTORS
 from curate.versions.agreement import books, lock
 from curate.versions.agreement.card import card
 from curate.versions.agreement.parts import LEDGER, LOCK, MANIFEST, Parts
@@ -41,6 +42,8 @@ def _checks(parts: Parts) -> list[tuple[str, Callable[[], None]]]:
     if parts.manifest and ledger is not None:
         for of_ledger in (books.fates, books.stages):
             checks.append((LEDGER, partial(of_ledger, parts, ledger)))
+    if ledger is not None and parts.ancestors is not None:
+        checks.append((ANCESTORS, partial(books.ancestors, parts, ledger, parts.ancestors)))
     if ledger is not None and data is not None:
         checks.append(("data/", partial(books.rows, parts, ledger, data)))
     if parts.manifest and data is not None:

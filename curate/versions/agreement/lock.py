@@ -19,6 +19,9 @@ def locked(parts: Parts) -> None:
         there = [file["sha256"] for file in lock["sources"][name]["files"]]
         files = [file["sha256"] for file in source["files"]]
         parts.same(LOCK, f"the files of source '{name}' are", there, files, SAYS)
+    there = lock.get("like", {}).get("digest")
+    like = manifest.get("splits", {}).get("like", {}).get("digest")
+    parts.same(LOCK, "the digest of its `like` is", there, like, SAYS)
     parts.same(LOCK, "its models are", lock["models"], manifest["models"], SAYS)
     parts.same(LOCK, "its references are", lock["references"], manifest["references"], SAYS)
     document, _ = read_document(parts.at(RECIPE), lock["sets"], KEYS)

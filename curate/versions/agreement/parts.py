@@ -14,6 +14,7 @@ import yaml
 
 from curate.errors import CurateError
 from curate.printing import one_line
+from curate.sources.kept import ANCESTORS
 from curate.versions.splits import TRAIN, splits_of
 from curate.versions.verify import DROPPED, GONE, Finding
 
@@ -70,6 +71,7 @@ class Parts:
         self.dropped: pl.DataFrame | None = None
         self.scores: pl.DataFrame | None = None
         self.splits: dict[str, int] = {}
+        self.ancestors: pl.DataFrame | None = None
 
     def read(self) -> None:
         """Read everything; what cannot be read is a finding."""
@@ -82,6 +84,8 @@ class Parts:
         self.data = self._shards()
         if DROPPED in self.there:
             self.dropped = self._table(DROPPED)
+        if ANCESTORS in self.there:
+            self.ancestors = self._table(ANCESTORS)
 
     def named(self, key: str) -> str:
         """A text of the manifest on one line; empty where it has none."""

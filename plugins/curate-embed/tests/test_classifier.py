@@ -170,9 +170,61 @@ def test_two_classes_without_names_have_those_of_transformers(saved):
     assert set(own["label"]) <= {"bad", "good"}
 
 
-def test_labels_that_would_have_one_column_are_numbered(saved):
-    folder = saved("bert", id2label={0: "good", 1: "Good!", 2: "--"})
-    assert classify(folder, texts(3)).columns[2:5] == ["p_0", "p_1", "p_2"]
+def test_classes_without_names_are_as_many_as_the_model_says(saved):
+    folder = saved("bert")
+    config = json.loads((folder / "config.json").read_text())
+    del config["id2label"], config["label2id"]
+    (folder / "config.json").write_text(json.dumps(config | {"num_labels": 3}))
+    assert classes_of(folder).labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+    found = classify(folder, texts(3))
+    assert found.columns[2:5] == ["p_label_0", "p_label_1", "p_label_2"]
+    for row, whole in zip(found.iter_rows(named=True), pipeline(folder, texts(3)), strict=True):
+        assert row["p_label_2"] == pytest.approx(whole["LABEL_2"], abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns"),
+    [
+        (["good", "Good!", "--"], ["p_0", "p_1", "p_2"]),
+        (["C", "c", "1"], ["p_0", "p_1", "p_2"]),
+        (["1", "!!", "2"], ["p_0", "p_1", "p_2"]),
+        (["积极", "消极", "Émotion"], ["p_积极", "p_消极", "p_émotion"]),
+    ],
+)
+def test_every_label_has_a_column_of_its_own(saved, labels, columns):
+    folder, rows = saved("bert", id2label=dict(enumerate(labels))), texts(3)
+    found = classify(folder, rows)
+    assert found.columns == ["id", "label", *columns, "truncated"]
+    for row, whole in zip(found.iter_rows(named=True), pipeline(folder, rows), strict=True):
+        assert [row[name] for name in columns] == pytest.approx(
+            [whole[label] for label in labels], abs=2e-6
+        )
+
+
+@pytest.mark.parametrize(
+    "other", [{"labels": ["Best!", "2 stars", "1 star"]}, {"task": "multi_label"}]
+)
+def test_other_labels_or_another_task_take_no_column_from_the_memo(saved, place, other):
+    told = {"labels": list(LABELS.values()), "task": "single_label", "dtype": "float32"}
+    folder, scores = saved("bert"), {}
+    for name, given in (("first", told), ("second", told | other)):
+        recipe = {
+            "name": name,
+            "sources": {"pool": {"path": "pool.jsonl"}},
+            "pipeline": [
+                {"score": "hf.classifier", "id": "c", "with": {"model": str(folder), **given}}
+            ],
+        }
+        scores[name] = curate.run(recipe).scores.sort("id")
+    first, second = scores["first"], scores["second"]
+    if "labels" in other:
+        turned = dict(zip(LABELS.values(), other["labels"], strict=True))
+        assert second["c_label"].to_list() == [turned[label] for label in first["c_label"]]
+        assert second["c_p_1_star"].to_list() == first["c_p_best"].to_list()
+    else:
+        assert "c_label" not in second.columns
+        both = second.select(pl.sum_horizontal("c_p_1_star", "c_p_2_stars", "c_p_best"))
+        assert (both.to_series() - 1).abs().max() > 0.01
 
 
 @pytest.mark.parametrize(

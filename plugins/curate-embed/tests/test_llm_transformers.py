@@ -293,7 +293,7 @@ def test_stages_with_prompts_against_transformers_serve(served, llama, tmp_path,
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     llm = {"base_url": served, "model": str(llama), "timeout": 60.0, "concurrency": 2}
     llm |= {"max_tokens": 8, "reasks": 1}
-    prompt = {"llm": llm, "prompt": "{{ instruction }}"}
+    prompt = {"llm": llm, "prompt": "A rating? {{ instruction }}"}
     judge = {"score": "llm.judge", "with": {**prompt, "fields": {"rating": "integer"}}}
     rewrite = {"expand": "llm.rewrite", "with": {**prompt, "writes": "instruction"}}
 
@@ -325,6 +325,29 @@ def test_stages_with_prompts_against_transformers_serve(served, llama, tmp_path,
     assert (entry["created"], asked["sent"]) == (2, 2)
 
 
+def judged_by_a_recipe(address, model):
+    """The version of a recipe in which `llm.judge` compares three pairs, one of equal answers."""
+    import curate
+
+    rows = [
+        {"prompt": f"Say {n}.", "chosen": f" {n}", "rejected": f" {n // 2 * 2}"} for n in (1, 2, 3)
+    ]
+    Path("pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    llm = {"base_url": address, "model": str(model), "max_tokens": 16, "timeout": 60.0}
+    given = {
+        "preset": "preference",
+        "pair": ["chosen", "rejected"],
+        "llm": llm | {"concurrency": 2},
+    }
+    return curate.run(
+        {
+            "name": "compared",
+            "sources": {"pool": {"path": "pairs.jsonl", "format": "preference"}},
+            "pipeline": [{"score": "llm.judge", "id": "better", "with": given}],
+        }
+    )
+
+
 def test_pairs_of_experts_judged_by_one_command_against_transformers_serve(
     partial, tmp_path, monkeypatch
 ):
@@ -336,7 +359,10 @@ def test_pairs_of_experts_judged_by_one_command_against_transformers_serve(
     if not file.is_file():
         pytest.skip(f"no real data at {data}; set CURATE_TEST_DATA")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("CURATE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
     with serving(partial, tmp_path) as address:
+        version = judged_by_a_recipe(address, partial)
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "curate", "judge", str(file), "--json"),
@@ -346,9 +372,7 @@ def test_pairs_of_experts_judged_by_one_command_against_transformers_serve(
                 *("--llm", "timeout=60", "--llm", "concurrency=2"),
             ],
             check=False,
-            env=os.environ
-            | {"CURATE_HOME": str(tmp_path / "home"), "OPENAI_BASE_URL": address}
-            | {"OPENAI_API_KEY": "none"},
+            env=os.environ | {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "none"},
             capture_output=True,
         )
     assert done.returncode == 0, done.stderr.decode()
@@ -359,3 +383,10 @@ def test_pairs_of_experts_judged_by_one_command_against_transformers_serve(
     assert report["swapped"] == {"a": 0, "b": judged, "tie": 0}
     assert report["changed"] == report["reversed"] == report["stands_first"] == judged > 8
     assert report["llm"]["sent"] == 2 * judged
+    scores = version.scores.sort("better_winner", "better_straight")
+    assert scores["better_straight"].to_list() == ["a", "a", "tie"]
+    assert scores["better_swapped"].to_list() == ["b", "b", "tie"]
+    assert scores["better_winner"].to_list() == ["tie"] * 3
+    assert scores["better_consistent"].to_list() == [False, False, True]
+    account = version.manifest["stages"][0]["services"]["llm"]
+    assert (account["address"], account["sent"], account["reasked"]) == (address, 4, 0)

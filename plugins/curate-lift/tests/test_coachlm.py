@@ -8,7 +8,7 @@ import pytest
 from chat_server import serving
 
 from curate.commands import call
-from curate_lift.templates import source
+from curate_lift.quality import Quality, QualityParams
 
 PARTS = ("clarity", "difficulty", "explanations", "accuracy")
 
@@ -32,12 +32,12 @@ def row(instruction, given, raw, revised):
     }
 
 
-def line(instruction, given, response, marks, name="quality"):
+def line(instruction, given, response, marks, total):
     asked = f"{instruction}\n{given}" if given else instruction
-    values = {"instruction": asked, "response": response}
-    total = name == "quality_total"
+    params = QualityParams(llm={"model": "m", "max_tokens": 300}, paper_exact=total)
+    row = {"@instruction": asked, "@response": response}
     answer = f"{sum(marks)}\nSo." if total else json.dumps(dict(zip(PARTS, marks, strict=True)))
-    return {"prompt": source(name, None).render(values), "answer": answer}
+    return {"prompt": Quality(params, "q").judge.question(row), "answer": answer}
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("pairs.jsonl").write_text("".join(json.dumps(row(*p[:4])) + "\n" for p in PAIRS))
     lines = [
-        line(*pair[:2], response, marks, name)
+        line(*pair[:2], response, marks, total)
         for pair in PAIRS[:3]
         for response, marks in zip(pair[2:4], pair[4:], strict=True)
-        for name in ("quality", "quality_total")
+        for total in (False, True)
     ]
     Path("answers.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
     return tmp_path
@@ -154,7 +154,7 @@ def test_a_withheld_answer_costs_its_pair_alone(place, capsys):
     assert "Stage 'lift_quality' failed on the raw version of pair" in said
     assert "withheld" in said
     assert "--may-fail N" in said
-    assert "versions.jsonl" not in said
+    assert ".jsonl:" not in said
 
 
 def test_a_budget_stops_it_and_a_larger_one_goes_on(place, capsys):
@@ -177,7 +177,7 @@ def test_the_real_data_at_an_endpoint(tmp_path, monkeypatch, capsys):
         pytest.skip(f"no real data at {folder}; set CURATE_TEST_DATA")
 
     def reply(body):
-        response = body["messages"][-1]["content"].split("=== response ===\n")[1]
+        response = body["messages"][-1]["content"].split("=== response ")[1]
         return json.dumps(dict(zip(PARTS, (9, 9, min(25, len(response) // 40), 9), strict=True)))
 
     monkeypatch.chdir(tmp_path)

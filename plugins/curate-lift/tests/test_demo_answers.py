@@ -9,11 +9,12 @@ from pathlib import Path
 
 import yaml
 
-from curate_lift.quality import PARTS
+from curate_lift.quality import Quality, QualityParams
 from curate_lift.questions import Question, rewritten
 from curate_lift.templates import source
 
 FOLDER = Path(__file__).parents[3] / "data"
+JUDGE = Quality(QualityParams(llm={"model": "m", "max_tokens": 300}), "q").judge
 RECORDING = FOLDER / "answers" / "lift_demo.jsonl"
 
 
@@ -38,8 +39,8 @@ def answered(question, text, answer):
 
 def marked(instruction, response, marks, reason):
     """The line for the marks of an example."""
-    asked = prompt("quality", {"instruction": instruction, "response": response})
-    given = dict(zip(PARTS, marks, strict=True)) | {"reason": reason}
+    asked = JUDGE.question({"@instruction": instruction, "@response": response})
+    given = dict(zip(JUDGE.params.fields, [*marks, reason], strict=True))
     return {"prompt": asked, "answer": json.dumps(given, ensure_ascii=False)}
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 def reply(body):
     """What a dull but obedient model would write."""
     text = body["messages"][-1]["content"]
-    if "=== response ===" in text:
+    if "=== response " in text:
         marks = {"clarity": 10, "difficulty": len(text) % 25, "explanations": 9, "accuracy": 30}
         return f"```json\n{json.dumps(marks)}\n```"
     if text.startswith("Your trade is refining"):

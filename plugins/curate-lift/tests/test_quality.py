@@ -11,20 +11,28 @@ from hypothesis import strategies as st
 
 import curate
 from curate.api import Answer, AnswerError, CurateError
-from curate_lift.quality import PARTS, Marks, Quality, QualityParams, first_number
-from curate_lift.templates import source
-from curate_llm.fields import values_of
+from curate_lift.quality import Quality, QualityParams, first_number
+from curate_llm.fields import described, form_of, values_of
 
 LLM = {"model": "m", "max_tokens": 100}
 
 
-def prompt(instruction, response, name="quality"):
-    return source(name, None).render({"instruction": instruction, "response": response})
+def judge(paper_exact=False):
+    return Quality(QualityParams(llm=LLM, paper_exact=paper_exact), "q").judge
 
 
-@pytest.mark.parametrize("name", ["quality", "quality_total"])
-def test_the_rubric_is_the_papers(name):
-    text = prompt("Add.", "3", name)
+FIELDS = judge().params.fields
+PARTS = {name: field.maximum for name, field in FIELDS.items() if field.numeric}
+Marks = form_of(FIELDS)
+
+
+def prompt(instruction, response, paper_exact=False):
+    return judge(paper_exact).question({"@instruction": instruction, "@response": response})
+
+
+@pytest.mark.parametrize("paper_exact", [False, True])
+def test_the_rubric_is_the_papers(paper_exact):
+    text = prompt("Add.", "3", paper_exact)
     assert re.findall(r"^- (\w+), 0 to (\d+): ", text, re.MULTILINE) == [
         ("clarity", "15"),
         ("difficulty", "25"),
@@ -38,16 +46,19 @@ def test_the_rubric_is_the_papers(name):
         "accuracy": 35,
     }
     assert "avoid them otherwise" in text
-    assert text.endswith("=== instruction ===\nAdd.\n=== response ===\n3\n=== end ===")
+    mark = re.search(r"between the lines with (\w{16}) is to be judged", text)[1]
+    assert text.endswith(
+        f"=== instruction {mark} ===\nAdd.\n=== response {mark} ===\n3\n=== end {mark} ==="
+    )
 
 
 def test_the_worked_examples_are_sound_and_the_same_in_both_prompts():
-    structured = re.findall(r"^\{\".*\}$", source("quality", None).text, re.MULTILINE)
+    structured = re.findall(r"^\{\".*\}$", judge().prompt.text, re.MULTILINE)
     marks = [values_of(Marks.model_validate_json(each)) for each in structured]
     assert len(marks) == 3
     told = re.findall(
         r"^(\d+)\nclarity (\d+), difficulty (\d+), explanations (\d+), accuracy (\d+)\. (.*)$",
-        source("quality_total", None).text,
+        judge(True).prompt.text,
         re.MULTILINE,
     )
     assert len(told) == 3
@@ -177,7 +188,7 @@ def test_marks_in_the_wrong_form_are_asked_for_again(place):
 def test_the_form_of_the_paper(place):
     answers = [
         {
-            "prompt": prompt(f"Say {n}.", f"{n}", "quality_total"),
+            "prompt": prompt(f"Say {n}.", f"{n}", True),
             "answer": f"Total: {70 + n}\nFine.",
         }
         for n in range(3)
@@ -190,7 +201,7 @@ def test_the_form_of_the_paper(place):
 
 def test_an_answer_without_a_total_is_a_failed_row_and_never_0(place):
     answers = [
-        {"prompt": prompt(f"Say {n}.", f"{n}", "quality_total"), "answer": "80" if n else "Fine."}
+        {"prompt": prompt(f"Say {n}.", f"{n}", True), "answer": "80" if n else "Fine."}
         for n in range(3)
     ]
     recorded(answers)
@@ -213,10 +224,15 @@ def test_reasons_that_are_cut_off_do_no_harm_in_the_form_of_the_paper():
 
 
 def test_a_template_of_your_own(place):
-    Path("mine.j2").write_text("Mark {{ response }} to {{ instruction }}")
-    lines = [{"prompt": f"Mark {n} to Say {n}.", "answer": marks(n)} for n in range(3)]
+    Path("mine.j2").write_text("Mark {{ response }} to {{ instruction }} as {{ form }}")
+    form = described(FIELDS)
+    lines = [{"prompt": f"Mark {n} to Say {n}. as {form}", "answer": marks(n)} for n in range(3)]
     recorded(lines)
     assert curate.run(recipe(template="mine.j2")).scores["q_total"].sort().to_list() == [45, 47, 49]
+    Path("mine.j2").write_text("Mark {{ response }} to {{ instruction }}")
+    with pytest.raises(CurateError, match="does not name 'clarity' nor 'difficulty' nor"):
+        curate.check(recipe(template="mine.j2"))
+    curate.check(recipe(template="mine.j2", paper_exact=True))  # a number, in words of your own
     Path("mine.j2").write_text("Mark {{ answer }}")
     with pytest.raises(CurateError, match="uses 'answer', which it is not given"):
         curate.run(recipe(template="mine.j2"))

@@ -15,7 +15,7 @@ import curate
 from curate_lift.expand import ExpandParams
 from curate_lift.fuse import FuseParams
 from curate_lift.fusion import FusionParams
-from curate_lift.quality import PARTS, QualityParams
+from curate_lift.quality import Quality, QualityParams
 from curate_lift.score import ScoreParams
 from curate_lift.variety import VarietyParams
 
@@ -97,8 +97,10 @@ def test_every_answer_of_the_demonstration_is_asked_for(tmp_path, monkeypatch):
 
 
 def test_the_columns_of_the_rubric():
-    for part, most in PARTS.items():
-        assert f"| `<id>_{part}` | 0 to {most} |" in README
+    stage = Quality(QualityParams(llm={"model": "m", "max_tokens": 9}), "q")
+    for part, field in stage.judge.params.fields.items():
+        points = f"0 to {field.maximum:g}" if field.numeric else ""
+        assert f"| `<id>_{part}` | {points} |".replace("  ", " ") in README
 
 
 def test_the_fragments_are_stages():

@@ -5,12 +5,15 @@ import os
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
+import xxhash
 from chat_server import serving
 
 from curate.commands import call
 from curate_llm.fields import described
 from curate_llm.judge import JudgeParams
+from curate_llm.scoring import sampled
 
 LLM = {"model": "m", "max_tokens": 300}
 PREFERENCE = JudgeParams.model_validate({"preset": "preference", "llm": LLM, "pair": ["a", "b"]})
@@ -21,6 +24,7 @@ PAIRS = [  # instruction, input, a, b, what the model says of (a, b), and of (b,
     ("Name a fruit.", "", "Apple.", "Pear.", "tie", "tie"),
     ("Rhyme.", "", "Cat, hat.", "Dog, fog.", "first", "first"),
     ("Sing.", "", "La.", "Lo.", "second", "second"),
+    ("Jump.", "", "Up.", "Hop.", "first", "first"),
     ("Draw.", "", "A.", "B.", "first", "tie"),
     ("Say hello.", "", "Hello.", "Hello.", None, None),
 ]
@@ -59,20 +63,20 @@ def judge(*more, columns=COLUMNS, answers="answers.jsonl"):
 def test_the_counts_are_those_of_the_answers(place, capsys):
     assert judge("--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert report.pop("llm")["used"]["answers"] == 12
+    assert report.pop("llm")["used"]["answers"] == 14
     assert report == {
-        "pairs": 7,
+        "pairs": 8,
         "equal": 1,
         "failed": 0,
         "errors": {},
         "a": 1,
         "b": 1,
         "ties": 1,
-        "changed": 3,
-        "reversed": 2,
-        "stands_first": 1,
-        "straight": {"a": 3, "b": 2, "tie": 1},
-        "swapped": {"a": 2, "b": 2, "tie": 2},
+        "changed": 4,
+        "reversed": 3,
+        "stands_first": 2,
+        "straight": {"a": 4, "b": 2, "tie": 1},
+        "swapped": {"a": 2, "b": 3, "tie": 2},
     }
 
 
@@ -81,17 +85,17 @@ def test_the_table(place, capsys):
     said = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert lines == [
-        "7 pairs: 6 judged, 1 with equal responses, 0 failed",
+        "8 pairs: 7 judged, 1 with equal responses, 0 failed",
         "a: Raw Response",
         "b: Revised Response",
         "a b tie",
-        "a stands first 3 (50.0 %) 2 (33.3 %) 1 (16.7 %)",
-        "b stands first 2 (33.3 %) 2 (33.3 %) 2 (33.3 %)",
-        "both orders agree 1 (16.7 %) 1 (16.7 %) 1 (16.7 %)",
-        "both orders agree on 3 (50.0 %); swapping the order changes the verdict of 3 (50.0 %)",
-        "of these the winner is the other one in 2, 1 times whichever stands first",
+        "a stands first 4 (57.1 %) 2 (28.6 %) 1 (14.3 %)",
+        "b stands first 2 (28.6 %) 3 (42.9 %) 2 (28.6 %)",
+        "both orders agree 1 (14.3 %) 1 (14.3 %) 1 (14.3 %)",
+        "both orders agree on 3 (42.9 %); swapping the order changes the verdict of 4 (57.1 %)",
+        "of these the winner is the other one in 3, 2 times whichever stands first",
         "where both orders name the same winner, it is b in 1 (50.0 %)",
-        "12 recorded answers",
+        "14 recorded answers",
     ]
 
 
@@ -106,6 +110,44 @@ def test_a_sample_is_the_same_whatever_the_order_of_rows(place, capsys):
     assert again.pop("llm")["sent"] == 0
     del first["llm"], again["pairs"]
     assert again == first
+
+
+def test_a_sample_is_that_of_its_seed(place, capsys):
+    rows = pl.DataFrame({"id": [f"r{n}" for n in range(20)]})
+    for seed in (0, 1):
+        ranked = sorted(rows["id"], key=lambda row: xxhash.xxh3_64_intdigest(row.encode(), seed))
+        assert sampled(rows, 5, seed)["id"].to_list() == ranked[:5]
+    assert sampled(rows, None, 1)["id"].to_list() == rows["id"].to_list()
+    reports = set()
+    for seed in range(4):
+        assert judge("--json", "--sample", "3", "--seed", f"{seed}") == 0
+        report = json.loads(capsys.readouterr().out)
+        del report["llm"]
+        reports.add(json.dumps(report))
+    assert len(reports) > 1
+
+
+@pytest.mark.parametrize(("rows", "code"), [(1, 0), (2, 1)])
+def test_a_tenth_of_the_pairs_may_fail(place, capsys, rows, code):
+    lines = [json.loads(line) for line in Path("answers.jsonl").read_text().splitlines()]
+    for line in lines[: 2 * rows : 2]:  # of 7 pairs, rounded up: one
+        line |= {"answer": "", "finish": "content_filter"}
+    Path("withheld.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert judge(answers="withheld.jsonl") == code
+    assert ("2 rows failed, 1 may" in capsys.readouterr().err) == bool(code)
+
+
+@pytest.mark.parametrize("nothing", ["", " \n", None])
+def test_pairs_without_responses_fail_and_are_not_equal(place, capsys, nothing):
+    row = {"Raw Instruction": "Sit.", "Raw Input": "", "Raw Response": nothing or ""}
+    row["Revised Response"] = nothing
+    with Path("pairs.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    assert judge("--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["pairs"], report["equal"], report["failed"]) == (9, 1, 1)
+    (error,) = report["errors"]
+    assert "one of the two responses is empty" in error
 
 
 def test_a_withheld_answer_costs_its_pair_alone(place, capsys):
@@ -124,7 +166,11 @@ def test_a_withheld_answer_costs_its_pair_alone(place, capsys):
 
 
 def test_a_template_of_your_own(place, capsys):
-    Path("mine.j2").write_text("{{ instruction }}: {{ first }} or {{ second }}?")
+    text = "{{ instruction }}: {{ first }} or {{ second }}?"
+    Path("mine.j2").write_text(text)
+    assert judge("--template", "mine.j2") == 2
+    assert "The prompt does not name 'winner'" in capsys.readouterr().err
+    Path("mine.j2").write_text(f"Who is the winner? {text}")
     assert judge("--template", "mine.j2", "--may-fail", "0") == 1
     assert re.search(r"ending in \".*: .+ or .+\?\"", capsys.readouterr().err)
 
@@ -168,9 +214,9 @@ def test_real_pairs_of_experts_at_an_endpoint(tmp_path, monkeypatch, capsys):
 
     def reply(body):
         """Prefers the longer response; of those of about one length, the first."""
-        text = body["messages"][-1]["content"].split("=== first response ===\n")[1]
-        first, second = text.split("\n=== second response ===\n")
-        longer = len(second) - len("\n=== end ===") > 1.2 * len(first)
+        text = body["messages"][-1]["content"]
+        _, first, second = re.split(r"\n=== (?:first|second) response \w{16} ===\n", text)
+        longer = len(second) - len("\n=== end 0123456789abcdef ===") > 1.2 * len(first)
         return json.dumps({"winner": "second" if longer else "first", "reason": "It says more."})
 
     monkeypatch.chdir(tmp_path)

@@ -59,7 +59,10 @@ def verdict(body):
 
 def run(server, step, set_aside):
     llm = {"base_url": server.url, "model": "parrot", "max_tokens": 40, "timeout": 2.0}
-    more = {"llm": llm | {"concurrency": 16, "attempts": 5}, "prompt": "{{ instruction }}"}
+    more = {
+        "llm": llm | {"concurrency": 16, "attempts": 5},
+        "prompt": "{{ instruction }} A rating and the reason?",
+    }
     step = step | {"with": step["with"] | more, "on_failure": {"set_aside": set_aside}}
     return curate.run(
         {"name": "asks", "sources": {"pool": {"path": "pool.jsonl"}}, "pipeline": [step]}
@@ -137,7 +140,10 @@ def test_a_budget_stops_a_judge_and_a_second_run_goes_on(place):
         recipe = {"name": "asks", "sources": {"pool": {"path": "pool.jsonl"}}}
 
         def limited(requests):
-            given = {"llm": llm | {"budget": {"requests": requests}}, "prompt": "{{ instruction }}"}
+            given = {
+                "llm": llm | {"budget": {"requests": requests}},
+                "prompt": "{{ instruction }} A rating and the reason?",
+            }
             return recipe | {"pipeline": [step | {"with": step["with"] | given}]}
 
         with pytest.raises(CurateError, match="budget"):

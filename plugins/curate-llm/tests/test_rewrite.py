@@ -15,9 +15,11 @@ from curate_llm.rewrite import RewriteParams, exchange_of
 
 REPLAY = {"backend": "replay", "answers": "answers.jsonl", "model": "m", "max_tokens": 100}
 
+PROMPT, BOTH = "{{ instruction }}|{{ response }}", " as instruction, response"
+
 
 def recipe(*, stage=None, **given):
-    given = {"prompt": "{{ instruction }}|{{ response }}", "llm": REPLAY} | given
+    given = {"prompt": PROMPT, "llm": REPLAY} | given
     return {
         "name": "written",
         "sources": {"pool": {"path": "pool.jsonl", "origin": "unknown"}},
@@ -38,8 +40,8 @@ def recorded(said):
     Path("answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def answers(text):
-    recorded({f"Say {n}.\nnow|{n}": text.format(n=n) for n in range(3)})
+def answers(text, asked=""):
+    recorded({f"Say {n}.\nnow|{n}{asked}": text.format(n=n) for n in range(3)})
 
 
 def test_a_response_is_written_anew_beside_its_row(place):
@@ -65,8 +67,8 @@ def test_in_place_the_row_is_merged(place):
 
 
 def test_both_parts_are_a_checked_object(place):
-    answers('{{"instruction": "Please say {n}.", "response": "It is {n}."}}')
-    version = curate.run(recipe(writes="both", in_place=True))
+    answers('{{"instruction": "Please say {n}.", "response": "It is {n}."}}', asked=BOTH)
+    version = curate.run(recipe(writes="both", in_place=True, prompt=f"{PROMPT}{BOTH}"))
     said = version.frame()["messages"].to_list()
     assert sorted([turn["content"] for turn in turns] for turns in said) == [
         [f"Please say {n}.", f"It is {n}."] for n in range(3)
@@ -74,10 +76,17 @@ def test_both_parts_are_a_checked_object(place):
 
 
 def test_both_parts_in_another_form_fail_the_row(place):
-    answers('{{"instruction": "Please say {n}."}}')
-    given = recipe(writes="both", in_place=True, llm=REPLAY | {"reasks": 0})
+    answers('{{"instruction": "Please say {n}."}}', asked=BOTH)
+    llm = REPLAY | {"reasks": 0}
+    given = recipe(writes="both", in_place=True, llm=llm, prompt=f"{PROMPT}{BOTH}")
     with pytest.raises(CurateError, match="response: Field required"):
         curate.run(given)
+
+
+def test_a_prompt_for_both_parts_names_them(place):
+    answers('{{"instruction": "Please say {n}.", "response": "It is {n}."}}')
+    with pytest.raises(CurateError, match="does not name 'instruction' nor 'response'"):
+        curate.check(recipe(writes="both"))
 
 
 def test_a_human_s_row_becomes_mixed_and_a_model_s_synthetic(place):

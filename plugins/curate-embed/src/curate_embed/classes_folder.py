@@ -37,8 +37,9 @@ class Classes:
 def classes_of(path: Path) -> Classes:
     """Read `config.json`.
 
-    Transformers leaves out the names of two classes called LABEL_0 and LABEL_1. A model with one
-    label predicts a number, unless its `problem_type` says otherwise.
+    Without `id2label` the classes are LABEL_0, LABEL_1, ..., as many as `num_labels` says; without
+    that two, which transformers leaves out. A model with one label predicts a number, unless its
+    `problem_type` says otherwise.
 
     Raises:
         CurateError: The model was saved without a classification head, or with odd labels.
@@ -50,7 +51,8 @@ def classes_of(path: Path) -> Classes:
             f"The model in {path} has no classification head: it was saved as {', '.join(saved)}.",
             "Use a model that was trained to classify texts (...ForSequenceClassification).",
         )
-    named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    count = config.get("num_labels") or 2
+    named = config.get("id2label") or {str(at): f"LABEL_{at}" for at in range(count)}
     labels = tuple(str(named.get(str(at))) for at in range(len(named)))
     if set(named) != set(map(str, range(len(named)))) or len(set(labels)) < len(labels):
         raise CurateError(

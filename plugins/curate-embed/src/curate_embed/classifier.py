@@ -88,7 +88,9 @@ class Classifier(ForwardStage):
     `values` puts the labels on a scale: `expectation` is sum_i p_i v_i, as DEITA (arXiv 2312.15685)
     makes one number of the probabilities of the marks 1 to 6.
 
-    Names of columns are small letters, digits and underscores: `5 stars` has `p_5_stars`.
+    Names of columns are small letters of any script, digits and underscores: `5 stars` has
+    `p_5_stars`, `积极` has `p_积极`. Where that leaves two labels one name, or one none, all
+    classes go by their numbers: `p_0`, `p_1`.
     """
 
     name = "hf.classifier"
@@ -190,16 +192,14 @@ class Classifier(ForwardStage):
 
     @property
     def _columns(self) -> list[str]:
-        """The column of each class; where two would have the same, its number stands for it."""
+        """The column of each class; where two would have the same, all go by their numbers."""
         labels = self._labels
         if self.params.task == "regression" and len(labels) == 1:
             return ["value"]
         words = [re.sub(r"\W+", "_", label.lower()).strip("_") for label in labels]
         before = "value" if self.params.task == "regression" else "p"
-        return [
-            f"{before}_{word if word and words.count(word) == 1 else at}"
-            for at, word in enumerate(words)
-        ]
+        named = all(words) and len(set(words)) == len(words)
+        return [f"{before}_{word if named else at}" for at, word in enumerate(words)]
 
 
 @hookimpl

@@ -5,18 +5,14 @@ Imported when the command runs.
 
 from __future__ import annotations
 
-import json
-import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
-import xxhash
 
 from curate.api import CurateError, Host
+from curate_llm.scoring import sampled, scored
 
 VERSIONS: Mapping[str, Mapping[str, str]] = {
     version: {
@@ -109,20 +105,24 @@ def compare(
         .select("id", *texts)
         .join(wide["expert"].select("id", *texts), on="id", suffix=" expert", validate="1:1")
     )
-    if sample is not None:
-        order = [xxhash.xxh3_64_intdigest(id.encode(), seed=seed) for id in pairs["id"]]
-        pairs = pairs.with_columns(order=pl.Series(order, dtype=pl.UInt64))
-        pairs = pairs.sort("order", "id").head(sample)
+    pairs = sampled(pairs, sample, seed)
     same = pl.all_horizontal(pl.col(text) == pl.col(f"{text} expert") for text in texts)
     changed = pairs.filter(~same)
     if changed.is_empty():
         raise CurateError(f"{file}: no pair differs between its two versions.")
-    if may_fail is None:
-        may_fail = -(-2 * len(changed) // 10)
-    scored, llm = _marked(host, wide, changed["id"].to_list(), params, may_fail)
-    failed = scored.filter(pl.col("error").is_not_null()).sort("pair", "version")
+    lines, places = list[dict[str, str]](), list[tuple[str, str]]()
+    for version, columns in VERSIONS.items():
+        of = wide[version].filter(pl.col("id").is_in(changed["id"].to_list()))
+        for row in of.iter_rows(named=True):
+            lines.append({field: row[column] for field, column in columns.items()})
+            places.append((row["id"], version))
+    names = [f"the {version} version of pair {pair}" for pair, version in places]
+    scores, llm = scored(host, "lift.quality", params, lines, names, may_fail)
+    known = pl.DataFrame(places, ["pair", "version"], orient="row")
+    marked = pl.concat([known[scores["at"]], scores.drop("at")], how="horizontal")
+    failed = marked.filter(pl.col("error").is_not_null()).sort("pair", "version")
     failures = tuple(Failure(*row) for row in failed.select("pair", "version", "error").rows())
-    marks = scored.filter(pl.col("error").is_null())
+    marks = marked.filter(pl.col("error").is_null())
     parts = [name for name in marks.columns if marks.schema[name] == pl.Int64]
     both = marks.filter(pl.col("version") == "raw").join(
         marks.filter(pl.col("version") == "expert"), on="pair", suffix=" expert"
@@ -133,43 +133,6 @@ def compare(
     )
     unchanged = len(pairs) - len(changed)
     return Report(len(pairs), unchanged, len(changed) - len(both), verdicts, failures, llm)
-
-
-def _marked(
-    host: Host,
-    wide: Mapping[str, pl.DataFrame],
-    ids: list[str],
-    params: Mapping[str, Any],
-    may_fail: int,
-) -> tuple[pl.DataFrame, Mapping[str, Any]]:
-    """`pair`, `version`, the stage's outputs and `error`, of all versions; what asking took."""
-    llm: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        path, written = Path(folder, "versions.jsonl"), list[str]()
-        with path.open("w", encoding="utf-8") as file:
-            for version, frame in wide.items():
-                columns = VERSIONS[version]
-                for row in frame.filter(pl.col("id").is_in(ids)).iter_rows(named=True):
-                    said = {field: row[column] for field, column in columns.items()}
-                    line = {**said, "pair": row["id"], "version": version}
-                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                    written.append(f"the {version} version of pair {row['id']}")
-        table = {"path": str(path)}
-        try:
-            scores = host.score(
-                "lift.quality",
-                params,
-                table,
-                may_fail=may_fail,
-                account=lambda services: llm.update(services["llm"]),
-            )
-        except CurateError as error:
-            place = re.search(re.escape(str(path)) + r":(\d+)( \(id \w+\))?", error.message)
-            if place is None:
-                raise
-            message = error.message.replace(place[0], written[int(place[1]) - 1])
-            raise CurateError(message, "Let more of them fail: `--may-fail N`.") from error
-        return scores.join(host.examples(table).select("id", "pair", "version"), on="id"), llm
 
 
 def _verdict(part: str, raw: pl.Series, expert: pl.Series) -> Verdict:

@@ -17,27 +17,14 @@ from curate.api import (
     LlmScoreStage,
     Output,
     Params,
-    Prompt,
     Served,
 )
-from curate_lift.templates import source
+from curate_lift.templates import own
 from curate_lift.writing import WriterSettings
-from curate_llm.fields import FieldParams, form_of, values_of
-from curate_llm.judge import JudgeParams
+from curate_llm.judge import TOTAL, Judge, JudgeParams
 
-FIELDS = {
-    name: FieldParams.model_validate(said)
-    for name, said in JudgeParams.presets["lift"].values["fields"].items()
-}
-"""The answer asked for: the parts of the rubric, and a reason."""
-
-PARTS: Mapping[str, int] = {
-    name: int(field.maximum) for name, field in FIELDS.items() if field.maximum is not None
-}
-"""Part of the rubric > the most points for it; 100 together."""
-
-Marks = form_of(FIELDS)
-TOTAL = "total"
+_MOST = 100
+"""Points for all parts of the rubric."""
 
 
 class QualityParams(LlmParams):
@@ -72,46 +59,41 @@ class Quality(LlmScoreStage):
     """
 
     name = "lift.quality"
-    version = 1
+    version = 2
     Params: ClassVar[type[Params]] = QualityParams
     reads: ClassVar[tuple[str, ...]] = ("@instruction", "@response")
     params: QualityParams
 
     def outputs(self) -> Mapping[str, Output]:
         """Whole numbers, and the reason in words; `total` alone where the paper's form is asked."""
-        if self.params.paper_exact:
-            return {TOTAL: Output("integer")}
-        return {
-            **{name: field.output() for name, field in FIELDS.items()},
-            TOTAL: Output("integer"),
-        }
+        return {TOTAL: Output("integer")} if self.params.paper_exact else self.judge.outputs()
 
     def fingerprints(self) -> Mapping[str, str]:
         """Of the plugin's own prompt, if it is used."""
-        return {} if self.params.template else {self._own: self._prompt.fingerprint}
+        return {} if self.params.template else {"prompt": self.judge.prompt.fingerprint}
 
     def check_files(self) -> None:
-        """Refuse a template that cannot be rendered."""
-        self._prompt.check({"instruction": "Add 1 and 2.", "response": "3"})
+        """Refuse a template that cannot be rendered, or does not name the parts."""
+        if self.params.paper_exact:
+            self.judge.tried()
+        else:
+            self.judge.check_files()
 
     def ask(self, row: Mapping[str, Any], llm: Llm) -> Mapping[str, Any]:
         """Ask for the marks of one row; one without a response has nothing to be marked."""
-        if not row["@response"].strip():
-            raise AnswerError("it has no response to be marked")
-        values = {"instruction": row["@instruction"], "response": row["@response"]}
-        prompt = self._prompt.render(values)
         if self.params.paper_exact:
-            return {TOTAL: first_number(llm.ask(prompt, cut=True).text)}
-        marks = values_of(llm.ask_for(Marks, prompt))
-        return {**marks, TOTAL: sum(marks[part] for part in PARTS)}
-
-    @property
-    def _own(self) -> str:
-        return "quality_total" if self.params.paper_exact else "quality"
+            return {TOTAL: first_number(llm.ask(self.judge.question(row), cut=True).text)}
+        return self.judge.ask(row, llm)
 
     @cached_property
-    def _prompt(self) -> Prompt:
-        return source(self._own, self.params.template)
+    def judge(self) -> Judge:
+        """`llm.judge` by the preset `lift`, whose fields and prompt these are."""
+        given: dict[str, Any] = {"preset": "lift", "llm": self.params.llm}
+        if self.params.paper_exact:
+            given["prompt"] = own("quality_total").text
+        if self.params.template is not None:
+            given |= {"prompt": None, "template": self.params.template}
+        return Judge(JudgeParams.model_validate(given), self.id)
 
 
 def first_number(text: str) -> int:
@@ -125,6 +107,6 @@ def first_number(text: str) -> int:
     if found is None:
         raise AnswerError("the first line of the answer holds no number")
     total = int(found[0])
-    if total > sum(PARTS.values()):
-        raise AnswerError(f"the first line of the answer gives {total} points of 100")
+    if total > _MOST:
+        raise AnswerError(f"the first line of the answer gives {total} points of {_MOST}")
     return total

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 from curate.api import Prompt
-from curate_llm.judge import JudgeParams
 
 
 def source(name: str, override: str | None) -> Prompt:
@@ -18,11 +17,10 @@ def source(name: str, override: str | None) -> Prompt:
     Raises:
         CurateError: The file cannot be read.
     """
-    return _own(name) if override is None else Prompt.of_file(override)
+    return own(name) if override is None else Prompt.of_file(override)
 
 
 @cache
-def _own(name: str) -> Prompt:
-    if name == "quality":  # the rubric, which `llm.judge` has as a preset
-        return Prompt(name, JudgeParams.presets["lift"].values["prompt"])
+def own(name: str) -> Prompt:
+    """A prompt of the plugin's own."""
     return Prompt.of_package("curate_lift", "prompts", f"{name}.j2")

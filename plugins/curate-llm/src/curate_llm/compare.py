@@ -5,20 +5,16 @@ Imported when the command runs.
 
 from __future__ import annotations
 
-import json
-import re
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
-import xxhash
 
 from curate.api import AnswerError, CurateError, Host
-from curate_llm.judge import SWAPPED, TIE, answer_of
+from curate_llm.judge import STRAIGHT, SWAPPED, TIE, answer_of
+from curate_llm.scoring import sampled, scored
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,9 @@ class Report:
 
     Args:
         pairs: In the file, or the sample of it.
-        equal: Pairs whose two responses are the same; they are not judged.
-        failed: Pairs that could not be judged.
+        equal: Pairs whose two responses are the same text; they are not judged.
+        failed: Pairs that could not be judged, those among them of which a response is missing,
+            blank or no text.
         errors: Why, each with the number of pairs.
         a: Judged pairs of which both orders prefer the first column.
         b: The same for the second one.
@@ -89,25 +86,21 @@ def compare(
         if name not in rows.columns:
             known = ", ".join(name for name in rows.columns if not name.startswith("@"))
             raise CurateError(f"{table['path']} has no column '{name}'.", f"It has {known}.")
-    if sample is not None:
-        order = [xxhash.xxh3_64_intdigest(id.encode(), seed=seed) for id in rows["id"]]
-        rows = rows.with_columns(pl.Series("@order", order, dtype=pl.UInt64))
-        rows = rows.sort("@order", "id").head(sample)
-    lines, equal = [], 0
+    rows = sampled(rows, sample, seed)
+    lines, names, equal = list[dict[str, str]](), list[str](), 0
     for row in rows.iter_rows(named=True):
         a, b = (_text(row[name]) for name in pair)
-        if a == b:
+        if a and a == b:
             equal += 1
         else:
-            said = {"instruction": row["@instruction"], "output": a, "a": a, "b": b}
-            lines.append({**said, "of": row["id"]})
+            lines.append({"instruction": row["@instruction"], "output": a, "a": a, "b": b})
+            names.append(f"pair {row['id']}")
     if not lines:
         raise CurateError(f"{table['path']}: the two responses of every pair are the same.")
-    if may_fail is None:
-        may_fail = -(-len(lines) // 10)
-    scores, llm = _judged(host, lines, params, may_fail)
+    given = {**params, "pair": ["a", "b"]}
+    scores, llm = scored(host, "llm.judge", given, lines, names, may_fail)
     verdicts = scores.filter(pl.col("error").is_null())
-    straight, swapped = verdicts["straight"].to_list(), verdicts[SWAPPED].to_list()
+    straight, swapped = verdicts[STRAIGHT].to_list(), verdicts[SWAPPED].to_list()
     both = list(zip(straight, swapped, strict=True))
     opposite = [each for each in both if set(each) == {"a", "b"}]
     return Report(
@@ -128,34 +121,8 @@ def compare(
 
 
 def _text(value: Any) -> str:
-    """The response in a column; "" where there is none, which fails its pair."""
+    """The response in a column; "" where there is none, or a blank one: its pair fails."""
     try:
         return answer_of(value)
     except AnswerError:
         return ""
-
-
-def _judged(
-    host: Host, lines: list[dict[str, str]], params: Mapping[str, Any], may_fail: int
-) -> tuple[pl.DataFrame, Mapping[str, Any]]:
-    """The outputs of the stage, or the error, of each pair; what asking took."""
-    llm: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "pairs.jsonl")
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        try:
-            scores = host.score(
-                "llm.judge",
-                {**params, "pair": ["a", "b"]},
-                {"path": str(path), "format": "alpaca"},
-                may_fail=may_fail,
-                account=lambda services: llm.update(services["llm"]),
-            )
-        except CurateError as error:
-            place = re.search(re.escape(str(path)) + r":(\d+)( \(id \w+\))?", error.message)
-            if place is None:
-                raise
-            message = error.message.replace(place[0], f"pair {lines[int(place[1]) - 1]['of']}")
-            raise CurateError(message, "Let more of them fail: `--may-fail N`.") from error
-    return scores, llm

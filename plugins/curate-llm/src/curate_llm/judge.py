@@ -116,7 +116,8 @@ class Judge(LlmScoreStage):
     as `text` says), the named columns as `row`, and `form`, the form of the answer in words. The
     answer is a JSON object with the named fields, checked, and asked for again (`llm.reasks`)
     where one is missing, of another type or out of its bounds. A row without an answer in that form
-    fails; no value is made up for it.
+    fails; no value is made up for it. A prompt that does not name each field, as by `form`, is
+    refused, unless the endpoint is told the form (`llm.structured: json_schema`).
 
     With `samples`, numbers are means, labels and truth values those given most often (of equally
     frequent ones the one given first), texts those of the first answer.
@@ -124,11 +125,12 @@ class Judge(LlmScoreStage):
     With `pair` two responses are compared, each standing first once. `straight` and `swapped` are
     the verdicts of the two orders in terms of the columns: `a`, `b` or `tie`; `consistent` says
     whether they agree; `winner` is what they agree on, and `tie` where they do not (MT-Bench, arXiv
-    2306.05685, section 3.4). Texts come from both answers, `<field>` and `<field>_swapped`.
+    2306.05685, section 3.4). Texts come from both answers, `<field>` and `<field>_swapped`. Equal
+    responses are a tie in both orders; nothing is asked about them, and their texts are empty.
     """
 
     name = "llm.judge"
-    version = 1
+    version = 2
     Params: ClassVar[type[Params]] = JudgeParams
     params: JudgeParams
 
@@ -162,25 +164,46 @@ class Judge(LlmScoreStage):
         return {**made, **means}
 
     def check_files(self) -> None:
-        """Refuse a prompt that cannot be rendered."""
+        """Refuse a prompt that cannot be rendered, or does not name what is to be answered."""
+        self.params.check_named(self.params.fields, self.tried())
+
+    def tried(self) -> str:
+        """The prompt for a row that is made up.
+
+        Raises:
+            CurateError: It cannot be rendered.
+        """
         given = dict.fromkeys(self._texts, "Add 1 and 2.") | self.params.example()
         if self.params.pair is not None:
             given |= {"first": "3", "second": "4"}
-        self._prompt.check(given, self._fixed)
+        self.prompt.check(given, self._fixed)
+        return self.prompt.render({**given, **self._fixed})
 
     def ask(self, row: Mapping[str, Any], llm: Llm) -> Mapping[str, Any]:
         """Ask about one row; one without a response has nothing to be judged."""
+        if self.params.pair is not None:
+            return self._compared(row, [answer_of(row[name]) for name in self.params.pair], llm)
+        question = self.question(row)
+        answers = [self._answer(question, llm, sample) for sample in range(self.params.samples)]
+        return self._merged(answers) if len(answers) > 1 else answers[0]
+
+    def question(self, row: Mapping[str, Any], **more: str) -> str:
+        """What is asked about a row.
+
+        Args:
+            row: The inputs, by name.
+            more: What the prompt is given besides.
+
+        Raises:
+            AnswerError: The row has no response, or does not fit the prompt.
+        """
         given = {text: row[f"@{text}"] for text in self._texts} | self.params.besides(row)
         if not given.get("response", "-").strip():
             raise AnswerError("it has no response to be judged")
-        if self.params.pair is not None:
-            return self._compared(given, [answer_of(row[name]) for name in self.params.pair], llm)
-        answers = [self._answer(given, llm, sample) for sample in range(self.params.samples)]
-        return self._merged(answers) if len(answers) > 1 else answers[0]
+        return self.prompt.render({**given, **more, **self._fixed})
 
-    def _answer(self, given: Mapping[str, Any], llm: Llm, sample: int = 0) -> dict[str, Any]:
-        prompt = self._prompt.render({**given, **self._fixed})
-        values = values_of(llm.ask_for(self._form, prompt, sample=sample))
+    def _answer(self, question: str, llm: Llm, sample: int = 0) -> dict[str, Any]:
+        values = values_of(llm.ask_for(self._form, question, sample=sample))
         if self.params.total:
             values[TOTAL] = sum(values[name] for name in self.params._numeric())
         return values
@@ -198,10 +221,13 @@ class Judge(LlmScoreStage):
                 merged[name] = Counter(values).most_common(1)[0][0]
         return merged
 
-    def _compared(self, given: Mapping[str, Any], pair: Sequence[str], llm: Llm) -> dict[str, Any]:
+    def _compared(self, row: Mapping[str, Any], pair: Sequence[str], llm: Llm) -> dict[str, Any]:
+        if pair[0] == pair[1]:  # there is nothing to ask
+            texts = dict.fromkeys(self.outputs(), "")
+            return texts | dict.fromkeys((WINNER, STRAIGHT, SWAPPED), TIE) | {CONSISTENT: True}
         orders = {STRAIGHT: pair, SWAPPED: pair[::-1]}
         answers = {
-            order: self._answer({**given, "first": first, "second": second}, llm)
+            order: self._answer(self.question(row, first=first, second=second), llm)
             for order, (first, second) in orders.items()
         }
         verdicts = {order: _SIDES[order][answers[order][WINNER]] for order in orders}
@@ -224,7 +250,8 @@ class Judge(LlmScoreStage):
         return both if self.params.text == "both" else (self.params.text,)
 
     @cached_property
-    def _prompt(self) -> Prompt:
+    def prompt(self) -> Prompt:
+        """The template of what is asked."""
         return self.params.asked()
 
     @cached_property

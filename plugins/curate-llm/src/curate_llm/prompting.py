@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from curate.api import InputFile, LlmParams, Prompt, Reads
+from curate.api import CurateError, InputFile, LlmParams, Prompt, Reads
+from curate_llm.fields import FieldParams
 
 
 class PromptParams(LlmParams):
@@ -55,6 +57,27 @@ class PromptParams(LlmParams):
         if self.template is not None:
             return Prompt.of_file(self.template)
         return Prompt("prompt", self.prompt or "")
+
+    def check_named(self, fields: Mapping[str, FieldParams], question: str) -> None:
+        """Refuse a prompt that leaves the model to guess what the fields of its answer are called.
+
+        Args:
+            fields: Of the answer.
+            question: The prompt, rendered.
+
+        Raises:
+            CurateError: A field that has to be there is not named, and the endpoint is not told.
+        """
+        missing = [
+            f"'{name}'"
+            for name, field in fields.items()
+            if not field.optional and not re.search(rf"(?<!\w){name}(?!\w)", question)
+        ]
+        if missing and self.llm.structured != "json_schema":
+            raise CurateError(
+                f"The prompt does not name {' nor '.join(missing)}, which the answer needs.",
+                "Write `{{ form }}` where it says what to answer with.",
+            )
 
     def example(self) -> dict[str, Any]:
         """What `row` may look like, to try a prompt on."""

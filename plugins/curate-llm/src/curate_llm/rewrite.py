@@ -108,10 +108,13 @@ class Rewrite(LlmExpandStage):
         return self.params.in_place
 
     def check_files(self) -> None:
-        """Refuse a prompt that cannot be rendered."""
+        """Refuse a prompt that cannot be rendered, or does not name the parts to be written."""
         turns = [{"role": "user", "content": "Add."}, {"role": "assistant", "content": "3"}]
         given = exchange_of([{"role": "system", "content": "Be brief."}, *turns]).values
-        self._prompt.check(given | self.params.example(), self._fixed)
+        given |= self.params.example()
+        self._prompt.check(given, self._fixed)
+        if self.params.writes == "both":
+            self.params.check_named(_BOTH, self._prompt.render({**given, **self._fixed}))
 
     def ask(self, row: Mapping[str, Any], llm: Llm) -> Sequence[Child]:
         """Ask for one row, and make its new version."""

@@ -1,6 +1,6 @@
 """Texts as one array of code points, and what each of these is. Imported where texts are measured.
 
-Nothing here runs once a row or once a character: tables are made once for each distinct code point.
+Nothing here runs once a row or once a character: what a character is, is asked once a process.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ def is_special(character: str) -> bool:
     return not (character.isalnum() or character.isspace() or is_mark(character))
 
 
+_POINTS = 0x110000
+
 KINDS: Mapping[str, Callable[[str], bool]] = {
     "alnum": str.isalnum,
     "alpha": str.isalpha,
@@ -98,6 +100,34 @@ def pieces(lengths: Counts) -> Iterator[slice]:
         yield slice(start, len(lengths))
 
 
+class Table:
+    """What is asked of a character, by its code point, found when one first occurs.
+
+    Threads may share it: they would write the same.
+
+    Args:
+        ask: Gives the values of some code points.
+        kind: The type of the values.
+    """
+
+    def __init__(self, ask: Callable[[Sequence[str]], Any], kind: type[np.generic]) -> None:
+        self._ask = ask
+        self._values = np.zeros(_POINTS, kind)
+        self._known = np.zeros(_POINTS, np.bool_)
+
+    def of(self, codes: Codes) -> NDArray[Any]:
+        """The value of each code point."""
+        if not self._known[codes].all():
+            new = np.unique(codes[~self._known[codes]])
+            self._values[new] = self._ask([chr(code) for code in new.tolist()])
+            self._known[new] = True
+        found: NDArray[Any] = self._values[codes]
+        return found
+
+
+_KINDS_OF = Table(lambda characters: [_bits(character) for character in characters], np.uint8)
+
+
 @dataclass(frozen=True)
 class Texts:
     """Texts one after another, each followed by one line feed of ours.
@@ -123,22 +153,9 @@ class Texts:
         return len(self.lengths)
 
     @cached_property
-    def distinct(self) -> Codes:
-        """The code points that occur, in order."""
-        seen = np.zeros(int(self.codes.max()) + 1, np.bool_)
-        seen[self.codes] = True
-        return np.flatnonzero(seen)
-
-    def table(self, of: Callable[[str], int], kind: type[np.generic]) -> NDArray[Any]:
-        """By code point what `of` says of a character that occurs; 0 for the others."""
-        found = np.zeros(int(self.distinct[-1]) + 1, kind)
-        found[self.distinct] = [of(chr(code)) for code in self.distinct.tolist()]
-        return found
-
-    @cached_property
     def _kinds(self) -> NDArray[np.uint8]:
         """For each code point the bits of its kinds."""
-        found: NDArray[np.uint8] = self.table(_bits, np.uint8)[self.codes]
+        found: NDArray[np.uint8] = _KINDS_OF.of(self.codes)
         return found
 
     def which(self, kind: str) -> Marks:

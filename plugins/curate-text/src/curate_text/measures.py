@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,10 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate_text import hashing
-from curate_text.characters import Counts, Texts, lowered
+from curate_text.characters import Counts, Table, Texts, lowered
 from curate_text.hashing import Hashes, Repeats, share
 
 Numbers = NDArray[np.float64]
+
+
+def _hashed(characters: Iterable[str]) -> Hashes:
+    return hashing.mixed(np.array([ord(character) for character in characters], np.int64))
+
+
+_EXACT = Table(_hashed, np.uint64)
+_SMALL = Table(lambda characters: _hashed(map(lowered, characters)), np.uint64)
+"""The hash of each character: as it is, and in lower case."""
 
 
 class Lines:
@@ -72,8 +81,7 @@ class Words:
         edges = np.diff(inside, prepend=False)
         starts = np.flatnonzero((edges & inside) | single)
         ends = np.flatnonzero((inside[:-1] & edges[1:]) | single[:-1]) + 1
-        small = texts.table(lambda character: ord(lowered(character)), np.int64)
-        values = hashing.mixed(small)[texts.codes]
+        values = _SMALL.of(texts.codes)
         counts = np.diff(np.searchsorted(starts, texts.starts), append=len(starts))
         return cls(hashing.of_runs(values, starts, ends), counts)
 
@@ -180,8 +188,7 @@ class Measures:
 
     def char_repetition(self) -> Numbers:
         """Occurrences of the most frequent runs of characters, of all runs."""
-        codes = self.texts.table(ord, np.int64)
-        values = hashing.windows(hashing.mixed(codes)[self.texts.codes], self.char_n)
+        values = hashing.windows(_EXACT.of(self.texts.codes), self.char_n)
         own, inside = hashing.within(self.texts.lengths, self.char_n, gap=1)
         return share(Repeats(values[inside], own).most(), own)
 
