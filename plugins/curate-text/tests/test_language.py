@@ -69,6 +69,44 @@ def test_code_is_not_read_and_lines_beside_it_are():
     assert told(f"```\n{SENTENCES['de']}\n```")[0] == "und"
     assert told(f"{SENTENCES['fr']}\n{code}")[0] == "fr"
     assert readable("See `le chat` at https://example.com/le/chat now") == "See at now"
+    assert readable("x = 1\n" * 3000 + SENTENCES["de"]) == SENTENCES["de"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if you like cooking at home, you should read this (and this):",
+        "while you wait for the train, think of this:",
+        "for each of the words on the list, give an antonym:",
+    ],
+)
+def test_sentences_that_begin_like_statements_are_read(line):
+    assert readable(line) == line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if x not in y and z is not None:",
+        "if not isinstance(x, int):",
+        "for at, row in enumerate(rows):",
+        "public static void main(String[] args) {",
+        "from os import path",
+        "class Cat extends Animal:",
+        'if name == "the cat sat":',
+        "return the_cat (a, b);",
+    ],
+)
+def test_statements_are_not_read(line):
+    assert readable(line) == ""
+
+
+@pytest.mark.parametrize("address", ["https://example.com/a?b=c", "www.example.com"])
+@pytest.mark.parametrize(
+    "text", [SENTENCES["zh"], SENTENCES["ja"], "，（见文）", "서울은 한국의 수도이다"]
+)
+def test_an_address_ends_where_text_without_spaces_begins(address, text):
+    assert readable(f"{address}{text}") == text
 
 
 def test_no_more_than_a_thousand_characters_are_read():

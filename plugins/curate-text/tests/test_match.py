@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 import curate
 from curate.api import Context, CurateError
@@ -96,8 +97,8 @@ def test_own_patterns_are_found_wherever_they_stand(texts):
 
 
 def test_only_what_is_wanted_comes():
-    assert matched(["As an AI model"], wanted=["broken"]) == [{"broken": False}]
-    assert matched(["As an AI model"], wanted=["patterns"]) == [{"patterns": "refusal.as_an_ai"}]
+    assert matched(["As an AI model, I"], wanted=["broken"]) == [{"broken": False}]
+    assert matched(["As an AI model, I"], wanted=["patterns"]) == [{"patterns": "refusal.as_an_ai"}]
 
 
 OWN = """\
@@ -206,31 +207,64 @@ def test_rows_that_contradict_their_pattern(rows, says):
         patternlists.tried(Placed(pattern, "own.yaml"))
 
 
+def test_a_name_in_the_recipe_and_in_the_file_is_refused(tmp_path):
+    (tmp_path / "own.yaml").write_text(OWN)
+    params = MatchParams(patterns={"a": "a", "smile": "b"}, file=str(tmp_path / "own.yaml"))
+    with pytest.raises(CurateError, match=r"own\.yaml: the pattern 'smile' stands in the recipe's"):
+        Match(params, "m").check_files()
+
+
 def test_nothing_to_search_for():
     with pytest.raises(ValidationError, match="nothing is searched for"):
         MatchParams(lists=[])
+    with pytest.raises(ValidationError, match="a list is named twice"):
+        MatchParams(lists=["broken", "broken"])
 
 
-HOSTILE = """
-import polars as pl
-from curate.api import Context
-from curate_text.match import Match, MatchParams
-texts = ["a" * 1_000_000 + "!", "I am sorry, " * 90_000, "[insert " * 125_000, "&#" * 500_000,
-         "<p " * 300_000, " " * 1_000_000, "as of my " * 110_000, "\\u00c3" * 1_000_000]
-patterns = {"nested": "(a+)+$", "either": "(a|aa)*b", "stars": "(.*)*x", "many": "(a?){500}a{500}$"}
-stage = Match(MatchParams(text="both", patterns=patterns), "m")
-rows = pl.DataFrame({"id": list("01234567"), "@both": texts})
-found = stage.score(rows, Context(0, {}, {}, tuple(stage.outputs()), None))
-print(*found["matched"])
-"""
+HOSTILE = {
+    "a" * 1_000_000: "own.nested own.many",
+    "a" * 1_000_000 + "!": "",
+    "I am sorry, " * 90_000: "leftover.mid_sentence",
+    "[insert " * 125_000: "",
+    "&#" * 500_000: "",
+    "<p " * 300_000: "",
+    " " * 1_000_000: "",
+    "as of my " * 110_000: "",
+    "Sure, " * 150_000 + "x": "own.stars",
+    "\u00c3" * 1_000_000: "",
+}
+EXPONENTIAL = {
+    "nested": "(a+)+$", "either": "(a|aa)*b", "stars": "(.*)*x$", "many": "(a?){500}a{500}$"
+}  # fmt: skip
 
 
-def test_time_is_bounded_on_hostile_texts_and_patterns():
-    """A backtracking engine would need longer than the universe is old."""
-    done = subprocess.run(
-        [sys.executable, "-c", HOSTILE], capture_output=True, text=True, timeout=300, check=True
-    )
-    assert len(done.stdout.split()) == 8
+def test_hostile_texts_and_patterns():
+    """An engine that backtracks would need longer than the universe is old."""
+    found = matched(list(HOSTILE), text="both", patterns=EXPONENTIAL)
+    assert [row["patterns"] for row in found] == list(HOSTILE.values())
+
+
+@pytest.mark.parametrize("pattern", LOOKING)
+def test_the_engine_has_nothing_that_takes_more_than_linear_time(pattern):
+    with pytest.raises(pl.exceptions.ComputeError, match="regex parse error"):
+        pl.Series(["ab"]).str.contains(pattern)
+
+
+@pytest.mark.parametrize(("name", "pattern"), SHIPPED)
+def test_programs_are_small(name, pattern):
+    """Time is that of the text times that of the program: the latter is at most 80 KiB.
+
+    The engine refuses programs of more than 10 MiB, of which a pattern is to fit in 128 times.
+    """
+    many = "|".join([f"(?:{pattern.pattern})"] * 128)
+    SchemaValidator(core_schema.str_schema(pattern=many))
+
+
+def test_a_program_that_is_not_small_does_not_fit_in():
+    """So were the answers that stop in mid-sentence told once, in more time than all else."""
+    slow = r"(?:(?is).{40}\b(?:and|or|but|the|an|because|such as|for example)\s*\z|[^\n]{40},\s*\z)"
+    with pytest.raises(SchemaError, match="exceeds size limit"):
+        SchemaValidator(core_schema.str_schema(pattern="|".join([slow] * 128)))
 
 
 ROWS = [

@@ -7,14 +7,16 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import curate
 from curate.api import Context, CurateError
-from curate_text import characters, wordlists
+from curate_text import characters, hashing, wordlists
 from curate_text.stats import NAMES, WHOLE, Stats, StatsParams
 
 HAN = [(0x3005, 0x3007), (0x3041, 0x309F), (0x30A0, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF)]
@@ -214,6 +216,19 @@ def test_only_what_is_wanted_is_computed(monkeypatch):
         )
     assert list(measured(["x"], outputs=["upper", "lines"])[0]) == ["lines", "upper"]
     assert set(called) == {"upper", "lines"}
+
+
+def test_many_windows_are_told_apart():
+    """With hashes of 28 bits some hundred of them would be taken for equal."""
+    values = hashing.mixed(np.arange(300_001))
+    windows = hashing.windows(values, 2)
+    repeats = hashing.Repeats(windows, np.array([300_000]))
+    assert repeats.distinct.tolist() == [300_000]
+
+
+def test_a_column_named_twice_is_refused():
+    with pytest.raises(ValidationError, match="a column is named twice"):
+        StatsParams(outputs=["words", "words"])
 
 
 def test_kinds():

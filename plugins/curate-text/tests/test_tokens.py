@@ -9,6 +9,7 @@ from curate.api import CurateError
 from curate.services.models import resolve
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
+from curate_text.tokenizers import check_template
 
 WORDS = ["the", "cat", "runs", "over", "a", "house", "and", "sleeps", "user", "assistant"]
 CHAT = (
@@ -48,6 +49,22 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("tokenizer")
     made.save_pretrained(path)
     return path
+
+
+def counter(template):
+    """A tokenizer of words with a chat template."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    from curate_text.tokenizers import Tokenizer as Counter
+
+    vocabulary = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[SEP]", *WORDS])}
+    plain = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    plain.add_special_tokens(["[PAD]", "[UNK]", "[SEP]"])
+    made = PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="[UNK]", pad_token="[PAD]")
+    made.chat_template = template
+    return Counter(made)
 
 
 def longhand(folder):
@@ -139,6 +156,68 @@ def test_a_length_says_what_it_cuts_and_counts_nothing_anew(tmp_path, folder):
     assert facts["flags"]["over"] > 1
 
 
+def test_what_is_cut_is_told_by_the_median(tmp_path, folder):
+    rows = [[("user", "the " * words), ("assistant", "cat")] for words in (10, 11, 100, 3)]
+    version, scores = run(tmp_path, folder, rows, max_length=8)
+    assert scores["tok_total"].to_list() == [13, 14, 103, 6]
+    assert version.manifest["stages"][0]["notes"][1] == (
+        "at 8 tokens 3 rows cut, by 106 in all, 6 at the median and 95 at most"
+    )
+
+
+TURNS = "{% for turn in messages %}{{ turn.role }} {{ turn.content }} [SEP] {% endfor %}"
+THINKS = TURNS + "{% if add_generation_prompt %}assistant the house runs over{% endif %}"
+NUMBERED = "{{ 'a ' * messages | length }}[SEP] " + TURNS
+DONE = TURNS + (
+    "{% if add_generation_prompt %}assistant the house{% else %}[PAD]{% endif %}"  # as Phi ends
+)
+
+
+@pytest.mark.parametrize("template", [THINKS, DONE])
+@pytest.mark.parametrize(
+    ("answer", "tokens"), [("", 1), ("cat", 2), ("a cat and a house", 6), ("the cat sleeps", 4)]
+)
+def test_a_template_that_asks_for_what_the_answer_lacks(template, answer, tokens):
+    (prompt,), (total,) = counter(template).of_chats(
+        [[{"role": "user", "content": "the cat"}, {"role": "assistant", "content": answer}]]
+    )
+    assert prompt == 5  # user the cat [SEP] assistant
+    ended = "[PAD]" in template
+    assert total - prompt == tokens + ended
+
+
+def test_a_token_that_reaches_over_the_end_of_the_prompt():
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    from curate_text.tokenizers import Tokenizer as Counter
+
+    vocabulary = {part: at for at, part in enumerate(["a", "b", "c", "bc", "abc"])}
+    pairs = Tokenizer(models.BPE(vocab=vocabulary, merges=[("b", "c"), ("a", "bc")]))
+    made = PreTrainedTokenizerFast(tokenizer_object=pairs)
+    made.chat_template = (
+        "{% for turn in messages %}{{ turn.content }}{% endfor %}"
+        "{% if add_generation_prompt %}b{% endif %}"
+    )
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "bc"}]
+    assert Counter(made).of_texts(["ab", "abc"], special=False) == [2, 1]
+    assert Counter(made).of_chats([chat]) == ([1], [1])
+
+
+def test_a_thought_that_the_answer_has_is_of_the_prompt():
+    """The tokens that the template gives are none that the model writes."""
+    turns = [("user", "the"), ("assistant", "the house runs over a cat")]
+    chat = [{"role": role, "content": said} for role, said in turns]
+    assert counter(THINKS).of_chats([chat]) == ([8], [11])
+
+
+def test_a_template_that_writes_earlier_turns_otherwise_is_refused():
+    turns = [("user", "the"), ("assistant", "cat")]
+    chat = [{"role": role, "content": said} for role, said in turns]
+    with pytest.raises(ValueError, match="prompt and response cannot be told apart"):
+        counter(NUMBERED).of_chats([chat])
+
+
 def test_nothing_is_said_of_a_length_that_cuts_nothing(tmp_path, folder):
     version, scores = run(tmp_path, folder, max_length=10_000)
     assert not scores["tok_over"].any()
@@ -154,6 +233,21 @@ def test_a_tokenizer_without_a_chat_template(tmp_path, folder):
         run(tmp_path, bare, template="chat")
     assert "template: plain" in raised.value.remedy
     run(tmp_path, bare)
+
+
+@pytest.mark.parametrize(("named", "refused"), [("default", False), ("rag", True)])
+def test_of_several_templates_the_default_is_used(tmp_path, folder, named, refused):
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["chat_template"] = [
+        {"name": "tools", "template": "x"},
+        {"name": named, "template": CHAT},
+    ]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    if refused:
+        with pytest.raises(CurateError, match="has no chat template"):
+            check_template(tmp_path, "mine")
+    else:
+        check_template(tmp_path, "mine")
 
 
 def test_a_template_that_refuses_a_row_fails_that_row(tmp_path, folder):

@@ -42,6 +42,13 @@ _CODE = re.compile(
     )""",
     re.VERBOSE,
 )
+_NAMES = rf"(?:{_KEYWORDS}|and|as|from|in|is|new|not|or)\b"
+_SAID = re.compile(
+    rf"[ \t]*(?:{_KEYWORDS})\b"
+    rf"(?=[^\n]{{0,400}}\b(?!{_NAMES})[A-Za-z']+[ ](?!{_NAMES})[a-z']+\b(?!\())"
+    r"[^\n={}\[\]<>;\"_$|&\\]*$"
+)
+"""What begins like a statement and is none: two words in a row that no code has so."""
 _ENTITY = re.compile(r"&#?\w{2,8};")
 _INLINE = re.compile(r"(?<!`)(`+)(?!`)[^\n]{1,200}?(?<!`)\1(?!`)")
 
@@ -99,6 +106,7 @@ def _kinds(lines: list[str], *, alone: bool = False) -> list[bool]:
                     break
                 end += 1
             code = any(_is_code(line) for line in lines[at:end])
+            code = code and not (alone and _SAID.match(lines[at]))
             kinds[at:end] = [code] * (end - at)
         at = end
     return _bridged(kinds)

@@ -22,7 +22,9 @@ _READ = 1000
 """Characters that the model is given: more were not seen to change what it says."""
 
 _TAKEN = 100 * _READ
-_URL = re.compile(r"(?:https?://|www\.)\S+")
+_URL = re.compile(r"(?:https?://|www\.)[^\s\u3000-\u9fff\uac00-\ud7a3\uff00-\uffef]+")
+"""An address ends where Chinese, Japanese or Korean goes on without a space."""
+
 _DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]")
 _KANA = re.compile(r"[\u3040-\u30ff]")
 _SHOWN = 5
@@ -73,9 +75,9 @@ class Language(ScoreStage):
         }
 
     def depends(self, output: str) -> Depends:
-        """The probability does not depend on how much is asked of it."""
+        """The probability does not depend on how much is asked of it; the text is the content."""
         bounded = () if output == "probability" else ("min_probability",)
-        return Depends(params=("text", "min_letters", *bounded))
+        return Depends(params=("min_letters", *bounded), fits=())
 
     def notes(self, values: pl.DataFrame) -> tuple[str, ...]:
         """The most frequent languages with their rows."""

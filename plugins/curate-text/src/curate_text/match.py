@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
 
-from curate.api import Context, Depends, InputFile, Output, Params, ScoreStage, TextChoice
+from curate.api import (
+    Context,
+    CurateError,
+    Depends,
+    InputFile,
+    Output,
+    Params,
+    ScoreStage,
+    TextChoice,
+)
 from curate_text import patternlists
 from curate_text.patternlists import LISTS, ListName, PatternName, Placed
 
@@ -42,6 +51,8 @@ class MatchParams(Params):
     def _something(self) -> MatchParams:
         if not (self.lists or self.patterns or self.file):
             raise ValueError("nothing is searched for: name `lists`, `patterns` or a `file`")
+        if len(set(self.lists)) < len(self.lists):
+            raise ValueError("a list is named twice")
         return self
 
 
@@ -80,14 +91,22 @@ class Match(ScoreStage):
         return patternlists.fingerprints()
 
     def check_files(self) -> None:
-        """Refuse files that hold no patterns, and patterns that cannot be searched for."""
+        """Refuse files without patterns, a name twice, and what cannot be searched for."""
         for placed in self._own():
             patternlists.refuse_looking(placed)
             patternlists.tried(placed)
 
     def _own(self) -> list[Placed]:
         inline = patternlists.inline(self.params.patterns)
-        return inline + (patternlists.read(self.params.file) if self.params.file else [])
+        filed = patternlists.read(self.params.file) if self.params.file else []
+        for placed in filed:
+            if placed.pattern.name in self.params.patterns:
+                raise CurateError(
+                    f"{placed.place}: the pattern '{placed.pattern.name}' stands in the recipe's"
+                    " `patterns` too",
+                    "Name one of the two otherwise.",
+                )
+        return inline + filed
 
     def _placed(self) -> Iterator[tuple[str, Placed]]:
         for name in LISTS:

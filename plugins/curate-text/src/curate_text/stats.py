@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from curate.api import Context, Depends, InputFile, Output, Params, ScoreStage, TextChoice
 from curate_text import wordlists
@@ -71,6 +71,13 @@ class StatsParams(Params):
         InputFile(),
         Field(description="A file of flagged words, one a line, in place of the language's."),
     ] = None
+
+    @field_validator("outputs")
+    @classmethod
+    def _once(cls, outputs: list[Name] | None) -> list[Name] | None:
+        if outputs and len(set(outputs)) < len(outputs):
+            raise ValueError("a column is named twice")
+        return outputs
 
 
 class Stats(ScoreStage):

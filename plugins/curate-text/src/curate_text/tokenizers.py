@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -63,22 +64,39 @@ class Tokenizer:
 
         The whole ends with the last turn of the assistant. Without such a turn all is prompt.
 
+        The prompt is what the template writes for the turns before that, with its beginning of an
+        answer as far as the whole has it: some templates ask for a thought that the whole lacks.
+
         Raises:
-            ValueError: The template refuses a conversation, or puts into the prompt what the whole
-                does not hold.
+            ValueError: The template refuses a conversation, or writes turns before an answer
+                otherwise once the answer is there.
         """
         wholes, prompts = [], []
         for turns in chats:
             ends = [at for at, turn in enumerate(turns) if turn["role"] == "assistant"]
             whole = self._render(turns[: ends[-1] + 1] if ends else turns, answer=False)
             wholes.append(whole)
-            prompts.append(self._render(turns[: ends[-1]], answer=True) if ends else whole)
+            prompts.append(self._asked(turns[: ends[-1] + 1], whole) if ends else whole)
         # the template brings the special tokens itself
         total = self.of_texts(wholes, special=False)
         prompt = self.of_texts(prompts, special=False)
-        if any(part > whole for part, whole in zip(prompt, total, strict=True)):
-            raise ValueError("the chat template makes a prompt that is longer than the whole")
-        return prompt, total
+        # a token may reach over the end of the prompt, which alone is then more tokens
+        return [min(pair) for pair in zip(prompt, total, strict=True)], total
+
+    def _asked(self, turns: Turns, whole: str) -> str:
+        """The beginning of the whole that stands before what the last turn answers."""
+        *before, last = turns
+        asked = self._render(before, answer=True)
+        if whole.startswith(asked):
+            return asked
+        turns_alone = self._render(before, answer=False)
+        if not whole.startswith(_shared(asked, turns_alone)):
+            raise ValueError(
+                "the chat template writes the turns before the last answer otherwise once it is"
+                " there, so that prompt and response cannot be told apart"
+            )
+        answer = whole.rfind(last["content"].strip())  # which may begin like what was asked for
+        return _shared(asked, whole[:answer] if answer >= 0 else whole)
 
     def _render(self, turns: Turns, *, answer: bool) -> str:
         if not turns:  # an assistant that begins: templates cannot say nothing
@@ -90,6 +108,11 @@ class Tokenizer:
         except Exception as error:  # a template may raise anything; the row is found and carries it
             raise ValueError(f"the chat template refuses the conversation: {error}") from error
         return text
+
+
+def _shared(one: str, other: str) -> str:
+    """The beginning that two texts have in common."""
+    return commonprefix([one, other])  # noqa: RUF071 - by character, as these are no paths
 
 
 @lru_cache(maxsize=2)

@@ -48,7 +48,11 @@ class Tokens(ScoreStage):
     response, and `total` those of both, joined by a newline, with the special tokens that the
     tokenizer adds. With `template: chat`, `total` are the tokens of the conversation up to the last
     turn of the assistant, `prompt` those of the turns before it with the template's beginning of an
-    answer, and `response` what remains. Without a turn of the assistant `response` is 0.
+    answer as far as the whole has it, and `response` what remains. Without a turn of the assistant
+    `response` is 0.
+
+    `plain` counts no token that ends a text unless the tokenizer adds it: trainers such as TRL
+    append one to the response.
 
     With `max_length` there is `over` besides: whether `total` is more than that. Another
     `max_length` makes use of the tokens counted before.
@@ -72,8 +76,8 @@ class Tokens(ScoreStage):
         return counts | (over if self.params.max_length is not None else {})
 
     def depends(self, output: str) -> Depends:
-        """The counts do not depend on where they are cut."""
-        return Depends() if output == OVER else Depends(params=("tokenizer", "template"))
+        """The counts do not depend on where they are cut; the template is seen in what is read."""
+        return Depends() if output == OVER else Depends(params=("tokenizer",))
 
     def recalls(self, output: str) -> tuple[str, ...]:
         """Which rows are cut can be told from their tokens."""
