@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 import re
 import traceback
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 MARK = "mark"
 """What every template is given besides; see `Prompt.render`."""
+_NO_MARK = "0" * 16
 LONGEST = 10_000_000
 """Characters of a prompt, at most."""
 _TOO_LONG = f"it grows longer than {LONGEST:,} characters"
@@ -88,7 +88,7 @@ class Prompt:
         import jinja2
         from jinja2.meta import find_undeclared_variables
 
-        rest = {MARK: "", **(fixed or {})}
+        rest = {MARK: _NO_MARK, **(fixed or {})}
         known = [*values, *rest]
         try:
             template = _compiled(self.text)
@@ -131,24 +131,26 @@ class Prompt:
 
         Args:
             values: By name. The template is given `mark` besides: 16 hex characters that depend on
-                all of them, so that no text among them can know it beforehand and pretend to end
-                where the template says that it ends.
+                the whole prompt but for them, so that no text in it can know them beforehand and
+                pretend to end where the template says that it ends.
 
         Raises:
             AnswerError: It cannot be rendered with these values, or gives nothing.
         """
         try:
-            prompt = _rendered(_compiled(self.text), {MARK: _mark(values), **values}).strip()
+            template = _compiled(self.text)
+            prompt = _rendered(template, {MARK: _NO_MARK, **values})
+            if MARK in self.text:
+                prompt = _rendered(template, {MARK: _mark(prompt), **values})
         except Exception as error:  # the expressions of a template can raise anything
             raise AnswerError(f"the template cannot be rendered: {_reason(error)}") from error
-        if not prompt:
+        if not prompt.strip():
             raise AnswerError("the template gives an empty prompt for this row")
-        return prompt
+        return prompt.strip()
 
 
-def _mark(values: Mapping[str, Any]) -> str:
-    said = json.dumps(values, sort_keys=True, default=str)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+def _mark(prompt: str) -> str:
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _rendered(template: jinja2.Template, values: Mapping[str, Any]) -> str:

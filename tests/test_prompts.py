@@ -161,6 +161,17 @@ def test_texts_cannot_pretend_to_end_at_a_mark(values):
     assert prompt.render(forged).split("\n")[0] != f"= {mark}"
 
 
+@pytest.mark.parametrize(
+    "text", ["= {{ mark }}\n{{ a }}", "{% if mark %}{{ mark }}{{ a }}{% endif %}"]
+)
+def test_a_mark_depends_on_what_the_prompt_shows_alone(text):
+    prompt = Prompt("p", text + "{{ row.x }}")
+    said = prompt.render({"a": "a\ud800", "row": {"x": 1}})
+    assert prompt.render({"a": "a\ud800", "row": {"x": 1, "y": 2}, "b": "c"}) == said
+    marks = {prompt.render({"a": "b", "row": {"x": x}})[:18] for x in range(9)}
+    assert len(marks) == 9
+
+
 def test_a_mark_alone_is_nothing_of_a_row():
     with pytest.raises(CurateError, match="the same prompt for every row"):
         Prompt("p", "Say {{ mark }}").check({"said": "x"})

@@ -260,6 +260,27 @@ def test_marks_of_thinking_in_a_text_of_the_answer_are_text():
     assert parse(Rating, f'Well: {{"score": 4, "why": "{why}"}}').why == why
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "Well: ",
+        '{"score": 1, "why": "no"}? </think>',
+        '<think>{"score": 1, "why": "no"}?</think>',
+        'Not {"score": </think>',
+        'Or {"score: </think>',
+    ],
+)
+def test_the_mark_of_thinking_in_a_text_cuts_no_answer(before):
+    why = "it closes with </think> well"
+    assert parse(Rating, f'{before}{{"score": 4, "why": "{why}"}}').why == why
+
+
+def test_what_was_only_thought_is_no_answer():
+    with pytest.raises(ValueError, match="less than or equal to 5"):
+        parse(Rating, '{"score": 1, "why": "a"}?</think>{"score": 9, "why": "a </think>"}')
+
+
 @given(st.lists(st.text(max_size=50), min_size=1, max_size=4))
 def test_a_prompt_has_no_more_tokens_than_its_bound(contents):
     from tokenizers import Tokenizer, models, pre_tokenizers

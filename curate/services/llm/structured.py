@@ -18,8 +18,9 @@ _BEGINS = re.compile(r"[{\[]")
 def parse(schema: type[M], text: str) -> M:
     """Read an answer: the JSON in it, whatever stands around that, in a fence or not.
 
-    What a model thought first, up to `</think>`, does not count. Several values of JSON are
-    fine as long as one of them alone has the form, or all that have it say the same.
+    What a model thought first, up to `</think>`, does not count; a text of the answer may hold
+    that mark. Several values of JSON are fine as long as one of them alone has the form, or all
+    that have it say the same.
 
     Raises:
         ValueError: What is wrong with it, in words for the model and for people.
@@ -48,14 +49,20 @@ def _said(text: str) -> str:
     """What a model says after thinking; servers may have cut the first mark off."""
     thought, ends, said = text.partition("</think>")
     before, begins, _ = thought.partition("<think>")
-    return said if ends and not (begins and before.strip()) else text
+    if not ends or (begins and before.strip()):
+        return text
+    in_answer = any(begin < len(thought) < end for begin, end, _ in _values(text))
+    return text if in_answer and not begins else said
 
 
-def _candidates(text: str) -> Iterator[tuple[str, str | None]]:
-    """The objects and arrays in a text, none inside another, each with a key that it has twice.
+def _candidates(text: str) -> list[tuple[str, str | None]]:
+    """The values in a text, each with a key that it has twice; the text itself if there is none."""
+    found = [(text[begin:end], twice) for begin, end, twice in _values(text)]
+    return found or [(text.strip(), None)]
 
-    Where there is none, the text itself.
-    """
+
+def _values(text: str) -> Iterator[tuple[int, int, str | None]]:
+    """Where objects and arrays begin and end, none inside another, and a key one has twice."""
     twice: list[str] = []
 
     def once(pairs: list[tuple[str, Any]]) -> None:
@@ -64,7 +71,7 @@ def _candidates(text: str) -> Iterator[tuple[str, str | None]]:
 
     # numbers are for the form to read: Python refuses those of more than 4,300 digits
     decoder = json.JSONDecoder(object_pairs_hook=once, parse_int=str)
-    at, found = 0, False
+    at = 0
     while begins := _BEGINS.search(text, at):
         twice.clear()
         try:
@@ -74,10 +81,7 @@ def _candidates(text: str) -> Iterator[tuple[str, str | None]]:
         except RecursionError:
             break
         else:
-            found = True
-            yield text[begins.start() : at], twice[0] if twice else None
-    if not found:
-        yield text.strip(), None
+            yield begins.start(), at, twice[0] if twice else None
 
 
 def _described(error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,7 @@ import curate
 from curate.api import Answer, AnswerError, CurateError
 from curate_lift.quality import Quality, QualityParams, first_number
 from curate_llm.fields import described, form_of, values_of
+from curate_llm.judge import JudgeParams
 
 LLM = {"model": "m", "max_tokens": 100}
 
@@ -236,6 +238,22 @@ def test_a_template_of_your_own(place):
     Path("mine.j2").write_text("Mark {{ answer }}")
     with pytest.raises(CurateError, match="uses 'answer', which it is not given"):
         curate.run(recipe(template="mine.j2"))
+
+
+@pytest.mark.parametrize("own", [{}, {"template": "mine.j2"}])
+def test_other_fields_are_another_judgement(place, monkeypatch, own):
+    """Those of the preset, which are no parameters of the stage."""
+    Path("mine.j2").write_text("Mark {{ response }} to {{ instruction }} as {{ form }}")
+
+    def prints(**given):
+        return Quality(QualityParams(llm=LLM, **own, **given), "q").fingerprints()
+
+    before, exact = prints(), prints(paper_exact=True)
+    preset = JudgeParams.presets["lift"]
+    wider = {**preset.values, "fields": {**preset.values["fields"], "clarity": "integer"}}
+    monkeypatch.setitem(JudgeParams.presets, "lift", replace(preset, values=wider))
+    assert prints() != before
+    assert prints(paper_exact=True) == exact  # where no field is asked for
 
 
 def test_the_paper_s_temperature():

@@ -4,6 +4,7 @@
 import math
 import unicodedata
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -118,12 +119,15 @@ def longhand(text, char_n=10, word_n=10, language="en"):
     }
 
 
+COLUMNS = ("id", "@both")
+
+
 def measured(texts, **given):
     """What the stage says of texts, with the row's number as id."""
     stage = Stats(StatsParams(**given), "s")
     rows = pl.DataFrame(
         {"id": [str(at) for at in range(len(texts))], "@both": texts},
-        schema={"id": pl.String, "@both": pl.String},
+        schema=dict.fromkeys(COLUMNS, pl.String),
     )
     ctx = Context(0, {}, {}, tuple(stage.outputs()), None)
     found = pl.concat(list(stage.stream(rows, ctx)))
@@ -216,6 +220,33 @@ def test_only_what_is_wanted_is_computed(monkeypatch):
         )
     assert list(measured(["x"], outputs=["upper", "lines"])[0]) == ["lines", "upper"]
     assert set(called) == {"upper", "lines"}
+
+
+def test_no_rows_have_the_columns_of_some():
+    def schema(texts):
+        rows = pl.DataFrame({"id": texts, "@both": texts}, schema=dict.fromkeys(COLUMNS, pl.String))
+        return Stats(StatsParams(), "s").score(rows, Context(0, {}, {}, NAMES, None)).schema
+
+    assert schema([]) == schema(["x"])
+
+
+@pytest.mark.parametrize(
+    ("told", "threads"),
+    [("3", 3), ("4,2", 4), (" 2 , 1", 2), ("0", 7), ("", 7), ("-1", 7), ("many", 7), ("²", 7)],
+)
+def test_any_words_to_openmp_are_taken(monkeypatch, told, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    asked = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, count):
+            asked.append(count)
+            super().__init__(count)
+
+    monkeypatch.setattr("curate_text.stats.ThreadPoolExecutor", Pool)
+    assert measured(["a b"], outputs=["words"]) == [{"words": 2}]
+    assert asked == [threads]
 
 
 def test_many_windows_are_told_apart():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -69,8 +70,12 @@ class Quality(LlmScoreStage):
         return {TOTAL: Output("integer")} if self.params.paper_exact else self.judge.outputs()
 
     def fingerprints(self) -> Mapping[str, str]:
-        """Of the plugin's own prompt, if it is used."""
-        return {} if self.params.template else {"prompt": self.judge.prompt.fingerprint}
+        """Of the plugin's own prompt, if it is used, and of the fields that are asked for."""
+        made = {} if self.params.template else {"prompt": self.judge.prompt.fingerprint}
+        if not self.params.paper_exact:
+            fields = self.judge.params.model_dump_json(include={"fields"})
+            made["fields"] = hashlib.sha256(fields.encode()).hexdigest()
+        return made
 
     def check_files(self) -> None:
         """Refuse a template that cannot be rendered, or does not name the parts."""

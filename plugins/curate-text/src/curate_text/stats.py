@@ -151,6 +151,9 @@ class Stats(ScoreStage):
         from curate_text.characters import Texts, pieces
         from curate_text.measures import Measures
 
+        if rows.is_empty():
+            kinds = {name: pl.Int64 if name in WHOLE else pl.Float64 for name in ctx.wanted}
+            return pl.DataFrame(schema={"id": pl.String, **kinds})
         column = rows[f"@{self.params.text}"]
         lengths = column.str.len_chars().cast(pl.Int64).to_numpy()
         lists, params = self._hashed, self.params
@@ -160,10 +163,19 @@ class Stats(ScoreStage):
             measures = Measures(texts, params.char_n, params.word_n, lists)
             return [getattr(measures, name)() for name in ctx.wanted]
 
-        count = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)  # of a worker: fewer
-        with ThreadPoolExecutor(count) as threads:  # numpy works without the GIL
-            found = zip(*threads.map(measured, pieces(lengths)), strict=True)
-            return rows.select("id").with_columns(
-                pl.Series(name, np.concatenate(values))
-                for name, values in zip(ctx.wanted, found, strict=True)
-            )
+        with ThreadPoolExecutor(_threads()) as threads:  # numpy works without the GIL
+            parts = list(threads.map(measured, pieces(lengths)))
+        return rows.select("id").with_columns(
+            pl.Series(name, np.concatenate(values))
+            for name, values in zip(ctx.wanted, zip(*parts, strict=True), strict=True)
+        )
+
+
+def _threads() -> int:
+    """As many as OpenMP would take: a worker is told a part of the processors.
+
+    The variable may hold a number for each level (`4,2`); what is no number above 0 does not count.
+    """
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    told = int(said) if said.isdecimal() else 0
+    return told or os.cpu_count() or 1
