@@ -10,7 +10,7 @@ TEXTS = ("@instruction", "@response", "@both")
 
 REJECTED = "@rejected"
 """The turns of the rejected answer of a preference, null where a row is none. Made from the columns
-of a row's format for expand stages that read it; `Child.rejected` writes it."""
+of a row's format for stages that read it; an expand stage writes it by `Child.rejected`."""
 
 Origin = Literal["human", "synthetic", "mixed", "unknown"]
 ORIGINS: tuple[str, ...] = get_args(Origin)

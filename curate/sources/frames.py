@@ -14,7 +14,7 @@ from curate.examples import FRAMEWORK, cleaned, texts_of
 from curate.sources.columns import Place, as_json, from_arrow, typed
 from curate.sources.files import SourceFile
 from curate.sources.formats.base import Format, stated
-from curate.sources.formats.preference_keys import KEYS, keys_of
+from curate.sources.formats.preference_keys import KEYS, are_keys, keys_of, order_of
 from curate.sources.kinds.batch import Batch
 from curate.sources.rows import Readable
 from curate.sources.spec import ROW_FACTS, Spec
@@ -40,11 +40,13 @@ def frame_of(
     count = len(lines)
     messages = _messages(good.turns) if good.messages is None else good.messages
     originals, facts = _columns(spec, file, batch, good, lines)
-    keys = _keys(spec, batch, good, form) if form is not None and form.paired else []
-    if any(keys):
-        if KEYS in originals:
-            raise clash(KEYS.removeprefix("original_"), file)
-        originals[KEYS] = pl.Series(keys, dtype=pl.String)
+    if form is not None and form.paired:
+        fields = _fields(spec, batch, good, form)
+        if KEYS in originals:  # of a version whose files are read as they lie
+            _check_keys(fields, originals[KEYS].to_list(), lines, file)
+        else:
+            keys = [keys_of(each, order_of(form)) for each in fields]
+            originals |= {KEYS: pl.Series(keys, dtype=pl.String)} if any(keys) else {}
     columns = {
         "id": pl.Series(good.ids, dtype=pl.String),
         "messages": messages,
@@ -143,15 +145,27 @@ def _whole_messages(batch: Batch, good: Readable) -> pl.Series | None:
     return pl.Series("messages", _said(more, batch), dtype=pl.String)
 
 
-def _keys(spec: Spec, batch: Batch, good: Readable, form: Format) -> list[str | None]:
-    """The forms of pairs, where the columns do not tell them."""
+def _fields(spec: Spec, batch: Batch, good: Readable, form: Format) -> list[dict[str, Any]]:
+    """The fields of pairs, as the rows have them."""
     names = {spec.columns.get(field, field): field for field in form.fields}
     rows = good.rows if batch.table is None else [stated(row) for row in good.rows]
-    order = [names[name] for name in good.columns if name in names]
-    return [
-        keys_of({names[name]: value for name, value in row.items() if name in names}, order)
-        for row in rows
-    ]
+    return [{names[name]: value for name, value in row.items() if name in names} for row in rows]
+
+
+def _check_keys(
+    fields: Sequence[Mapping[str, Any]],
+    keys: Sequence[object],
+    lines: Sequence[int],
+    file: SourceFile,
+) -> None:
+    for line, row, given in zip(lines, fields, keys, strict=True):
+        if not are_keys(row, given):
+            raise CurateError(
+                f"{file.shown}:{line}: {KEYS} does not say in which order the row has its keys, "
+                "for which curate keeps this column of pairs",
+                "Give it another name in the file; where it is of a published version that was "
+                "changed, leave it out, or read the version itself: `version: NAME`.",
+            )
 
 
 def _said(values: Sequence[Any], batch: Batch) -> list[str | None]:

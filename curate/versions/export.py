@@ -22,7 +22,7 @@ from curate.printing import counted, one_line
 from curate.sources.formats.base import stated
 from curate.sources.formats.found import column_of, every_shape, shapes_of
 from curate.sources.formats.messages import Messages
-from curate.sources.formats.preference_keys import KEYS, as_keyed
+from curate.sources.formats.preference_keys import KEYS, as_keyed, order_of
 from curate.sources.hashes import make_folder
 from curate.sources.published import check_outside
 
@@ -108,7 +108,8 @@ def export(
     """Write the kept rows of a version in their order.
 
     A row that came in this shape goes out with the fields that it came with, others are
-    converted, with their tool calls where the shape knows them.
+    converted, with their tool calls where the shape knows them. All rows have the same fields, null
+    where one has nothing to say, but for pairs in JSON, of which each has its own.
 
     Args:
         version: Which one.
@@ -128,21 +129,25 @@ def export(
     form = _format(shape)
     frame = _rows(version, splits)
     beside = _beside(version, frame, form, scores, provenance, columns)
-    made, ids, lost = _converted(version, frame, form, keyed=file.suffix != ".parquet")
+    keyed = form.paired and file.suffix != ".parquet"
+    made, ids, lost = _converted(version, frame, form, keyed=keyed)
     said = [at for at, (fields, _) in enumerate(made) for _ in fields]
     unsaid = sum(not fields for fields, _ in made)
     if unsaid and (not skip or not said):
         raise _cannot_say(form, ids, [bool(fields) for fields, _ in made])
     came = [(each, as_it_came) for fields, as_it_came in made for each in fields]
     rows = form.settle([each for each, _ in came])
-    held = {
-        name
+    saying = [
+        {
+            name: value
+            for name, value in row.items()
+            if value is not None or (as_it_came and name in each and each[name] is None)
+        }
         for (each, as_it_came), row in zip(came, rows, strict=True)
-        for name, value in row.items()
-        if value is not None or (as_it_came and name in each and each[name] is None)
-    }
+    ]
+    held = frozenset(chain.from_iterable(saying))
     names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in held]
-    rows = [{name: row.get(name) for name in names} for row in rows]
+    rows = saying if keyed else [{name: row.get(name) for name in names} for row in rows]
     unchanged = sum(
         as_it_came and _said(each, form) == _said(row, form)
         for (each, as_it_came), row in zip(came, rows, strict=True)
@@ -227,8 +232,8 @@ def _converted(
         if shape.name == form.name:
             order = sorted(found, key=lambda name: place.get(column_of(name, mapping), -1))
             fields = {name: found[name] for name in order}
-            if form.paired and keyed:
-                fields = as_keyed(fields, row.get(KEYS))
+            if keyed:
+                fields = as_keyed(fields, order_of(form), row.get(KEYS))
             made.append(([fields], not row["parents"]))
             continue
         whole = shape.whole(found)

@@ -110,8 +110,8 @@ def _llama_completion(exported: Exported) -> Advice:
 
 
 def _llama_preference(exported: Exported) -> Advice:
-    row = exported.data[0]
-    if "prompt" not in row or not all(isinstance(row[name], str) for name in row):
+    texts = (isinstance(text, str) for row in exported.data for text in row.values())
+    if "prompt" not in exported.data[0] or not all(texts):
         return Advice(None, ("of preferences it reads prompts and answers that are texts",))
     columns = {name: name for name in ("prompt", "chosen", "rejected")}
     return Advice({"ranking": True, "formatting": "alpaca", "columns": columns})
@@ -215,7 +215,7 @@ def _axolotl_preference(exported: Exported) -> Advice:
         kind = {f"field_{name}": name for name in _PAIR}
         entry = {"type": kind | {f"{name}_format": f"{{{name}}}" for name in _PAIR}}
         apart = 0
-    elif "prompt" in row:
+    elif row.get("prompt") is not None:
         fields = dict(zip(("messages", "chosen", "rejected"), _PAIR, strict=True))
         entry = {"type": "chat_template.default"}
         entry |= {f"field_{to}": name for to, name in fields.items()}

@@ -285,23 +285,84 @@ def test_the_form_of_a_pair_survives_another_version_and_no_new_answer(tmp_path)
     assert version.frame()["original_keys"].null_count() == 3
 
 
-def test_a_row_that_gets_a_null_or_another_order_counts_as_converted(tmp_path):
-    tools = EXPLICIT | {"tools": [{"name": "f"}]}
-    version = publish(tmp_path, [EXPLICIT, dict(reversed(EXPLICIT.items())), tools])
+def test_each_row_has_its_own_keys_in_its_own_order(tmp_path):
+    swapped_order = dict(reversed(EXPLICIT.items()))
+    rows = [
+        EXPLICIT,
+        swapped_order,
+        EXPLICIT | {"tools": [{"name": "f"}]},
+        {"tools": None} | EXPLICIT,
+    ]
+    version = publish(tmp_path, rows)
     made = version.export(tmp_path / "out.jsonl", "preference")
-    assert (made.rows, made.unchanged) == (3, 1)
-    version = publish(tmp_path, [EXPLICIT, dict(reversed(EXPLICIT.items()))])
-    made = version.export(tmp_path / "out1.jsonl", "preference")
-    assert (made.rows, made.unchanged) == (2, 1)
+    assert (made.rows, made.unchanged) == (4, 4)
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "in.jsonl").read_bytes()
+    made = version.export(tmp_path / "out.parquet", "preference")
+    assert (made.rows, made.unchanged) == (4, 1)
+
+
+def test_files_in_other_orders_go_back_in_theirs(tmp_path):
+    rows = [
+        EXPLICIT,
+        dict(reversed(EXPLICIT.items())),
+        {n: swapped(t) for n, t in EXPLICIT.items()},
+    ]
+    for orders in (rows, rows[::-1]):
+        folder = tmp_path / str(orders is rows)
+        folder.mkdir()
+        for at, row in enumerate(orders):
+            (folder / f"{at}.jsonl").write_text(lines([row]))
+        recipe = {"name": "toy", "sources": {"in": {"path": str(folder / "*.jsonl")}}}
+        recipe["pipeline"] = [{"score": "core.length"}]
+        version = Version(run_recipe(recipe, out=folder / "curated").path)
+        made = version.export(folder / "out.jsonl", "preference")
+        assert (folder / "out.jsonl").read_text() == lines(orders)
+        assert made.unchanged == 3
+
+
+def test_a_row_that_gets_another_form_counts_as_converted(tmp_path):
     version = publish(tmp_path, [{"prompt": None, **FORMS["implicit"]}, FORMS["explicit"]])
-    made = version.export(tmp_path / "out2.jsonl", "preference")
+    made = version.export(tmp_path / "out.jsonl", "preference")
     assert (made.rows, made.unchanged) == (2, 1)
 
 
-def test_a_column_that_has_the_name_of_the_keys_is_refused(tmp_path):
-    row = {name: swapped(said) for name, said in EXPLICIT.items()} | {"original_keys": "x"}
-    with pytest.raises(CurateError, match="there is a column original_keys already"):
-        publish(tmp_path, [row])
+@pytest.mark.parametrize("case", ODD)
+def test_the_files_of_a_version_can_be_read_as_they_lie(tmp_path, case):
+    version = publish(tmp_path, ODD[case])
+    path = str(version.path / "data" / "*.parquet")
+    again = {"name": "again", "sources": {"base": {"path": path, "format": "preference"}}}
+    again["pipeline"] = [{"score": "core.length"}]
+    version = Version(run_recipe(again, out=tmp_path / "curated").path)
+    version.export(tmp_path / "out.jsonl", "preference")
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "in.jsonl").read_bytes()
+
+
+NO_KEYS = [
+    "x",
+    1,
+    "[]",
+    "{}",
+    '{"prompt": 0}',
+    '{"prompt": [], "chosen": [], "rejected": []}',
+    "null",
+]
+
+
+@pytest.mark.parametrize("keys", NO_KEYS)
+def test_a_column_that_has_the_name_of_the_keys_is_refused(tmp_path, keys):
+    with pytest.raises(CurateError, match=r"in.jsonl:1: original_keys does not say in which order"):
+        publish(tmp_path, [EXPLICIT | {"original_keys": keys}])
+
+
+@pytest.mark.parametrize("keys", NO_KEYS)
+def test_a_column_of_that_name_beside_pairs_of_another_format_is_a_column(tmp_path, keys):
+    row = {"messages": ASKED + GOOD, **EXPLICIT, "original_keys": keys}
+    (tmp_path / "in.jsonl").write_text(lines([row]))
+    source = {"path": str(tmp_path / "in.jsonl"), "format": "messages"}
+    recipe = {"name": "toy", "sources": {"in": source}, "pipeline": [{"score": "core.length"}]}
+    version = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    version.export(tmp_path / "out.jsonl", "preference")
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == EXPLICIT
 
 
 def test_a_text_before_answers_alone_is_the_prompt():

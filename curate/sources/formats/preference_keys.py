@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from curate.examples.ids import json_text
+from curate.examples.ids import cleaned, json_text
+
+if TYPE_CHECKING:
+    from curate.sources.formats.base import Format
 
 KEYS = "original_keys"
-"""The column; null for a row that has no nulls, its fields in the order of the columns, and in
-its turns role and content, in this order."""
+"""The column; null for a row that has no nulls, its fields in the order of `order_of`, and in its
+turns role and content, in this order: what columns have first depends on the rows before."""
 
 _FIRST = ["role", "content"]
 _WHOLE, _OTHER = 1, 0
+
+
+def order_of(form: Format) -> list[str]:
+    """The fields of a pair as most files have them: the prompt first."""
+    return sorted(form.fields, key=lambda name: name != "prompt")
 
 
 def keys_of(fields: Mapping[str, Any], order: Sequence[str]) -> str | None:
@@ -25,7 +33,7 @@ def keys_of(fields: Mapping[str, Any], order: Sequence[str]) -> str | None:
 
     Args:
         fields: Those that the row has, in its order.
-        order: Fields in the order of their columns.
+        order: What `order_of` gave.
 
     Returns:
         None where a table gives the row back as it is.
@@ -46,16 +54,35 @@ def keys_of(fields: Mapping[str, Any], order: Sequence[str]) -> str | None:
     return json_text(_form({**fields, **tools}))
 
 
-def as_keyed(fields: Mapping[str, Any], keys: str | None) -> dict[str, Any]:
+def as_keyed(fields: Mapping[str, Any], order: Sequence[str], keys: object) -> dict[str, Any]:
     """Fields of a table in the form that their row had.
 
     Args:
         fields: Without nulls.
-        keys: What `keys_of` gave.
+        order: What `order_of` gave.
+        keys: What `keys_of` gave; what is no form of such a row counts as None.
     """
-    if keys is None:
-        return {name: value if name == "tools" else _plain(value) for name, value in fields.items()}
-    return {name: _formed(form, fields.get(name)) for name, form in json.loads(keys).items()}
+    formed = _as_formed(fields, keys)
+    if formed is not None:
+        return formed
+    placed = {name: fields[name] for name in order if name in fields}
+    return {name: value if name == "tools" else _plain(value) for name, value in placed.items()}
+
+
+def are_keys(fields: Mapping[str, Any], keys: object) -> bool:
+    """Whether something may be what `keys_of` gave of a row that a table now gives like this."""
+    return keys is None or _as_formed(fields, keys) is not None
+
+
+def _as_formed(fields: Mapping[str, Any], keys: object) -> dict[str, Any] | None:
+    if not isinstance(keys, str):
+        return None
+    try:
+        forms = json.loads(keys)
+        made = {name: _formed(form, fields.get(name)) for name, form in forms.items()}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None  # a column of somebody else's
+    return made if cleaned(made) == cleaned(fields) else None
 
 
 def _plain(value: Any) -> Any:

@@ -366,6 +366,48 @@ def test_a_pair_may_be_the_response_and_a_conversation(place):
     assert curate.run(given).scores["j_winner"].to_list() == ["a"]
 
 
+ASKED = [{"role": "user", "content": "Say 0."}]
+PAIRS = {
+    "explicit": {"prompt": "Say 0.", "chosen": "yes", "rejected": "no"},
+    "implicit": {"chosen": "Say 0. yes", "rejected": "Say 0. no"},
+    "turns": {
+        "chosen": [*ASKED, {"role": "assistant", "content": "yes"}],
+        "rejected": [*ASKED, {"role": "assistant", "content": "no"}],
+    },
+}
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_a_pair_may_be_the_answers_of_a_preference_whatever_its_form(place, form):
+    Path("pool.jsonl").write_text(json.dumps(PAIRS[form]) + "\n")
+    space = " " if form == "implicit" else ""
+    orders = {"first": f"{space}yes/{space}no", "second": f"{space}no/{space}yes"}
+    recorded(
+        [
+            {"prompt": f"winner? {pair}", "answer": json.dumps({"winner": winner})}
+            for winner, pair in orders.items()
+        ]
+    )
+    given = recipe(
+        prompt="winner? {{ first }}/{{ second }}",
+        fields={"winner": ["first", "second"]},
+        text="instruction",
+        pair=["@response", "@rejected"],
+    )
+    version = curate.run(given)
+    assert version.scores["j_winner"].to_list() == ["a"]
+
+
+def test_a_row_without_a_rejected_answer_is_no_pair(place):
+    Path("pool.jsonl").write_text(json.dumps({"instruction": "Say 0.", "output": "yes"}) + "\n")
+    recorded([{"prompt": "x", "answer": "y"}])
+    given = recipe(preset="preference", pair=["@response", "@rejected"])
+    del given["pipeline"][0]["with"]["fields"]
+    del given["pipeline"][0]["with"]["prompt"]
+    with pytest.raises(CurateError, match="one of the two responses is empty, or no text"):
+        curate.run(given)
+
+
 def test_equal_responses_are_a_tie_that_nobody_is_asked_about(place):
     row = {"instruction": "Say 0.", "output": "-", "chosen": "yes", "rejected": "yes"}
     Path("pool.jsonl").write_text(json.dumps(row) + "\n")

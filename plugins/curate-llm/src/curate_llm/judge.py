@@ -60,8 +60,9 @@ class JudgeParams(PromptParams):
         Pair | None,
         Reads("any"),
         Field(
-            description="Two columns of responses to be compared, a and b, such as [chosen, "
-            "rejected]: the prompt is given `first` and `second`, in both orders."
+            description="Two columns of responses to be compared, a and b, such as "
+            '["@response", "@rejected"], the answers of a preference: the prompt is given `first` '
+            "and `second`, in both orders."
         ),
     ] = None
     samples: Annotated[
@@ -88,7 +89,7 @@ class JudgeParams(PromptParams):
         elif winner is not None and {"first", "second"} <= set(winner.options):
             raise ValueError(
                 "`winner` tells the better of two responses: name their columns, such as "
-                '`pair: [chosen, rejected]` or `pair: ["@response", other]`'
+                '`pair: ["@response", "@rejected"]` or `pair: ["@response", other]`'
             )
         return self
 
