@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import re
 
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
-    "\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
+_EMOJI = (
+    "\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u23ff\u24c2\u25aa-\u27bf\u2900-\u297f"
+    "\u2b00-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 )
-"""What hides, or hides or turns the text around it, or cannot be written; not newline and tab."""
+"""What emoji are made of, roughly: pictures, arrows, symbols, tones of skin."""
+
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0"
+    "\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    rf"|[\ufe0e\ufe0f](?<![{_EMOJI}][\ufe0e\ufe0f])(?!\u20e3)"
+    rf"|\u200d(?:(?![{_EMOJI}])|(?<![{_EMOJI}]\u200d)(?<![{_EMOJI}]\ufe0f\u200d))"
+)
+"""What hides, or hides or turns the text around it, or cannot be written; not newline and tab.
+
+Nor what makes emoji out of several characters: the joiner between two, and the choice of a form
+behind one.
+"""
 
 _LINES = re.compile("\r\n?")
 _SPACE = re.compile(r"\s+")

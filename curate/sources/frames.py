@@ -190,8 +190,12 @@ def _row_fact(column: pl.Series, file: SourceFile) -> pl.Series:
 
 
 def _name_for(name: str, file: SourceFile) -> str:
-    """The name that a column of the file gets in the table."""
-    if not name or name.startswith("@") or "\x00" in name:  # parquet's names end at a null byte
+    """The name that a column of the file gets in the table.
+
+    None that parquet cuts off (at a null byte), or that polars takes for a pattern.
+    """
+    pattern = name == "*" or (name.startswith("^") and name.endswith("$"))
+    if not name or name.startswith("@") or "\x00" in name or pattern:
         shown = name.replace("\x00", "\\x00")
         raise CurateError(
             f"{file.shown}: a column cannot be named '{shown}'", "Rename it in the file."

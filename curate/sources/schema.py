@@ -26,7 +26,7 @@ from curate.sources.spec import spec_of
 if TYPE_CHECKING:
     from curate.sources.load import Loaded
 
-_VERSION = 1
+_VERSION = 2
 """Raise it when what is remembered changes its meaning."""
 
 

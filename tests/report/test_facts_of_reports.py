@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import curate
-from curate.printing import marked, marked_line
+from curate.printing import marked, marked_line, printable
 from curate.report import rows as rows_module
 from curate.report.agreement import agreements
 from curate.report.charts import charts, pngs
@@ -264,6 +264,24 @@ def test_marks_show_what_hides():
     )
     assert marked_line(" a\n\n b\u2066 ") == "a b⟨U+2066⟩"
     assert marked("naïve עברית 漢字 👍🏽") == "naïve עברית 漢字 👍🏽"
+
+
+HIDING = "\u180e\u206a\u206f\u034f\ufe00\ufe0f\u200d\U000e0100\U000e01ef\u3164\uffa0\u115f"
+HIDING += "\u17b5\ufff0\U0001d173\ufeff\u00ad"
+
+
+@pytest.mark.parametrize("mark", HIDING)
+def test_nothing_of_no_width_is_left(mark):
+    assert printable(f"a{mark}b{mark}") == "ab"
+    assert marked(f"a{mark}b") == f"a⟨U+{ord(mark):04X}⟩b"
+
+
+def test_emoji_stay_whole():
+    emoji = "❤\ufe0f ☎\ufe0e 1\ufe0f\u20e3 👩\u200d👩\u200d👧 🏳\ufe0f\u200d🌈 🧑🏽\u200d⚕\ufe0f"
+    assert printable(emoji) == marked(emoji) == emoji
+    for hiding in ("a\u200d👩", "👩\u200da", "❤\ufe0f\ufe0f", "👩\u200d\u200d👩", "a\ufe0f\u200d❤"):
+        assert len(printable(hiding)) < len(hiding)
+        assert "\u200d" not in printable(hiding)
 
 
 def test_pictures_are_named_and_drawn(version):

@@ -199,11 +199,19 @@ def test_framework_names_are_kept_as_originals(loaded):
         ({"@file": 3}, "a column cannot be named '@file'"),
         ({"": 3}, "a column cannot be named ''"),
         ({"a\x00b": 3}, r"a column cannot be named 'a\x00b'"),
+        ({"^a$": 3}, "a column cannot be named '^a$'"),
+        ({"*": 3}, "a column cannot be named '*'"),
         ({"id": 1, "original_id": 2}, "there is a column original_id already"),
     ],
 )
 def test_columns_that_cannot_stay(refused, row, message):
     assert message in refused("a.jsonl", lines(row))
+
+
+def test_names_that_only_look_like_patterns_and_patterns_inside_objects_stay(loaded):
+    row = {"^": 1, "a$": 2, "a*": 3, "^b": 4, "meta": {"^a$": 5, "*": 6}}
+    made = loaded("a.jsonl", lines(row)).rows
+    assert made.select(pl.col(name) for name in row).row(0, named=True) == row
 
 
 def test_renamed_column_does_not_mix_with_one_that_comes_later(refused, monkeypatch):
