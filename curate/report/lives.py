@@ -161,10 +161,25 @@ class _Drawing:
                 Text(stage["verb"], style="dim"),
                 inline(f"{stage['id']}", self.console, "bold"),
                 Text(stage["outcome"], style="red" if ended else ""),
-                inline("; ".join(_because(stage)), self.console),
+                self.why(stage),
             )
         if table.row_count:
             self.out(table)
+
+    def why(self, stage: Life) -> Text:
+        """What a stage decided by; each clause of its condition on a line of its own."""
+        clauses = stage.get("clauses", ())
+        lines = [inline("; ".join(_because(stage)), self.console)]
+        width = max((len(each["outcome"]) for each in clauses), default=0)
+        for each in clauses:
+            values = ", ".join(f"{name} {number(value)}" for name, value in each["values"].items())
+            style = "dim" if each["outcome"] == "holds" else "red"
+            line = Text(f"{each['outcome']:<{width}}  ", style)
+            line.append_text(inline(each["clause"], self.console))
+            if values:
+                line.append("  ").append_text(inline(f"({values})", self.console, "dim"))
+            lines.append(line)
+        return Text("\n").join(lines if lines[0] else lines[1:])
 
     def stand_in(self) -> None:
         for at, other in enumerate(self.facts["stands_for_it"]):
@@ -320,10 +335,12 @@ def _because(stage: Life) -> list[str]:
         said.append(f"made {', '.join(each[:_SHOWN] for each in stage['children'])}")
     if stage.get("reason"):
         said.insert(0, reason_of(stage["reason"]))
-    if stage["stage"] == "core.where":
+    clauses = stage.get("clauses", ())
+    if stage["stage"] == "core.where" and not clauses:
         said.append(f"keep: {stage['params']['keep']}")
     cut = stage.get("cut")
     known = {*stage["values"], *([cut["column"]] if cut else [])}
+    known.update(name for each in clauses for name in each["values"])
     said += [f"{n} {number(v)}" for n, v in _plain(stage.get("reads", {})) if n not in known]
     if cut:
         if cut["column"] not in stage["values"] and cut["value"] is not None:

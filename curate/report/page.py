@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from curate.report.near import near
 from curate.report.rows import table
 from curate.report.vega import COLOURS, svg
 from curate.sources.published import check_outside
-from curate.versions.funnel import funnel, shares, warnings
+from curate.versions.funnel import Failed, funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.policy import certificates
 
@@ -121,6 +121,7 @@ def _render(version: Version) -> tuple[str, int, int]:
     )
     environment.filters |= {"n": _count, "marked": marked, "line": marked_line, "svg": _svg}
     manifest = version.manifest
+    steps = funnel(manifest)
     around, found = near(version), duplicates(version)
     named = {row.id for row in (*around.kept, *around.dropped)} if around else set()
     for each in found:
@@ -142,7 +143,9 @@ def _render(version: Version) -> tuple[str, int, int]:
         warnings=warnings(manifest),
         charts=charts(version),
         same=_same(manifest),
-        steps=funnel(manifest),
+        steps=steps,
+        failed_head=Failed.HEAD,
+        failed=[(step.id, list(map(astuple, step.clauses))) for step in steps if step.clauses],
         near=around,
         duplicates=found,
         certificates=certificates(manifest),

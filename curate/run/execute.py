@@ -18,6 +18,7 @@ from curate.ledger import DROPPED, FAILED, KEPT, Positions
 from curate.passes import ForwardStage
 from curate.recipe.names import OUTPUT
 from curate.run.arena import Arena
+from curate.run.clauses import failures
 from curate.run.deciding import check_decisions, settle
 from curate.run.expanding import expand
 from curate.run.facts import StageFacts
@@ -234,6 +235,11 @@ class Execution:
             self.arena.set_scores(f"{stage.id}_{name}", seen, decided[name])
         facts.note(decisions, self.tolerances)
         stay = settle(self.arena, stage.id, seen, decided, facts)
+        keep = resolved.step.conditions.get("keep")
+        # one that the environment completes is not repeated in the manifest
+        shown = keep is not None and keep.text == self._head(resolved)["params"].get("keep")
+        if keep is not None and shown and len(stay) < len(seen):
+            facts.clauses = failures(self.arena, keep, seen)
         return np.concatenate([np.setdiff1d(rows, seen), stay])
 
     def _fuse(
