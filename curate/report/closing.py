@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.contract.results import Clause
-from curate.printing import one_line
+from curate.printing import figure, one_line
 from curate.report.drawing import grid, inline, out_of
 from curate.report.near import Near, near
 from curate.versions.funnel import Failed, Share, Step, funnel, grouped, kept_of, shares, warnings
@@ -92,7 +92,8 @@ def show(version: Version, console: Console, *, ending: bool = False) -> None:
     if around is not None:
         console.print()
         line = around.line
-        _print(console, Text(f"around the cut of {line.stage}, by {line.column}", style="bold"))
+        place = f"around the cut of {line.stage}, by {line.column}"
+        _print(console, Text.assemble((place, "bold"), (f": {line.words}", "dim")))
         console.print(_examples(around, console))
     found_warnings = warnings(manifest)
     if found_warnings:
@@ -242,7 +243,7 @@ def _clauses(certificate: Certificate, console: Console) -> Table:
 def _examples(around: Near, console: Console) -> Table:
     sides = {"just kept": around.kept, "just dropped": around.dropped}
     labels = max(map(len, sides))
-    scores = max(len(_score(row.number)) for side in sides.values() for row in side)
+    scores = max(len(figure(row.number)) for side in sides.values() for row in side)
     gaps = 2 * 2
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="dim", width=labels)
@@ -255,10 +256,6 @@ def _examples(around: Near, console: Console) -> Table:
     for label, side in sides.items():
         for at, row in enumerate(side):
             style = "red" if side is around.dropped else "green"
-            score = Text(_score(row.number), style=style)
+            score = Text(figure(row.number), style=style)
             table.add_row("" if at else label, score, inline(row.text, console))
     return table
-
-
-def _score(number: float) -> str:
-    return f"{number:.4g}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.printing import counted
+from curate.printing import counted, figure
 from curate.versions.judged import column_of, judged
 from curate.versions.open import Version
 from curate.versions.rows import condition, schema_of
@@ -93,7 +93,7 @@ def _between(passed: pl.Series, fell: pl.Series) -> tuple[float | None, str]:
     )
     ties = ", of equal ones the first by id" if fell_high == low or fell_low == high else ""
     if fell_high <= low:
-        return (fell_high + low) / 2, f"passed from {low:.4g} up{ties}"
+        return (fell_high + low) / 2, f"passed from {figure(low)} up{ties}"
     if high <= fell_low:
-        return (high + fell_low) / 2, f"passed up to {high:.4g}{ties}"
+        return (high + fell_low) / 2, f"passed up to {figure(high)}{ties}"
     return None, "rows on both its sides overlap: more than this number decided"

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curate.printing import marked, marked_line
+from curate.printing import figure, marked, marked_line
 
 if TYPE_CHECKING:
     from curate.versions.open import Version
@@ -54,7 +54,7 @@ def number(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+        return f"{value:,}" if isinstance(value, int) else figure(value)
     text = str(value)
     return text if len(text) <= _VALUE else f"{text[:_VALUE]}..."
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from curate.printing import one_line
+from curate.printing import figure, one_line
 from curate.report.spreads import BINS, Histogram, Quartiles, flags, of_scores
 from curate.versions.open import Version
 
@@ -73,8 +74,9 @@ def _line(
 
 
 def _short(number: float) -> str:
-    """A number in four digits, or as many as leave a gap before it."""
-    return next(text for digits in (4, 3, 2, 1) if len(text := f"{number:.{digits}g}") < _NUMBER)
+    """A number to read, or in as many digits as leave a gap before it."""
+    shorter = (f"{number:.{digits}g}" for digits in (4, 3, 2, 1))
+    return next(text for text in (figure(number), *shorter) if len(text) < _NUMBER)
 
 
 def _widened(bins: Sequence[int]) -> list[int]:
@@ -94,6 +96,8 @@ def _axis(each: Histogram, ascii_only: bool) -> list[Text]:
     """Where the histogram starts and ends, and the cuts: the last beside the ends."""
     below, above = ("<=", ">=") if ascii_only else ("≤ ", "≥ ")
     first, last = each.edges[0], each.edges[-1]
+    if each.whole:
+        first, last = math.floor(first), math.ceil(last)
     start = f"{below}{_short(first)}" if each.gathers[0] else _short(each.low)
     end = f"{above}{_short(last)}" if each.gathers[1] else _short(each.high)
     width = len(_widened(each.before))

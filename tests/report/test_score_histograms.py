@@ -9,7 +9,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from curate.printing import figure
 from curate.report.histograms import SHOWN, _axis, draw
+from curate.report.spread_charts import score_chart
 from curate.report.spreads import BINS, Flag, _histogram, flags, of_scores
 
 
@@ -85,12 +87,34 @@ def test_far_values_are_gathered_in_the_outer_bins():
     assert far.edges[0] > -300
     (axis,) = _axis(far, ascii_only=False)
     assert f"≤ {far.edges[0]:.4g}" in axis.plain
-    assert f"≥ {far.edges[-1]:.4g}" in axis.plain
+    assert f"≥ {far.edges[-1]:,.0f}" in axis.plain
 
 
 def test_whole_numbers_of_a_small_range_have_a_bin_each(with_scores):
     stars = found(with_scores({"stars": lambda n: n % 5}))["stars"]
     assert stars.before == (8, 8, 8, 8, 8)
+
+
+def test_ends_of_whole_numbers_are_whole_numbers():
+    values = pl.Series([10**6, -(10**6), *range(2, 2000)])
+    far = _histogram("far", values, np.ones(2000, dtype=bool), ())
+    first, last = far.edges[0], far.edges[-1]
+    assert (first % 1, last % 1) == (0.5, 0.5)
+    (axis,) = _axis(far, ascii_only=False)
+    assert axis.plain.split("≥")[0].split("≤")[1].strip() == f"{first - 0.5:.0f}"
+    assert axis.plain.split("≥")[1].strip() == f"{last + 0.5:,.0f}"
+    drawn = score_chart(far)
+    assert drawn.rows[0][:2] == (f"{first + 0.5:.0f}", f"{far.edges[1] - 0.5:.0f}")
+    assert "from -1,000,000 to 1,000,000" in drawn.says
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(27310.0, "27,310"), (0.12345, "0.1235"), (999.96, "1000"), (-1234.5, "-1,234"), (2e20, "2e+20"),
+     (9, "9"), (0, "0"), (1000, "1,000")],
+)  # fmt: skip
+def test_figures_can_be_read(number, shown):
+    assert figure(number) == shown
 
 
 def test_flags_texts_vectors_and_empty_columns(with_scores):
