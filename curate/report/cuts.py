@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.printing import counted, figure
+from curate.printing import counted, figure, one_line
 from curate.versions.judged import column_of, judged
 from curate.versions.open import Version
 from curate.versions.rows import condition, schema_of
@@ -52,6 +52,28 @@ def lines_of(version: Version, stage: Mapping[str, Any]) -> list[Line]:
         at, words = _place(version, stage, column)
         found.append(Line(stage["id"], column, at, words, stage.get("where")))
     return found
+
+
+def unplaced(version: Version) -> list[str]:
+    """A sentence for each filter of whose condition no cut can be drawn for some clauses.
+
+    These compare numbers, but not those of one column with a number.
+    """
+    known, said = schema_of(version), []
+    for stage in version.manifest["stages"]:
+        keep = condition(stage["params"].get("keep")) if stage["verb"] == "filter" else None
+        if keep is None or not stage["dropped"]:
+            continue
+        clauses = [
+            one_line(clause.text)
+            for clause in keep.clauses()
+            if not clause.bounds()
+            and any(name in known and known[name].is_numeric() for name in clause.columns)
+        ]
+        if clauses:
+            why = "not one column against a number"
+            said.append(f"no cut of {stage['id']} is drawn for {', '.join(clauses)}: {why}")
+    return said
 
 
 def _compared(version: Version, stage: Mapping[str, Any]) -> list[Line]:

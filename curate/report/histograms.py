@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from curate.printing import figure, one_line
+from curate.report.cuts import unplaced
 from curate.report.spreads import BINS, Histogram, Quartiles, flags, of_scores
 from curate.versions.open import Version
 
@@ -42,11 +43,16 @@ def draw(version: Version, console: Console) -> None:
             f"true in {flag.true:,} of {flag.rows:,} rows, {flag.kept_true:,} of {flag.kept:,} kept"
         )
         console.print(Text.assemble((one_line(flag.column), "bold"), f"  {said}"))
-    drawn = {one.column for one in numbers[:SHOWN]} | {one.column for one in raised[:SHOWN]}
-    rest = [name for name in version.scores.columns if name not in drawn and name != "id"]
-    if rest:
+    known = {one.column for one in (*numbers, *raised)}
+    further = [one.column for one in (*numbers[SHOWN:], *raised[SHOWN:])]
+    others = [name for name in version.scores.columns if name not in known and name != "id"]
+    said = [f"not drawn, after the first {SHOWN}: {', '.join(further)}"] if further else []
+    said += [f"not drawn: {', '.join(others)} (no numbers)"] if others else []
+    said += unplaced(version)
+    if said:
         console.print()
-        console.print(Text(f"not drawn: {one_line(', '.join(rest))}", style="dim"))
+    for sentence in said:
+        console.print(Text(one_line(sentence), style="dim"))
 
 
 def _histogram(each: Histogram, console: Console) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from curate.printing import figure
 from curate.report.histograms import SHOWN, _axis, draw
+from curate.report.page import write
 from curate.report.spread_charts import score_chart
 from curate.report.spreads import BINS, Flag, _histogram, flags, of_scores
 
@@ -154,6 +155,18 @@ def test_every_cut_through_a_column_is_named(make_version):
     assert drawn[at + 5] == "     cut of dedup: 9, beyond the picture, passed where < 9"
 
 
+def test_a_cut_by_more_than_one_column_is_named_with_the_reason(make_version):
+    keep = "math < 0.9 AND 1 - math > 0.305 AND math / tokens < 9 AND source <> 'x'"
+    version = make_version(stages={"dedup": {"params": {"keep": keep}}})
+    said = "no cut of dedup is drawn for 1 - math > 0.305, math / tokens < 9: not one column"
+    assert said in " ".join(screen(version).split())
+    assert f"N{said[1:]}" in write(version).path.read_text().replace("&lt;", "<").replace(
+        "&gt;", ">"
+    )
+    one = make_version(preview=True, stages={"dedup": {"params": {"keep": "math < 0.9"}}})
+    assert "no cut of" not in screen(one)
+
+
 def test_a_column_of_the_source_that_a_filter_cut_by_is_drawn(make_version):
     version = make_version(by="tokens")
     assert next(iter(found(version))) == "tokens"
@@ -176,7 +189,7 @@ def test_many_columns_fit_80_columns_and_the_rest_is_named(with_scores):
     drawn = screen(with_scores(columns))
     assert max(map(cell_len, drawn.splitlines()[:-3])) <= 80
     assert drawn.index("math\n") < drawn.index("score_0\n")  # what was cut by comes first
-    rest = drawn.partition("not drawn: ")[2].replace("\n", " ")
+    rest = drawn.partition(f"not drawn, after the first {SHOWN}: ")[2].replace("\n", " ")
     assert rest.split(", ")[0] == f"score_{SHOWN - 2}"
     assert rest.split(", ")[-1].strip() == "score_19"
 
