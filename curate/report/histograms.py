@@ -46,12 +46,12 @@ def draw(version: Version, console: Console) -> None:
     known = {one.column for one in (*numbers, *raised)}
     further = [one.column for one in (*numbers[SHOWN:], *raised[SHOWN:])]
     others = [name for name in version.scores.columns if name not in known and name != "id"]
-    said = [f"not drawn, after the first {SHOWN}: {', '.join(further)}"] if further else []
-    said += [f"not drawn: {', '.join(others)} (no numbers)"] if others else []
-    said += unplaced(version)
-    if said:
+    notes = [f"not drawn, after the first {SHOWN}: {', '.join(further)}"] if further else []
+    notes += [f"not drawn: {', '.join(others)} (no numbers)"] if others else []
+    notes += unplaced(version)
+    if notes:
         console.print()
-    for sentence in said:
+    for sentence in notes:
         console.print(Text(one_line(sentence), style="dim"))
 
 

@@ -113,7 +113,10 @@ def _step(stage: Mapping[str, Any]) -> Step:
             value for value in stage.get("auto", {}).values() if isinstance(value, str) and value
         ),
         notes=_notes(stage),
-        clauses=tuple(Failed(**each) for each in stage.get("clauses", ())),
+        clauses=tuple(
+            Failed(each["clause"], each["failed"], each["unknown"], each["alone"])
+            for each in stage.get("clauses", ())
+        ),
         taken=min(stage.get("counts", {}).get("pass.shared", 0), memo["hits"]),
     )
 
