@@ -43,9 +43,9 @@ def draw(version: Version, console: Console) -> None:
             f"true in {flag.true:,} of {flag.rows:,} rows, {flag.kept_true:,} of {flag.kept:,} kept"
         )
         console.print(Text.assemble((one_line(flag.column), "bold"), f"  {said}"))
-    known = {one.column for one in (*numbers, *raised)}
-    further = [one.column for one in (*numbers[SHOWN:], *raised[SHOWN:])]
-    others = [name for name in version.scores.columns if name not in known and name != "id"]
+    names = [one.column for one in numbers], [one.column for one in raised]
+    further = [name for kind in names for name in kind[SHOWN:]]
+    others = [n for n in version.scores.columns if n not in (*names[0], *names[1], "id")]
     notes = [f"not drawn, after the first {SHOWN}: {', '.join(further)}"] if further else []
     notes += [f"not drawn: {', '.join(others)} (no numbers)"] if others else []
     notes += unplaced(version)
