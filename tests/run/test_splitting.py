@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from curate.recipe.model import Output
 from curate.run.arena import Arena
-from curate.run.splitting import Groups, drawn, outermost, split, stratified
+from curate.run.grouping import Groups, outermost
+from curate.run.splitting import drawn, split, stratified
 from curate.sources.formats.found import AnyShape
+from curate.sources.kept import Earlier
 from curate.sources.load import Loaded
 
 HALVES = {"train": Decimal("0.5"), "validation": Decimal("0.5")}
@@ -56,7 +58,9 @@ def made(rows, seed=0, shares=HALVES, kept=None, like=None, **output):
     arena = arena_of(rows)
     order = list(rows)
     at = np.array([order.index(id) for id in (rows if kept is None else kept)], dtype=np.int64)
-    found = split(arena, at, Output(splits=shares, **output), seed, like)
+    earlier = Earlier(like) if isinstance(like, dict) else like
+    found = split(arena, at, Output(splits=shares, **output), seed, earlier)
+    assert len(found.why) == len(found.dropped)
     where = dict.fromkeys(order[i] for i in found.dropped)
     for name, positions in found.positions.items():
         where |= {order[i]: name for i in positions}
@@ -172,8 +176,18 @@ def test_no_value_is_none_and_zero_has_no_sign():
     for seed in range(10):
         where = made({"x": {"a": 0.0}, "y": {"a": -0.0}}, seed, keep_together=["a"])[1]
         assert where["x"] == where["y"]
-    texts = {f"r{at}": {"a": ""} for at in range(40)}
-    assert len(set(made(texts, keep_together=["a"])[1].values())) == 1
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u2003"])
+def test_an_empty_text_keeps_nothing_together_and_is_a_stratum(text):
+    none = {f"r{at}": {"a": None, "b": "x"} for at in range(40)}
+    texts = {id: {"a": text, "b": text} for id in none}
+    assert made(texts, keep_together=["a"])[1] == made(none, keep_together=["a"])[1]
+    facts, _ = made(texts | {"s": {"a": None}}, keep_together=["a"], stratify="a")
+    assert facts["strata"].keys() == {text}
+    assert sum(facts["no_value"].values()) == 1
+    kept = {f"r{at}": {"a": f" {text}x"} for at in range(40)}  # what is not empty stays as it is
+    assert len(set(made(kept, keep_together=["a"])[1].values())) == 1
 
 
 def test_the_seed_draws_others():
