@@ -182,3 +182,46 @@ def test_what_is_no_version_to_be_like_is_said(make, tmp_path, monkeypatch, like
         curate.check(wrong)
     with pytest.raises(RecipeError, match="`like` says how rows are split, and there is no"):
         curate.check(wrong | {"output": {"like": like}})
+
+
+def test_like_knows_what_the_rows_of_the_version_were_made_from(make):
+    """A rule that changed makes all rows anew: they go where those from the same rows are."""
+    before = [DOUBLE | {"id": "old", "with": {"every": 1, "in_place": True}}]
+    after = [DOUBLE | {"id": "new", "with": {"every": 1, "children": 2, "in_place": True}}]
+    one = make("faq", rows_of(60), before, SPLITS)
+    changed = SPLITS | {"splits": {"train": 0.1, "validation": 0.9}, "like": "faq@v1"}
+    two = make("faq", rows_of(60), after, changed)
+    (first, second) = (
+        {p: placed(v)[id] for id, (p,) in v.frame().select("id", "parents").iter_rows()}
+        for v in (one, two)
+    )
+    assert len(two.frame()) == 120
+    assert not placed(one).keys() & placed(two).keys()
+    assert first == second
+    assert not reproduce(two.path).differences
+
+
+@pytest.mark.parametrize("column", ["page", "near_cluster"])
+def test_like_knows_the_values_of_rows_that_are_gone(make, column):
+    def rows(variant):
+        return [row | {"page": f"p{at}"} for at, row in enumerate(near(range(60), [variant]))]
+
+    pipeline = [NEAR, {"filter": "core.where", "with": {"keep": "page != 'none'"}}]
+    together = SPLITS | {"keep_together": [column]}
+    twins = rows(1) if column == "page" else [*rows(1), *rows(2)]
+    one = make("faq", [*rows(0), *twins], pipeline, together)
+    changed = {"splits": {"train": 0.1, "validation": 0.9}, "like": "faq@v1"}
+    # the rows by which clusters are named stay, and are not kept; all others are new
+    names = set(one.scores["near_cluster"].drop_nulls())
+    gone = {row["id"]: row for row in one.frame().to_dicts() if row["id"] in names}
+    left = [
+        {"instruction": row["instruction"], "output": row["output"], "page": row["page"]}
+        for row in gone.values()
+    ]
+    two = make("faq", [*left, *rows(7)], pipeline, together | changed)
+    pages = {}
+    for version in (one, two):
+        for id, page in version.frame().select("id", "page").iter_rows():
+            pages.setdefault(page, set()).add(placed(version)[id])
+    assert len(pages) == 60
+    assert all(len(splits) == 1 for splits in pages.values())
