@@ -229,7 +229,9 @@ def test_the_command_exports_one_split(tmp_path, capsys):
 
 def test_shares_that_were_not_met_are_told_everywhere(tmp_path, capsys):
     pytest.importorskip("jinja2")
-    rows = [row | {"of": "\x1b[31m<xmp>" if at < 70 else "c"} for at, row in enumerate(rows_of(100))]
+    rows = [
+        row | {"of": "\x1b[31m<xmp>" if at < 70 else "c"} for at, row in enumerate(rows_of(100))
+    ]
     output = {"keep_together": ["of"], "stratify": "doc"}
     path = write(tmp_path / "in.jsonl", rows)
     toy = tmp_path / "toy.json"

@@ -201,27 +201,39 @@ def test_like_knows_what_the_rows_of_the_version_were_made_from(make):
     assert not reproduce(two.path).differences
 
 
-@pytest.mark.parametrize("column", ["page", "near_cluster"])
-def test_like_knows_the_values_of_rows_that_are_gone(make, column):
+def test_like_knows_the_columns_of_rows_that_are_gone(make):
     def rows(variant):
         return [row | {"page": f"p{at}"} for at, row in enumerate(near(range(60), [variant]))]
 
-    pipeline = [NEAR, {"filter": "core.where", "with": {"keep": "page != 'none'"}}]
-    together = SPLITS | {"keep_together": [column]}
-    twins = rows(1) if column == "page" else [*rows(1), *rows(2)]
-    one = make("faq", [*rows(0), *twins], pipeline, together)
+    together = SPLITS | {"keep_together": ["page"]}
+    one = make("faq", rows(0), [COUNT], together)
     changed = {"splits": {"train": 0.1, "validation": 0.9}, "like": "faq@v1"}
-    # the rows by which clusters are named stay, and are not kept; all others are new
-    names = set(one.scores["near_cluster"].drop_nulls())
-    gone = {row["id"]: row for row in one.frame().to_dicts() if row["id"] in names}
-    left = [
-        {"instruction": row["instruction"], "output": row["output"], "page": row["page"]}
-        for row in gone.values()
-    ]
-    two = make("faq", [*left, *rows(7)], pipeline, together | changed)
-    pages = {}
-    for version in (one, two):
-        for id, page in version.frame().select("id", "page").iter_rows():
-            pages.setdefault(page, set()).add(placed(version)[id])
-    assert len(pages) == 60
-    assert all(len(splits) == 1 for splits in pages.values())
+    two = make("faq", rows(7), [COUNT], together | changed)
+    first, second = (
+        {page: placed(v)[id] for id, page in v.frame().select("id", "page").iter_rows()}
+        for v in (one, two)
+    )
+    assert first == second
+    assert {*first.values()} == {"train", "validation"}
+
+
+def test_like_knows_the_clusters_of_rows_that_are_gone(make):
+    """Clusters are named by rows that the earlier version dropped, and that are back."""
+    together = SPLITS | {"keep_together": ["near_cluster"]}
+    marked = make("marked", near(range(60), [0, 1, 2]), [NEAR], together)
+    names = sorted({*marked.scores["near_cluster"].drop_nulls()})
+    back = marked.frame().filter(pl.col("id").is_in(names))
+    listed = ", ".join(f"'{id}'" for id in names)
+    keep = {"filter": "core.where", "with": {"keep": f"id NOT IN ({listed})"}}
+    one = make("faq", near(range(60), [0, 1, 2]), [NEAR, keep], together)
+    before = {}
+    for id, label in one.scores.select("id", "near_cluster").iter_rows():
+        before.setdefault(label, set()).update({placed(one)[id]} if id in placed(one) else {})
+    changed = {"splits": {"train": 0.1, "validation": 0.9}, "like": "faq@v1"}
+    rows = back.select("instruction", "output").to_dicts()
+    two = make("faq", rows, [COUNT, NEAR], together | changed)
+    now = placed(two)
+    assert now.keys() == {*names}
+    # each is alone here and names no cluster: its own group is the one that it named before
+    assert {id: {now[id]} for id in names} == before
+    assert {*now.values()} == {"train", "validation"}
