@@ -34,6 +34,8 @@ class Groups:
 
     def of(self, id: str) -> frozenset[str]:
         """The groups of a row; at least one."""
+        if id not in self._parents:
+            return frozenset(self._named.get(id, (id,)))
         known, path, on = self._known, [id], set[str]()
         while path:
             at = path[-1]
@@ -105,12 +107,12 @@ class Named:
             rows: The ids of all rows.
         """
         there = texts.str.strip_chars().fill_null("") != ""
-        names: dict[str, str] = {}
-        for id, text in zip(ids.filter(there), texts.filter(there), strict=True):
-            if text not in names:
-                names[text] = name = text if text in rows else named(column, text)
-                self.ranks.setdefault(name, rank)
-                self.values.setdefault(name, (column, text))
+        ids, texts = ids.filter(there), texts.filter(there)
+        names = {text: text if text in rows else named(column, text) for text in texts.unique()}
+        for text, name in names.items():
+            self.ranks.setdefault(name, rank)
+            self.values.setdefault(name, (column, text))
+        for id, text in zip(ids, texts, strict=True):
             self.of.setdefault(id, []).append(names[text])
 
     def tell(self, name: str) -> str:

@@ -204,7 +204,7 @@ def _place(
     """The number of a row's split; -1 where it bridges several."""
     if id in before:
         return names.index(before[id])
-    places = {place for name in groups for place in taken[name]}
+    places = frozenset[str]().union(*(taken[name] for name in groups))
     return names.index(next(iter(places))) if len(places) == 1 else -1
 
 
@@ -306,17 +306,14 @@ def _stratified(
     The stratum of a group is the value that most of its rows have, of several the first by name;
     that of none where no row has one.
     """
+    counts = Counter((name, values[id]) for id, names in groups.items() for name in names)
     rows: Counter[str] = Counter()
-    of: dict[str, Counter[str]] = {}
-    for id, names in groups.items():
-        value = values[id]
-        for name in names:
-            rows[name] += 1
-            of.setdefault(name, Counter()).update([] if value is None else [value])
-    strata = {
-        name: min(counts, key=lambda value: (-counts[value], value), default=None)
-        for name, counts in of.items()
-    }
+    most: dict[str, tuple[int, str]] = {}
+    for (name, value), count in counts.items():
+        rows[name] += count
+        if value is not None:
+            most[name] = min(most.get(name, (0, "")), (-count, value))
+    strata = {name: most[name][1] if name in most else None for name in rows}
     return stratified(rows, strata, output.splits, seed)
 
 
