@@ -21,6 +21,7 @@ ends: heavy.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -70,15 +71,9 @@ class Splitting:
 
 def drawn(names: Iterable[str], shares: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Draw a split for each group, by its hash alone: the splits share the range of the hash."""
-    bounds = [
-        (int(end * _ALL), name)
-        for end, name in zip(accumulate(map(Fraction, shares.values())), shares, strict=True)
-    ]
-    found = {}
-    for name in names:
-        number = _number(name, seed)
-        found[name] = next(split for bound, split in bounds if number < bound)
-    return found
+    bounds = [int(end * _ALL) for end in accumulate(map(Fraction, shares.values()))]
+    splits = list(shares)
+    return {name: splits[bisect_right(bounds, _number(name, seed))] for name in names}
 
 
 def stratified(
