@@ -28,6 +28,8 @@ from curate.sources.published import check_outside
 from curate.versions.funnel import Failed, funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.policy import certificates
+from curate.versions.splits import shares as split_shares
+from curate.versions.splits import strata
 
 try:
     import jinja2
@@ -152,6 +154,8 @@ def _render(version: Version) -> tuple[str, int, int]:
         steps=steps,
         failed_head=Failed.HEAD,
         failed=[(step.id, list(map(astuple, step.clauses))) for step in steps if step.clauses],
+        split_shares=split_shares(manifest) if "splits" in manifest else None,
+        strata=strata(manifest) if "splits" in manifest else None,
         near=around,
         duplicates=found,
         certificates=certificates(manifest),
