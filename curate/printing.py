@@ -23,6 +23,9 @@ Nor what makes emoji out of several characters: the joiner between two, and the 
 behind one.
 """
 
+_PLAIN = 1e15
+"""Numbers from here on are written with an exponent."""
+
 _LINES = re.compile("\r\n?")
 _SPACE = re.compile(r"\s+")
 _MARKS = re.compile(r"([\\`*\[\]<>|~$&#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -32,6 +35,11 @@ _TICKS = re.compile(r"`+")
 def counted(rows: int, word: str = "row") -> str:
     """A number of rows, or of something else, in words: `1 row`, `2,560 rows`."""
     return f"{rows:,} {word}" if abs(rows) == 1 else f"{rows:,} {word}s"
+
+
+def figure(value: float) -> str:
+    """A number to read: in four digits, those before the point all shown: `0.1234`, `27,310`."""
+    return f"{value:,.0f}" if 1_000 <= abs(value) < _PLAIN else f"{value:.4g}"
 
 
 def printable(text: str) -> str:

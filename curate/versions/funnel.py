@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from curate.printing import counted, one_line
 from curate.versions.policy import certificates, empty, relaxed
+from curate.versions.splits import uneven
 
 _ID = 12
 """Characters of an id."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A clause of the condition that a filter kept by, and how many of the judged rows fail it.
+
+    Attributes:
+        clause: As the recipe writes it.
+        failed: Rows for which it is false or null.
+        unknown: Of these, those for which it is null.
+        alone: Of these, those that fail no other clause.
+    """
+
+    clause: str
+    failed: int
+    unknown: int
+    alone: int
+
+    HEAD: ClassVar = ("clause", "rows that fail it", "null", "fail it alone")
+    """What its attributes mean."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,8 @@ class Step:
         known: Outputs that were remembered for every content, where others were not.
         auto: What was left to the machine or the model, and the words that it came to.
         notes: What the stage says besides.
+        clauses: How many rows fail each clause of its condition; empty where it has one clause, or
+            nothing was dropped.
     """
 
     id: str
@@ -49,6 +72,7 @@ class Step:
     known: tuple[str, ...] = ()
     auto: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    clauses: tuple[Failed, ...] = ()
 
     def why(self) -> str:
         """Rows that came and went, in words: `12 duplicate, 3 failed`; and the notes."""
@@ -90,6 +114,10 @@ def _step(stage: Mapping[str, Any]) -> Step:
             value for value in stage.get("auto", {}).values() if isinstance(value, str) and value
         ),
         notes=_notes(stage),
+        clauses=tuple(
+            Failed(each["clause"], each["failed"], each["unknown"], each["alone"])
+            for each in stage.get("clauses", ())
+        ),
         taken=min(stage.get("counts", {}).get("pass.shared", 0), memo["hits"]),
     )
 
@@ -179,8 +207,13 @@ def unreadable(manifest: Mapping[str, Any]) -> int:
     return sum(int(source["unreadable"]) for source in manifest["sources"].values())
 
 
-def warnings(manifest: Mapping[str, Any]) -> list[str]:
-    """What a reader of the version should know, one sentence each."""
+def warnings(manifest: Mapping[str, Any], out: str = "") -> list[str]:
+    """What a reader of the version should know, one sentence each.
+
+    Args:
+        manifest: Of the version.
+        out: What a command needs besides the version's name, such as ` --out DIR`.
+    """
     books, found = manifest["books"], []
     if manifest.get("limit"):
         found.append(
@@ -198,12 +231,13 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
                 said = f"{fact.replace('_', ' ')} in {counted(count)}"
                 found.append(f"Source {name}: {said}.")
     for stage in manifest["stages"]:
-        found += _warnings_of(stage)
+        found += _warnings_of(stage, f"{manifest['name']}@{manifest['version']}{out}")
     found += [
         f"The split {name} is empty: it was to have {said['asked']} of the rows."
         for name, said in manifest.get("splits", {}).get("shares", {}).items()
         if not said["rows"]
     ]
+    found += uneven(manifest)
     for certificate in certificates(manifest):
         found += relaxed(certificate)
         found += empty(certificate)
@@ -226,18 +260,18 @@ def _rerun(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def _flagged(stage: Mapping[str, Any], flag: str) -> str:
-    """The first rows that raise a flag, as `curate explain` takes them; a condition for all."""
+def _flagged(stage: Mapping[str, Any], flag: str, version: str) -> str:
+    """The first rows that raise a flag, as `curate explain` takes them; the command for all."""
     ids = stage.get("flagged", {}).get(flag, [])
     if not ids:
         return ""
     first = ", ".join(id[:_ID] for id in ids)
     if len(ids) == stage["flags"][flag]:
         return f": {first}"
-    return f": {first} and more (curate explain --where {stage['id']}_{flag})"
+    return f": {first} and more (curate explain {version} --where {stage['id']}_{flag})"
 
 
-def _warnings_of(stage: Mapping[str, Any]) -> list[str]:
+def _warnings_of(stage: Mapping[str, Any], version: str) -> list[str]:
     id, counts, found = stage["id"], stage.get("counts", {}), []
     for flag, count in stage["flags"].items():
         if count:
@@ -245,7 +279,7 @@ def _warnings_of(stage: Mapping[str, Any]) -> list[str]:
             where = ", ".join(f"{source} {times:,}" for source, times in by_source.items())
             shown = f" ({where})" if where else ""
             said = f"{flag.replace('_', ' ')} in {counted(count)}{shown}"
-            found.append(f"Stage {id}: {said}{_flagged(stage, flag)}.")
+            found.append(f"Stage {id}: {said}{_flagged(stage, flag, version)}.")
     if counts.get("target.truncated"):
         found.append(f"Stage {id}: {counts['target.truncated']:,} texts of its targets were cut.")
     if counts.get("pass.smaller_shapes"):

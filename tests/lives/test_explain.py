@@ -404,9 +404,10 @@ def test_a_flag_names_its_first_rows_and_the_condition_for_all(bench, plain):
         even = sorted(id for id, line in plain.scores(version).items() if line["count_even"])
         (stage,) = version.manifest["stages"]
         assert stage["flagged"] == {"even": even[:3]}
-        (said,) = warnings(version.manifest)
+        (said,) = warnings(version.manifest, " --out x")
+        named = f"bench@{version.version} --out x"
         ids = ", ".join(id[:12] for id in even[:3])
-        more = " and more (curate explain --where count_even)" if len(even) > 3 else ""
+        more = f" and more (curate explain {named} --where count_even)" if len(even) > 3 else ""
         word = "row" if len(even) == 1 else "rows"
         count = f"{len(even)} {word} (pool {len(even)})"
         assert said == f"Stage count: even in {count}: {ids}{more}."

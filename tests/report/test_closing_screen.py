@@ -5,6 +5,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from curate.report.closing import render, show
+from curate.report.headline import headline
 
 HOSTILE = (
     "[bold]not bold[/bold] [link=http://x]\x1b]0;title\x07\x1b[2J\u202eback\r\nnext line "
@@ -82,6 +83,18 @@ def test_nothing_is_said_where_there_are_no_baselines(make_version, manifest):
     version = make_version(**manifest)
     assert "baselines" not in screen(version)
     assert "Baselines" not in (version.path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("pool", "chooser", "said"),
+    [(13, "core.top", False), (14, "core.top", True), (32, "core.sample", False)],
+)
+def test_a_comparison_that_says_nothing_is_left_out(make_version, pool, chooser, said):
+    found = compared(7, [4] * 5) | {"pool": pool}
+    version = make_version(baselines=found, stages={"top": {"stage": chooser}})
+    assert ("baselines" in screen(version)) == said
+    assert ("longest rows" in " ".join(headline(version.manifest))) == said
+    assert version.manifest["baselines"]["length"]["overlap"] == 7
 
 
 def test_commands_name_where_the_version_lives(make_version):

@@ -1,5 +1,9 @@
-import pytest
+import io
 
+import pytest
+from rich.console import Console
+
+from curate.report.closing import show
 from curate.report.near import near
 
 
@@ -14,6 +18,14 @@ def test_the_rows_nearest_to_the_last_cut_on_both_its_sides(make_version):
     assert ids(found.dropped) == [19, 18, 17]
     assert [row.number for row in found.kept] == [0.20, 0.21, 0.22]
     assert found.kept[0].text == "Question 20? → Answer 20."
+
+
+def test_the_screen_says_that_equal_rows_went_by_id(make_version):
+    version = make_version(by="stars", scores={"stars": lambda n: 1 if n < 25 else 2})
+    console = Console(file=io.StringIO(), width=120)
+    show(version, console)
+    said = "around the cut of top, by stars: passed from 1 up, of equal ones the first by id"
+    assert said in console.file.getvalue()
 
 
 def test_where_the_lowest_are_chosen_the_sides_change(make_version):
