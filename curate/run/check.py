@@ -365,10 +365,11 @@ class _Walk:
                 remedy = nearest(item.name, item.usable)
                 outer, dot, inner = item.name.partition(".")
                 if dot and outer in item.usable:
+                    search = f"""contains({outer}, '"{inner}":...')"""
                     remedy = (
                         f"A field inside another cannot be named. Read '{outer}' as text with"
-                        f" `types: {{{outer}: json}}` on the source, and write"
-                        f""" `contains({outer}, '"{inner}":...')`; or make it a column of the file."""
+                        f" `types: {{{outer}: json}}` on the source, and write `{search}`; or make"
+                        " it a column of the file."
                     )
                 elif item.quoted and not remedy.startswith("Did"):
                     remedy = f"Text stands in single quotes: '{item.name}'."

@@ -23,6 +23,7 @@ class Step:
         merged: Rows that others, made of them, took the place of.
         distinct: Distinct contents that were to be scored, where the memo was asked.
         remembered: How many of them the memo held.
+        repeats: Rows that were to be scored, and whose content another one has.
         shared: The stage in whose forward pass some of them were computed, if it was another's.
         taken: How many these were.
         recalled: How many were made of other outputs that were remembered.
@@ -43,6 +44,7 @@ class Step:
     seconds: float
     distinct: int
     remembered: int
+    repeats: int = 0
     shared: str | None = None
     taken: int = 0
     recalled: int = 0
@@ -79,6 +81,7 @@ def _step(stage: Mapping[str, Any]) -> Step:
         seconds=stage["seconds"],
         distinct=memo["distinct"],
         remembered=memo["hits"],
+        repeats=stage.get("repeats", 0),
         shared=stage.get("shares_pass_of"),
         recalled=stage.get("counts", {}).get("recalled", 0),
         known=tuple(
@@ -96,6 +99,11 @@ def _step(stage: Mapping[str, Any]) -> Step:
 
 def _notes(stage: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [one_line(note) for note in stage.get("notes", ())]
+    notes += [
+        f"{flag.replace('_', ' ')} in {counted(count)}{_of_these(stage, flag)}"
+        for flag, count in stage["flags"].items()
+        if count and _gone(stage, flag)
+    ]
     notes += _asked(stage.get("services", {}).get("llm"))
     fits = stage.get("fits") or {}
     if stage["verb"] == "filter" and fits and set(fits.values()) == {"memo"}:
@@ -193,10 +201,10 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         failed = counted(books["failed"] - unread)
         found.append(f"{failed} failed and were set aside; {_rerun(manifest)}")
     for name, source in manifest["sources"].items():
+        kept = source.get("facts_kept", {})
         for fact, count in source["facts"].items():
-            if count:
-                said = f"{fact.replace('_', ' ')} in {counted(count)}"
-                found.append(f"Source {name}: {said}.")
+            if count and kept.get(fact) != 0:
+                found.append(f"Source {name}: {_fact(fact, count, kept.get(fact))}.")
     for stage in manifest["stages"]:
         found += _warnings_of(stage)
     found += [
@@ -208,6 +216,32 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         found += relaxed(certificate)
         found += empty(certificate)
     return found
+
+
+def settled(manifest: Mapping[str, Any]) -> list[str]:
+    """Facts of the sources that no kept row has any more."""
+    return [
+        _fact(fact, count, 0)
+        for source in manifest["sources"].values()
+        for fact, count in source["facts"].items()
+        if count and source.get("facts_kept", {}).get(fact) == 0
+    ]
+
+
+_FACTS = {
+    "unread_turns": ("unread turn", ""),
+    "equal_answers": ("pair", " whose answers are equal"),
+}
+
+
+def _fact(fact: str, count: int, kept: int | None) -> str:
+    """A fact of a source; versions of earlier releases do not say how much of it was kept."""
+    if fact in _FACTS:
+        noun, rest = _FACTS[fact]
+        said = f"{counted(count, noun)}{rest}"
+    else:
+        said = f"{fact.replace('_', ' ')} in {counted(count)}"
+    return said if kept is None else f"{said}, {_number(kept)} kept"
 
 
 def _rerun(manifest: Mapping[str, Any]) -> str:
@@ -226,6 +260,25 @@ def _rerun(manifest: Mapping[str, Any]) -> str:
     )
 
 
+def _gone(stage: Mapping[str, Any], flag: str) -> bool:
+    """Whether all rows that raise a flag left; versions of earlier releases do not say."""
+    fates = stage.get("flags_by_fate", {}).get(flag)
+    return fates is not None and not fates.keys() & {"kept", "merged"}
+
+
+def _of_these(stage: Mapping[str, Any], flag: str) -> str:
+    """How many rows that raise a flag were kept, and how many gave way to others."""
+    fates = stage.get("flags_by_fate", {}).get(flag)
+    if fates is None:
+        return ""
+    said = f", {_number(fates.get('kept', 0))} kept"
+    return said + (f" and {fates['merged']:,} merged" if "merged" in fates else "")
+
+
+def _number(rows: int) -> str:
+    return f"{rows:,}" if rows else "none"
+
+
 def _flagged(stage: Mapping[str, Any], flag: str) -> str:
     """The first rows that raise a flag, as `curate explain` takes them; a condition for all."""
     ids = stage.get("flagged", {}).get(flag, [])
@@ -240,11 +293,11 @@ def _flagged(stage: Mapping[str, Any], flag: str) -> str:
 def _warnings_of(stage: Mapping[str, Any]) -> list[str]:
     id, counts, found = stage["id"], stage.get("counts", {}), []
     for flag, count in stage["flags"].items():
-        if count:
+        if count and not _gone(stage, flag):
             by_source = stage.get("flags_by_source", {}).get(flag, {})
             where = ", ".join(f"{source} {times:,}" for source, times in by_source.items())
             shown = f" ({where})" if where else ""
-            said = f"{flag.replace('_', ' ')} in {counted(count)}{shown}"
+            said = f"{flag.replace('_', ' ')} in {counted(count)}{shown}{_of_these(stage, flag)}"
             found.append(f"Stage {id}: {said}{_flagged(stage, flag)}.")
     if counts.get("target.truncated"):
         found.append(f"Stage {id}: {counts['target.truncated']:,} texts of its targets were cut.")

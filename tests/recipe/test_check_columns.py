@@ -337,16 +337,16 @@ def test_check_of_a_known_file_imports_neither_polars_nor_numpy(
 
 @pytest.mark.parametrize("space", ["", " "])
 def test_a_field_inside_another_is_reached_as_text(tmp_path, space):
-    news, blog = ('{"kind":%s"%s"}' % (space, kind) for kind in ("news", "blog"))
+    news, blog = (f'{{"kind":{space}"{kind}"}}' for kind in ("news", "blog"))
     rows = tmp_path / "rows.jsonl"
-    row = '{"instruction": "Say.", "output": "A word.", "meta": %s}\n'
-    rows.write_text(row % news + row % blog)
+    row = '{{"instruction": "Say.", "output": "A word.", "meta": {}}}\n'
+    rows.write_text(row.format(news) + row.format(blog))
     recipe = {
         "name": "inner",
         "sources": {"rows": {"path": str(rows)}},
         "pipeline": [{"filter": "core.where", "with": {"keep": "\"meta.kind\" = 'news'"}}],
     }
-    with pytest.raises(RecipeError, match="Read 'meta' as text with `types: {meta: json}`"):
+    with pytest.raises(RecipeError, match=r"Read 'meta' as text with `types: \{meta: json\}`"):
         curate.check(recipe)
     recipe["sources"]["rows"]["types"] = {"meta": "json"}
     recipe["pipeline"][0]["with"]["keep"] = 'contains(meta, \'"kind":"news"\')'
