@@ -131,8 +131,9 @@ def count_facts(rows: pl.DataFrame, shape: Format, columns: Mapping[str, str]) -
     asked = ("instruction", "response") if shape.asks else ("response",)
     facts = {f"empty_{text}": int((rows[f"@{text}"] == "").sum()) for text in asked}
     facts["unread_turns"] = unread_turns(rows["messages"])
-    if shape.paired:
-        chosen, rejected = (rows[column_of(name, columns)] for name in ("chosen", "rejected"))
+    answers = ("chosen", "rejected")
+    if {*answers} <= {*shape.required}:
+        chosen, rejected = (rows[column_of(name, columns)] for name in answers)
         facts["equal_answers"] = int((chosen == rejected).sum())
     return facts
 
