@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.contract.results import Clause
-from curate.printing import one_line
+from curate.printing import counted, one_line
 from curate.report.drawing import inline
 from curate.report.near import Near, near
 from curate.versions.funnel import Share, Step, funnel, grouped, kept_of, settled, shares, warnings
@@ -146,8 +146,7 @@ def _happened(step: Step) -> str:
     elif step.distinct:
         parts.append(_computed(step))
     if step.distinct and step.repeats:
-        verb = "repeats" if step.repeats == 1 else "repeat"
-        parts.append(f"{step.repeats:,} {verb} another's text")
+        parts.append(counted(step.repeats, "repeat"))
     if step.distinct and step.auto:
         parts.append(" ".join(step.auto))
     return ", ".join(parts)

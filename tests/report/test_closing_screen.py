@@ -134,7 +134,7 @@ def test_what_no_kept_row_has_any_more_stands_where_it_was_found(make_version):
     gone = {"flags": {"truncated": 3}, "flags_by_fate": {"truncated": {"dropped": 2, "failed": 1}}}
     text = screen(make_version(stages={"nait": gone | {"repeats": 5}}), 200)
     assert "!" not in text
-    assert "truncated in 3 rows, none kept, 30 of 32 remembered, 5 repeat another's text" in text
+    assert "truncated in 3 rows, none kept, 30 of 32 remembered, 5 repeats" in text
 
 
 def test_many_sources_fit_on_the_screen(make_version):

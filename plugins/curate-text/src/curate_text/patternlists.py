@@ -93,7 +93,7 @@ def read(path: str | Path, place: str | None = None) -> list[Placed]:
         raise CurateError(f"{path} {says}", _FORM)
     return [
         Placed(pattern, place or f"{path}:{entry.start_mark.line + 1}")
-        for pattern, entry in zip(patterns, node.value, strict=True)
+        for pattern, entry in zip(patterns, node.value if node else (), strict=True)
     ]
 
 
