@@ -75,14 +75,17 @@ class Execution:
                 entry["services"] = services
         kept = self._divided() if self.resolved.checked.recipe.output.divided else self._last()
         self.arena.ledger.settle(kept, KEPT, stage=None)
-        for entry in self.entries:
-            entry["flags_by_fate"] = {
-                flag: self._fates(f"{entry['id']}_{flag}") for flag in entry["flags"]
-            }
         return kept
 
+    def flags(self) -> dict[str, dict[str, dict[str, int]]]:
+        """What became of the rows that raise a flag: stage > flag > fate > rows."""
+        return {
+            entry["id"]: {flag: self._fates(f"{entry['id']}_{flag}") for flag in entry["flags"]}
+            for entry in self.entries
+            if entry["flags"]
+        }
+
     def _fates(self, column: str) -> dict[str, int]:
-        """What became of the rows that raise a flag."""
         raised = self.arena.scores[column].fill_null(value=False).to_numpy()
         return dict(Counter(self.arena.ledger.fate[raised].tolist()))
 

@@ -194,6 +194,7 @@ def _outcome(
         "references": resolved.references_facts(),
         "models": resolved.models_facts(),
         "stages": execution.entries,
+        "flags_by_fate": execution.flags(),
         "columns": [
             {
                 "name": name,

@@ -61,7 +61,13 @@ class Step:
 
 def funnel(manifest: Mapping[str, Any]) -> list[Step]:
     """The stages of a run, in the order in which they ran."""
-    return [_step(stage) for stage in manifest["stages"]]
+    return [_step(stage) for stage in _stages(manifest)]
+
+
+def _stages(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries of the stages, each with what became of the rows that it flags."""
+    fates = manifest.get("flags_by_fate", {})
+    return [stage | {"flags_by_fate": fates.get(stage["id"], {})} for stage in manifest["stages"]]
 
 
 def _step(stage: Mapping[str, Any]) -> Step:
@@ -205,7 +211,7 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         for fact, count in source["facts"].items():
             if count and kept.get(fact) != 0:
                 found.append(f"Source {name}: {_fact(fact, count, kept.get(fact))}.")
-    for stage in manifest["stages"]:
+    for stage in _stages(manifest):
         found += _warnings_of(stage)
     found += [
         f"The split {name} is empty: it was to have {said['asked']} of the rows."
@@ -262,13 +268,13 @@ def _rerun(manifest: Mapping[str, Any]) -> str:
 
 def _gone(stage: Mapping[str, Any], flag: str) -> bool:
     """Whether all rows that raise a flag left; versions of earlier releases do not say."""
-    fates = stage.get("flags_by_fate", {}).get(flag)
+    fates = stage["flags_by_fate"].get(flag)
     return fates is not None and not fates.keys() & {"kept", "merged"}
 
 
 def _of_these(stage: Mapping[str, Any], flag: str) -> str:
     """How many rows that raise a flag were kept, and how many gave way to others."""
-    fates = stage.get("flags_by_fate", {}).get(flag)
+    fates = stage["flags_by_fate"].get(flag)
     if fates is None:
         return ""
     said = f", {_number(fates.get('kept', 0))} kept"

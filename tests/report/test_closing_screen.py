@@ -131,8 +131,11 @@ def test_every_warning_is_shown(make_version):
 
 
 def test_what_no_kept_row_has_any_more_stands_where_it_was_found(make_version):
-    gone = {"flags": {"truncated": 3}, "flags_by_fate": {"truncated": {"dropped": 2, "failed": 1}}}
-    text = screen(make_version(stages={"nait": gone | {"repeats": 5}}), 200)
+    version = make_version(
+        stages={"nait": {"flags": {"truncated": 3}, "repeats": 5}},
+        flags_by_fate={"nait": {"truncated": {"dropped": 2, "failed": 1}}},
+    )
+    text = screen(version, 200)
     assert "!" not in text
     assert "truncated in 3 rows, none kept, 30 of 32 remembered, 5 repeats" in text
 
