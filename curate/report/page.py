@@ -28,6 +28,8 @@ from curate.sources.published import check_outside
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.policy import certificates
+from curate.versions.splits import shares as split_shares
+from curate.versions.splits import strata
 
 try:
     import jinja2
@@ -143,6 +145,8 @@ def _render(version: Version) -> tuple[str, int, int]:
         charts=charts(version),
         same=_same(manifest),
         steps=funnel(manifest),
+        split_shares=split_shares(manifest) if "splits" in manifest else None,
+        strata=strata(manifest) if "splits" in manifest else None,
         near=around,
         duplicates=found,
         certificates=certificates(manifest),

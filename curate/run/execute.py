@@ -30,7 +30,7 @@ from curate.run.splitting import BRIDGES, Splitting, split
 from curate.run.tools import Tools
 from curate.run.touching import received, touchable
 from curate.services.llm.budget import BudgetError
-from curate.sources.kept import placed
+from curate.sources.kept import earlier
 
 
 class Execution:
@@ -101,10 +101,16 @@ class Execution:
         head = {"id": OUTPUT, "verb": "split", "stage": OUTPUT}
         self.tools.tell("stage_started", head | {"rows": len(rows)})
         files = self.resolved.like
-        like = placed(files) if files else None
+        like = earlier(files, output.keep_together) if files else None
         check_unchanged(files)
         self.splitting = split(self.arena, rows, output, recipe.seed, like)
-        self.arena.ledger.settle(self.splitting.dropped, DROPPED, stage=OUTPUT, reason=BRIDGES)
+        self.arena.ledger.settle(
+            self.splitting.dropped,
+            DROPPED,
+            stage=OUTPUT,
+            reason=BRIDGES,
+            detail=self.splitting.why,
+        )
         (last,) = self.arena.tables
         stay = np.setdiff1d(rows, self.splitting.dropped)
         self.arena.tables[last] = stay

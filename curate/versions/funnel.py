@@ -8,6 +8,7 @@ from typing import Any
 
 from curate.printing import counted, one_line
 from curate.versions.policy import certificates, empty, relaxed
+from curate.versions.splits import uneven
 
 _ID = 12
 """Characters of an id."""
@@ -218,6 +219,7 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         for name, said in manifest.get("splits", {}).get("shares", {}).items()
         if not said["rows"]
     ]
+    found += uneven(manifest)
     for certificate in certificates(manifest):
         found += relaxed(certificate)
         found += empty(certificate)

@@ -69,7 +69,10 @@ def passage(
             },
         }
         if stage["verb"] in ("filter", "fuse", SPLIT) and entry["outcome"] != "not asked":
-            entry["reads"] = _reads(stage, known)
+            reads = _reads(stage, known)
+            if stage["verb"] == SPLIT:  # a row need not have a value in every column
+                reads = {name: value for name, value in reads.items() if value not in (None, "")}
+            entry["reads"] = reads
             entry["cut"] = _cut(version, stage, known)
             entry["margins"] = stage["margins"]
         if ends:
