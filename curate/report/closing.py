@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.contract.results import Clause
-from curate.printing import counted, figure, one_line
+from curate.printing import counted, one_line
 from curate.report.drawing import grid, inline, out_of
 from curate.report.near import Near, near
 from curate.versions.funnel import (
@@ -256,7 +256,7 @@ def _clauses(certificate: Certificate, console: Console) -> Table:
 def _examples(around: Near, console: Console) -> Table:
     sides = {"just kept": around.kept, "just dropped": around.dropped}
     labels = max(map(len, sides))
-    scores = max(len(figure(row.number)) for side in sides.values() for row in side)
+    scores = max(len(row.shown) for side in sides.values() for row in side)
     gaps = 2 * 2
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="dim", width=labels)
@@ -269,6 +269,6 @@ def _examples(around: Near, console: Console) -> Table:
     for label, side in sides.items():
         for at, row in enumerate(side):
             style = "red" if side is around.dropped else "green"
-            score = Text(figure(row.number), style=style)
+            score = Text(row.shown, style=style)
             table.add_row("" if at else label, score, inline(row.text, console))
     return table
