@@ -37,9 +37,18 @@ def counted(rows: int, word: str = "row") -> str:
     return f"{rows:,} {word}" if abs(rows) == 1 else f"{rows:,} {word}s"
 
 
-def figure(value: float) -> str:
-    """A number to read: in four digits, those before the point all shown: `0.1234`, `27,310`."""
-    return f"{value:,.0f}" if 1_000 <= abs(value) < _PLAIN else f"{value:.4g}"
+def figure(value: float, beside: float | None = None) -> str:
+    """A number to read: in four digits, those before the point all shown: `0.1234`, `27,310`.
+
+    Args:
+        value: The number.
+        beside: One that it stands beside: in so many digits that they read differently if they are.
+    """
+    shown = f"{value:,.0f}" if 1_000 <= abs(value) < _PLAIN else f"{value:.4g}"
+    if beside is None or value == beside or shown != figure(beside):
+        return shown
+    digits = next(n for n in range(5, 18) if f"{value:.{n}g}" != f"{beside:.{n}g}")
+    return f"{value:.{digits}g}"
 
 
 def printable(text: str) -> str:

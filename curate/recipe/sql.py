@@ -231,8 +231,11 @@ def _column(node: Any, depth: int) -> Column:  # noqa: ARG001 - one signature fo
     if not isinstance(identifier, exp.Identifier):
         raise _refusal(identifier)
     if any(value for key, value in node.args.items() if key != "this"):
-        remedy = 'A column whose name holds a dot stands in double quotes: "a.b".'
-        raise WhereError("names of tables are not allowed", _offset(node), remedy)
+        remedy = (
+            "A field inside another cannot be named, make it a column of its own in the file; a"
+            ' column whose own name holds a dot stands in double quotes: "a.b".'
+        )
+        raise WhereError("only columns can be named", _offset(node), remedy)
     return Column(str(identifier.this), bool(identifier.args.get("quoted")), _offset(node))
 
 

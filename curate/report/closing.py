@@ -9,10 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.contract.results import Clause
-from curate.printing import figure, one_line
+from curate.printing import counted, one_line
 from curate.report.drawing import grid, inline, out_of
 from curate.report.near import Near, near
-from curate.versions.funnel import Failed, Share, Step, funnel, grouped, kept_of, shares, warnings
+from curate.versions.funnel import (
+    Failed,
+    Share,
+    Step,
+    funnel,
+    grouped,
+    kept_of,
+    settled,
+    shares,
+    warnings,
+)
 from curate.versions.open import Version
 from curate.versions.overlap import overlap
 from curate.versions.policy import Certificate, certificates
@@ -118,12 +128,13 @@ def _funnel(version: Version, console: Console) -> Table:
     table.add_column("", no_wrap=True)
     table.add_column("what happened")
     table.add_column("time", justify="right", no_wrap=True)
+    unread = [f"{unreadable:,} unreadable"] if unreadable else []
     table.add_row(
         Text.assemble((f"{'read':<7}", "dim"), ("sources", "bold")),
         f"{rows:,}",
         f"{rows - unreadable:,}",
         _bar(rows - unreadable, most, console),
-        f"{unreadable:,} unreadable" if unreadable else "",
+        Text(", ".join([*unread, *settled(version.manifest)])),
         "",
     )
     for step in steps:
@@ -167,6 +178,8 @@ def _happened(step: Step) -> str:
             parts.append(f"{step.taken:,} in the pass of {step.shared}")
     elif step.distinct:
         parts.append(_computed(step))
+    if step.distinct and step.repeats:
+        parts.append(counted(step.repeats, "repeat"))
     if step.distinct and step.auto:
         parts.append(" ".join(step.auto))
     return ", ".join(parts)
@@ -243,7 +256,7 @@ def _clauses(certificate: Certificate, console: Console) -> Table:
 def _examples(around: Near, console: Console) -> Table:
     sides = {"just kept": around.kept, "just dropped": around.dropped}
     labels = max(map(len, sides))
-    scores = max(len(figure(row.number)) for side in sides.values() for row in side)
+    scores = max(len(row.shown) for side in sides.values() for row in side)
     gaps = 2 * 2
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="dim", width=labels)
@@ -256,6 +269,6 @@ def _examples(around: Near, console: Console) -> Table:
     for label, side in sides.items():
         for at, row in enumerate(side):
             style = "red" if side is around.dropped else "green"
-            score = Text(figure(row.number), style=style)
+            score = Text(row.shown, style=style)
             table.add_row("" if at else label, score, inline(row.text, console))
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as installed_version
 from typing import Any
@@ -76,6 +77,18 @@ class Execution:
         kept = self._divided() if self.resolved.checked.recipe.output.divided else self._last()
         self.arena.ledger.settle(kept, KEPT, stage=None)
         return kept
+
+    def flags(self) -> dict[str, dict[str, dict[str, int]]]:
+        """What became of the rows that raise a flag: stage > flag > fate > rows."""
+        return {
+            entry["id"]: {flag: self._fates(f"{entry['id']}_{flag}") for flag in entry["flags"]}
+            for entry in self.entries
+            if entry["flags"]
+        }
+
+    def _fates(self, column: str) -> dict[str, int]:
+        raised = self.arena.scores[column].fill_null(value=False).to_numpy()
+        return dict(Counter(self.arena.ledger.fate[raised].tolist()))
 
     def _last(self) -> Positions:
         """The rows that the last stage left, in order."""

@@ -14,7 +14,8 @@ from curate.ledger import Books
 class StageFacts:
     """One stage's entry of the manifest, filled while the stage runs.
 
-    Of the rows that raise a flag `flagged` names the first by id; all are in the score column.
+    `repeats` counts the rows that read the same as another one, and so are scored with it. Of the
+    rows that raise a flag `flagged` names the first by id; all are in the score column.
     `clauses` are those of the condition that a filter keeps by, see `curate.run.clauses.failures`.
     """
 
@@ -22,6 +23,7 @@ class StageFacts:
     untouched: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     memo: dict[str, int] | None = None
+    repeats: int = 0
     remembered: dict[str, int] = field(default_factory=dict)
     fits: dict[str, str] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)

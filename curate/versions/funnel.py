@@ -44,6 +44,7 @@ class Step:
         merged: Rows that others, made of them, took the place of.
         distinct: Distinct contents that were to be scored, where the memo was asked.
         remembered: How many of them the memo held.
+        repeats: Rows that were to be scored, and whose content another one has.
         shared: The stage in whose forward pass some of them were computed, if it was another's.
         taken: How many these were.
         recalled: How many were made of other outputs that were remembered.
@@ -66,6 +67,7 @@ class Step:
     seconds: float
     distinct: int
     remembered: int
+    repeats: int = 0
     shared: str | None = None
     taken: int = 0
     recalled: int = 0
@@ -83,7 +85,13 @@ class Step:
 
 def funnel(manifest: Mapping[str, Any]) -> list[Step]:
     """The stages of a run, in the order in which they ran."""
-    return [_step(stage) for stage in manifest["stages"]]
+    return [_step(stage) for stage in _stages(manifest)]
+
+
+def _stages(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries of the stages, each with what became of the rows that it flags."""
+    fates = manifest.get("flags_by_fate", {})
+    return [stage | {"flags_by_fate": fates.get(stage["id"], {})} for stage in manifest["stages"]]
 
 
 def _step(stage: Mapping[str, Any]) -> Step:
@@ -103,6 +111,7 @@ def _step(stage: Mapping[str, Any]) -> Step:
         seconds=stage["seconds"],
         distinct=memo["distinct"],
         remembered=memo["hits"],
+        repeats=stage.get("repeats", 0),
         shared=stage.get("shares_pass_of"),
         recalled=stage.get("counts", {}).get("recalled", 0),
         known=tuple(
@@ -124,6 +133,11 @@ def _step(stage: Mapping[str, Any]) -> Step:
 
 def _notes(stage: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [one_line(note) for note in stage.get("notes", ())]
+    notes += [
+        f"{flag.replace('_', ' ')} in {counted(count)}{_of_these(stage, flag)}"
+        for flag, count in stage["flags"].items()
+        if count and _gone(stage, flag)
+    ]
     notes += _asked(stage.get("services", {}).get("llm"))
     fits = stage.get("fits") or {}
     if stage["verb"] == "filter" and fits and set(fits.values()) == {"memo"}:
@@ -226,11 +240,11 @@ def warnings(manifest: Mapping[str, Any], out: str = "") -> list[str]:
         failed = counted(books["failed"] - unread)
         found.append(f"{failed} failed and were set aside; {_rerun(manifest)}")
     for name, source in manifest["sources"].items():
+        kept = source.get("facts_kept", {})
         for fact, count in source["facts"].items():
-            if count:
-                said = f"{fact.replace('_', ' ')} in {counted(count)}"
-                found.append(f"Source {name}: {said}.")
-    for stage in manifest["stages"]:
+            if count and kept.get(fact) != 0:
+                found.append(f"Source {name}: {_fact(fact, count, kept.get(fact))}.")
+    for stage in _stages(manifest):
         found += _warnings_of(stage, f"{manifest['name']}@{manifest['version']}{out}")
     found += [
         f"The split {name} is empty: it was to have {said['asked']} of the rows."
@@ -242,6 +256,32 @@ def warnings(manifest: Mapping[str, Any], out: str = "") -> list[str]:
         found += relaxed(certificate)
         found += empty(certificate)
     return found
+
+
+def settled(manifest: Mapping[str, Any]) -> list[str]:
+    """Facts of the sources that no kept row has any more."""
+    return [
+        _fact(fact, count, 0)
+        for source in manifest["sources"].values()
+        for fact, count in source["facts"].items()
+        if count and source.get("facts_kept", {}).get(fact) == 0
+    ]
+
+
+_FACTS = {
+    "unread_turns": ("unread turn", ""),
+    "equal_answers": ("pair", " whose answers are equal"),
+}
+
+
+def _fact(fact: str, count: int, kept: int | None) -> str:
+    """A fact of a source; versions of earlier releases do not say how much of it was kept."""
+    if fact in _FACTS:
+        noun, rest = _FACTS[fact]
+        said = f"{counted(count, noun)}{rest}"
+    else:
+        said = f"{fact.replace('_', ' ')} in {counted(count)}"
+    return said if kept is None else f"{said}, {_number(kept)} kept"
 
 
 def _rerun(manifest: Mapping[str, Any]) -> str:
@@ -260,6 +300,25 @@ def _rerun(manifest: Mapping[str, Any]) -> str:
     )
 
 
+def _gone(stage: Mapping[str, Any], flag: str) -> bool:
+    """Whether all rows that raise a flag left; versions of earlier releases do not say."""
+    fates = stage["flags_by_fate"].get(flag)
+    return fates is not None and not fates.keys() & {"kept", "merged"}
+
+
+def _of_these(stage: Mapping[str, Any], flag: str) -> str:
+    """How many rows that raise a flag were kept, and how many gave way to others."""
+    fates = stage["flags_by_fate"].get(flag)
+    if fates is None:
+        return ""
+    said = f", {_number(fates.get('kept', 0))} kept"
+    return said + (f" and {fates['merged']:,} merged" if "merged" in fates else "")
+
+
+def _number(rows: int) -> str:
+    return f"{rows:,}" if rows else "none"
+
+
 def _flagged(stage: Mapping[str, Any], flag: str, version: str) -> str:
     """The first rows that raise a flag, as `curate explain` takes them; the command for all."""
     ids = stage.get("flagged", {}).get(flag, [])
@@ -274,11 +333,11 @@ def _flagged(stage: Mapping[str, Any], flag: str, version: str) -> str:
 def _warnings_of(stage: Mapping[str, Any], version: str) -> list[str]:
     id, counts, found = stage["id"], stage.get("counts", {}), []
     for flag, count in stage["flags"].items():
-        if count:
+        if count and not _gone(stage, flag):
             by_source = stage.get("flags_by_source", {}).get(flag, {})
             where = ", ".join(f"{source} {times:,}" for source, times in by_source.items())
             shown = f" ({where})" if where else ""
-            said = f"{flag.replace('_', ' ')} in {counted(count)}{shown}"
+            said = f"{flag.replace('_', ' ')} in {counted(count)}{shown}{_of_these(stage, flag)}"
             found.append(f"Stage {id}: {said}{_flagged(stage, flag, version)}.")
     if counts.get("target.truncated"):
         found.append(f"Stage {id}: {counts['target.truncated']:,} texts of its targets were cut.")

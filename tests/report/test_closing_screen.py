@@ -143,6 +143,16 @@ def test_every_warning_is_shown(make_version):
     assert "! Stage top: the cut math 0.2 was close (1e-09 from the nearest row, where" in text
 
 
+def test_what_no_kept_row_has_any_more_stands_where_it_was_found(make_version):
+    version = make_version(
+        stages={"nait": {"flags": {"truncated": 3}, "repeats": 5}},
+        flags_by_fate={"nait": {"truncated": {"dropped": 2, "failed": 1}}},
+    )
+    text = screen(version, 200)
+    assert "!" not in text
+    assert "truncated in 3 rows, none kept, 30 of 32 remembered, 5 repeats" in text
+
+
 def test_many_sources_fit_on_the_screen(make_version):
     sources = {f"source_with_a_long_name_{n}": n + 1 for n in range(20)} | {"mine": 40}
     text = screen(make_version(sources=sources))

@@ -1,8 +1,10 @@
 import io
+import math
 
 import pytest
 from rich.console import Console
 
+from curate.printing import figure
 from curate.report.closing import show
 from curate.report.near import near
 
@@ -69,3 +71,20 @@ def test_no_place_where_numbers_of_dropped_rows_are_not_published(make_version):
 def test_no_more_examples_than_asked_or_there_are(make_version, count):
     found = near(make_version(), count=count)
     assert (len(found.kept), len(found.dropped)) == (min(count, 12), min(count, 20))
+
+
+@pytest.mark.parametrize(
+    ("value", "beside", "shown"),
+    [
+        (0.79998, 0.8, "0.79998"),
+        (0.8, 0.8, "0.8"),
+        (0.8000000001, 0.8, "0.8000000001"),
+        (math.nextafter(0.8, 0), 0.8, "0.7999999999999999"),
+        (0.7996, 0.8, "0.7996"),
+        (27310.2, 27310.4, "27310.2"),
+        (27310, 27000, "27,310"),
+    ],
+)
+def test_a_number_beside_a_cut_does_not_read_as_the_cut(value, beside, shown):
+    assert figure(value, beside) == shown
+    assert (figure(value, beside) == figure(beside)) == (value == beside)

@@ -64,6 +64,7 @@ class Format:
         shared: Fields beside the conversation that rows made from a row take over from it.
         automatic: Whether `format: auto` may find it.
         paired: Whether it says which answer was rejected, too.
+        asks: Whether rows have an instruction at all; where not, none is missed.
     """
 
     name: ClassVar[str]
@@ -74,6 +75,7 @@ class Format:
     shared: ClassVar[tuple[str, ...]] = ()
     automatic: ClassVar[bool] = True
     paired: ClassVar[bool] = False
+    asks: ClassVar[bool] = True
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
         """The conversation of one row.
