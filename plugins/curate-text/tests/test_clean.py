@@ -4,6 +4,7 @@
 
 import ast
 import gzip
+import html
 import json
 import os
 import re
@@ -376,11 +377,146 @@ def test_rejected_answers_of_a_version_are_cleaned(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Q: a?\n\nA:\n", "completion": "Yes \n"},
+        {"prompt": "Q: a? ", "completion": "\n\nYes"},
+        {"prompt": "Q: a?\nA:&nbsp;", "completion": "Yes"},
+        {"prompt": "Q: a?\nA:<br>", "completion": "Yes"},
+        {"prompt": "Q: a?\n\nA:\n", "chosen": "Yes", "rejected": "\n\nNo\n"},
+        {"chosen": "Say yes or no.\nYes, of course. ", "rejected": "Say yes or no.\nNo, never."},
+    ],
+)
+def test_texts_that_follow_each_other_are_not_joined(tmp_path, row):
+    (made,) = run(tmp_path, [row]).frame().to_dicts()
+    said = {name: html.unescape(text).replace("<br>", "\n") for name, text in row.items()}
+    said = {name: text.replace("\u00a0", " ") for name, text in said.items()}
+    last = [name for name in said if name != "prompt"]
+    wanted = said | {name: said[name].rstrip() for name in last}
+    assert {name: made[name] for name in row} == wanted
+    assert bool(made["parents"]) == (wanted != row)
+    whole = "".join(turn["content"] for turn in made["messages"])
+    assert whole == wanted.get("prompt", "") + (wanted.get("completion") or wanted["chosen"])
+
+
+SPACED = [
+    {"instruction": "Q: a?\n\n", "input": "", "output": "\nYes\n"},
+    {"messages": [user("Q: a?\n\n"), assistant("\nYes\n")]},
+    {"prompt": [user("Q: a?\n\n")], "completion": [assistant("\nYes\n")]},
+    {
+        "prompt": [user("Q: a?\n\n")],
+        "chosen": [assistant("\nYes\n")],
+        "rejected": [assistant("\nNo\n")],
+    },
+    {
+        "chosen": [user("Q: a?\n\n"), assistant("\nYes\n")],
+        "rejected": [user("Q: a?\n\n"), assistant("\nNo\n")],
+    },
+]
+
+
+@pytest.mark.parametrize("row", SPACED)
+def test_turns_that_a_template_parts_lose_white_space_at_both_ends(tmp_path, row):
+    (made,) = run(tmp_path, [row]).frame().to_dicts()
+    assert [turn["content"] for turn in made["messages"]] == ["Q: a?", "Yes"]
+
+
+def test_a_row_of_a_version_knows_how_its_texts_meet(tmp_path):
+    rows = [
+        {"prompt": "A:\n", "completion": "Yes&nbsp;."},
+        {"chosen": "A:\nYes&nbsp;.", "rejected": "A:\nNo."},
+        SPACED[0],
+    ]
+    sources = {}
+    for name, row in zip("abc", rows, strict=True):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+        sources[name] = {"path": str(tmp_path / f"{name}.jsonl")}
+    recipe = {"name": "first", "sources": sources, "pipeline": [{"score": "core.length"}]}
+    first = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    recipe = {
+        "name": "second",
+        "sources": {"s": {"version": str(first.path)}},
+        "pipeline": [{"expand": "text.clean"}],
+    }
+    second = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    texts = ["".join(turn["content"] for turn in turns) for turns in second.frame()["messages"]]
+    assert sorted(texts) == ["A:\nYes .", "A:\nYes .", "Q: a?Yes"]
+
+
+def test_pairs_of_whole_texts_are_cleaned_whole(tmp_path):
+    rows = [
+        {"chosen": "My phone is 212-555-4567", "rejected": "My phone is 212-555-45678901"},
+        {"chosen": "Call +1 212 555 4567.", "rejected": "Call +1 212 555 4568."},
+        {"chosen": "Do:\n```\na&nbsp;b\n``` &amp;", "rejected": "Do:\n```\nb&nbsp;b\n``` &amp;"},
+        {"chosen": "a: ann@corp.de", "rejected": "a: ann@corp.com"},
+    ]
+    made = run(tmp_path, rows, rules=["html", "email", "phone"]).frame()
+    texts = {(row["chosen"], row["rejected"]) for row in made.to_dicts()}
+    assert texts == {
+        ("My phone is <phone-1>", "My phone is 212-555-45678901"),
+        ("Call <phone-1>.", "Call <phone-2>."),
+        (rows[2]["chosen"], rows[2]["rejected"]),
+        ("a: <email-1>", "a: <email-2>"),
+    }
+    for row in made.to_dicts():
+        assert "".join(turn["content"] for turn in row["messages"]) == row["chosen"]
+
+
+def test_a_pair_whose_texts_begin_with_nothing_in_common_fails(tmp_path):
+    row = {"chosen": "\n\nYes", "rejected": "\n\nNo"}
+    with pytest.raises(CurateError, match="begin with nothing in common"):
+        run(tmp_path, [row])
+
+
+def test_pairs_whose_answers_become_equal_are_counted(tmp_path):
+    rows = [
+        {"prompt": "How?", "chosen": "Mail me", "rejected": "Mail me  "},
+        {"prompt": "And?", "chosen": "Mail me", "rejected": "Mail us  "},
+        {"prompt": "So? \nx", "chosen": "Same", "rejected": "Same"},  # they came so
+        {"chosen": "Whole: yes", "rejected": "Whole: yes "},
+    ]
+    (facts,) = run(tmp_path, rows).manifest["stages"]
+    assert facts["notes"] == ["whitespace 4 in 4 rows", "equal answers 2 rows"]
+
+
+def test_a_pair_that_was_rewritten_is_cleaned_whole_too(tmp_path, monkeypatch):
+    def better(self, rows, ctx):
+        for id, messages in rows.select("id", "messages").iter_rows():
+            turns = [messages[0], {"role": "assistant", "content": "no, for &amp; sure"}]
+            yield Child((id,), turns, replaces=True)
+
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"chosen": "Is it? Yes", "rejected": "Is it? no &amp; no"}) + "\n")
+    clean = Clean.expand
+
+    def either(self, rows, ctx):
+        return (better if self.id == "better" else clean)(self, rows, ctx)
+
+    monkeypatch.setattr(Clean, "expand", either)
+    stages = [{"expand": "text.clean", "id": id} for id in ("better", "clean")]
+    recipe = {"name": "t", "sources": {"s": {"path": str(file)}}, "pipeline": stages}
+    (row,) = Version(run_recipe(recipe, out=tmp_path / "curated").path).frame().to_dicts()
+    assert (row["chosen"], row["rejected"]) == ("Is it?no, for & sure", "Is it? no & no")
+
+
+def test_a_prompt_that_no_turn_says_stays(tmp_path):
+    pair = PAIRS[4] | {"prompt": "Said otherwise."}
+    (row,) = run(tmp_path, [pair], rules=["email"]).frame().to_dicts()
+    assert row["prompt"] == "Said otherwise."
+    assert row["chosen"][-1]["content"] == "Yes."
+
+
+@pytest.mark.parametrize(
     ("child", "message"),
     [
         ({}, "needs messages or an error"),
         ({"counts": {"a": 1}, "replaces": True}, "needs messages or an error"),
         ({"messages": [user("a")], "rejected": [{"role": "user"}]}, "without role and content"),
+        ({"messages": [user("a")], "rejected": [assistant("b")]}, "has a rejected answer"),
+        (
+            {"messages": [user("a")], "rejected": [assistant("b")], "replaces": True},
+            "has a rejected answer",
+        ),
     ],
 )
 def test_children_that_say_nothing_are_refused(tmp_path, monkeypatch, child, message):

@@ -250,6 +250,14 @@ def test_numbers_follow_those_that_are_there():
     assert texts == ["Is <email-2> <email-3>?", "No, <email-4>. <ip-7>"]
 
 
+def test_marks_that_only_a_mend_shows_are_there_too():
+    texts, _, _ = redacted(
+        "\uff1cemail-1\uff1e wrote to a@foo.org, <email\u200b-2>",
+        rules=["whitespace", "punctuation", "email"],
+    )
+    assert texts == ["<email-1> wrote to <email-3>, <email-2>"]
+
+
 CODE = "Run\n```\nmail('ann@corp.de')  \n```\nor `ann@corp.de`, 84.23.101.7."
 
 
