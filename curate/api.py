@@ -35,7 +35,7 @@ from curate.contract.parameters import (
     Share,
     TextChoice,
 )
-from curate.contract.results import Child, Clause, Decisions, Depends, Margin, Output
+from curate.contract.results import STILL_IN, Child, Clause, Decisions, Depends, Margin, Output
 from curate.contract.stages import POOL, ExpandStage, FilterStage, FuseStage, ScoreStage, Stage
 from curate.errors import CurateError, PolicyError, UsageError, nearest
 from curate.hookspecs import hookimpl
@@ -69,6 +69,7 @@ __all__ = [
     "POOL",
     "REJECTED",
     "SEAM",
+    "STILL_IN",
     "TEXTS",
     "TRUNCATED",
     "Answer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.contract.columns import BY_FORMAT, REJECTED, SEAM
-from curate.contract.results import Child
+from curate.contract.results import STILL_IN, Child
 from curate.errors import CurateError, nearest
-from curate.examples import child_id, combine, kind_of, parents_of, texts_of
+from curate.examples import FRAMEWORK, HIDDEN, child_id, combine, kind_of, parents_of, texts_of
 from curate.ledger import FAILED, UNREADABLE, Ledger, Positions
 from curate.provenance import RULES
 from curate.recipe.where import Where
@@ -223,6 +224,39 @@ class Arena:
         self._append(made)
         self.root = np.concatenate([self.root, self.root[first]])
         return positions
+
+    def still_holding(self, positions: Positions, children: Sequence[Child]) -> Counter[str]:
+        """Rows of which a column of text holds what was removed from the conversation.
+
+        What the conversation itself still holds, such as a value left in code, is not looked for.
+
+        Args:
+            positions: Of the children.
+            children: The same, as they came.
+
+        Returns:
+            Under the name of what was removed, `STILL_IN` and the column.
+        """
+        found = Counter[str]()
+        own = {*FRAMEWORK, *HIDDEN}
+        kinds = self.rows.schema.items()
+        names = [name for name, kind in kinds if kind == pl.String and name not in own]
+        those = [at for at, child in enumerate(children) if child.removed]
+        if not those or not names:
+            return found
+        texts = self.rows.select(names)[pl.Series(positions[those], dtype=pl.UInt32)]
+        for at, row in zip(those, texts.iter_rows(), strict=True):
+            child = children[at]
+            turns = (*(child.messages or ()), *(child.rejected or ()))
+            said = "\n".join(turn["content"] for turn in turns).lower()
+            for name, values in child.removed.items():
+                gone = [value.lower() for value in values if value.lower() not in said]
+                found.update(
+                    f"{name}{STILL_IN}{column}"
+                    for column, text in zip(names, row, strict=True)
+                    if text is not None and any(value in text.lower() for value in gone)
+                )
+        return found
 
     def _values(
         self, stage: str, parents: Sequence[Positions], children: Sequence[Child]

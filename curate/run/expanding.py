@@ -42,6 +42,7 @@ FIELDS = (
     "generator",
     "license",
     "ability",
+    "removed",
     "counts",
 )
 
@@ -96,12 +97,16 @@ def expand(
         for name, times in child.counts.items():
             counted[name] = counted.get(name, 0) + times
             facts.count(name, times)
-    facts.notes += stage.notes(counted)
     children = [child for child in children if not _is_count(child)]
     parents = [np.array([at[id] for id in child.parents], dtype=np.int64) for child in children]
     if not children:
+        facts.notes += stage.notes(counted)
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     made = arena.add_children(stage.id, parents, children)
+    for name, times in arena.still_holding(made, children).items():
+        counted[name] = times
+        facts.count(name, times)
+    facts.notes += stage.notes(counted)
     facts.books.created = len(children)
     return _settle(arena, stage.id, children, parents, made)
 

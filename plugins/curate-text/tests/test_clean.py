@@ -112,7 +112,7 @@ ENCODINGS = "mojibake|decoded|an encoding|UTF-8|utf8|Latin-1|乱码|编码"
 
 @pytest.mark.parametrize(("rule", "before", "after"), CHANGED)
 def test_what_a_rule_is_for(rule, before, after):
-    texts, changes, _ = clean([before], [rule])
+    texts, changes, *_ = clean([before], [rule])
     assert texts == [after]
     assert set(changes) == {rule}
     assert clean([after], [rule])[0] == [after]
@@ -120,19 +120,19 @@ def test_what_a_rule_is_for(rule, before, after):
 
 @pytest.mark.parametrize("text", LEFT)
 def test_what_only_looks_like_it(text):
-    assert clean([text], DEFAULT) == ([text], {}, {})
+    assert clean([text], DEFAULT) == ([text], {}, {}, {})
 
 
 @pytest.mark.parametrize("text", TAGS_LEFT)
 def test_tags_are_taken_in_pairs_and_where_they_are_no_topic(text):
-    assert clean([text], ["tags"]) == ([text], {}, {})
+    assert clean([text], ["tags"]) == ([text], {}, {}, {})
 
 
 @pytest.mark.parametrize("word", TOPICS.split("|"))
 def test_markup_is_left_where_the_conversation_speaks_of_it(word):
     texts = [f"This is {word}, so", "A &amp; B<br>", "<b>x</b>"]
-    assert clean(texts[:2], ["html"]) == (texts[:2], {}, {})
-    assert clean(texts, ["tags"]) == (texts, {}, {})
+    assert clean(texts[:2], ["html"]) == (texts[:2], {}, {}, {})
+    assert clean(texts, ["tags"]) == (texts, {}, {}, {})
     if word[-1].isascii() and word[-1].isalpha() and word[0].isalpha():
         other = [f"This is z{word}z, so", *texts[1:2]]
         assert clean(other, ["html"]).changes == {"html": 2}
@@ -141,13 +141,13 @@ def test_markup_is_left_where_the_conversation_speaks_of_it(word):
 @pytest.mark.parametrize("word", STYLE_TOPICS.split("|"))
 def test_styles_are_left_where_the_conversation_speaks_of_them(word):
     texts = [f"This is {word}, so", "<b>x</b>"]
-    assert clean(texts, ["tags"]) == (texts, {}, {})
+    assert clean(texts, ["tags"]) == (texts, {}, {}, {})
     assert clean([f"{word}?", "A &amp; B"], ["html"]).changes == {"html": 1}
 
 
 @pytest.mark.parametrize("word", ENCODINGS.split("|"))
 def test_encodings_are_left_where_the_conversation_speaks_of_them(word):
-    texts, changes, _ = clean([f"This is {word}", "Ã© is é\x00, didn\x92t"], ["encoding"])
+    texts, changes, *_ = clean([f"This is {word}", "Ã© is é\x00, didn\x92t"], ["encoding"])
     assert (texts[1], changes) == (
         "Ã© is é, didn\x92t",
         {"encoding": 1},
@@ -155,7 +155,7 @@ def test_encodings_are_left_where_the_conversation_speaks_of_them(word):
 
 
 def test_what_was_escaped_many_times_is_one_change():
-    assert clean([ESCAPED], ["html"]) == (["twice & over <3"], {"html": 2}, {})
+    assert clean([ESCAPED], ["html"]) == (["twice & over <3"], {"html": 2}, {}, {})
 
 
 ASKED_LEFT = [
@@ -230,7 +230,7 @@ PIECES = st.sampled_from(
     st.booleans(),
 )
 def test_twice_is_once(texts, rules, in_code):
-    once, changes, left = clean(texts, rules, in_code=in_code, regions=["US", "CN"])
+    once, changes, left, _ = clean(texts, rules, in_code=in_code, regions=["US", "CN"])
     assert (once != texts) <= (sum(changes.values()) > 0)
     again = clean(once, rules, in_code=in_code, regions=["US", "CN"])
     assert again[:2] == (once, {})
@@ -559,6 +559,32 @@ def test_what_is_left_in_code_is_said_of_rows_that_stay(tmp_path):
         rows = [*rows, ROWS[2]]
 
 
+def test_values_left_in_other_columns_are_counted(tmp_path):
+    row = {"instruction": f"Mail {ANN}.", "input": "", "output": "Done."}
+    rows = [
+        row | {"text": f"### Instruction:\nMail {ANN}.", "note": None},
+        row | {"text": "Mail ANN@corp.de.", "note": ANN},
+        row | {"text": "Mail her.", "note": BOB},
+        # what stands in code is counted as such
+        row | {"output": f"`{ANN}`", "text": ANN, "note": "x"},
+        ROWS[1] | {"text": ANN, "note": ANN},  # nothing was taken out
+    ]
+    for _ in range(2):  # remembered, too
+        version = run(tmp_path, rows, rules=["email"])
+        (facts,) = version.manifest["stages"]
+        assert facts["notes"] == [
+            "email 4 in 4 rows",
+            "email left in code 1 in 1 row",
+            "email left in column text in 2 rows",
+            "email left in column note in 1 row",
+        ]
+        assert facts["counts"]["email.in.text"] == 2
+        rows = [*rows, ROWS[2] | {"text": "", "note": ""}]
+    pair = PAIRS[4] | {"prompt": f"Said otherwise: {ANN}"}
+    (facts,) = run(tmp_path, [pair], rules=["email"]).manifest["stages"]
+    assert "email left in column prompt in 1 row" in facts["notes"]
+
+
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no real data in {DATA}")
 @pytest.mark.parametrize("name", ["codealpaca_2k", "gpteacher_codegen", "alpaca_gpt4_nuggets_low"])
 def test_real_rows_come_to_rest_and_code_still_parses(name):
@@ -566,7 +592,7 @@ def test_real_rows_come_to_rest_and_code_still_parses(name):
     with gzip.open(DATA / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
         for line in file:
             texts = [value for value in json.loads(line).values() if isinstance(value, str)]
-            once, _, _ = clean(texts, NAMES, regions=["US", "CN"])
+            once = clean(texts, NAMES, regions=["US", "CN"]).texts
             assert clean(once, NAMES, regions=["US", "CN"]).texts == once
             rests += 1
             for before, after in zip(texts, once, strict=True):
@@ -597,7 +623,7 @@ def test_a_text_that_does_not_come_to_rest_is_refused(monkeypatch):
 
 
 def test_what_takes_many_rounds_comes_to_rest():
-    assert clean(["<b>" * 30 + "x" + "</b>" * 30], ["tags"]) == (["x"], {"tags": 30}, {})
+    assert clean(["<b>" * 30 + "x" + "</b>" * 30], ["tags"]) == (["x"], {"tags": 30}, {}, {})
 
 
 REPEATED = (

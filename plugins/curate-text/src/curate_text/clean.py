@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from curate.api import Child, Context, ExpandStage, Params, common_start, counted
+from curate.api import STILL_IN, Child, Context, ExpandStage, Params, common_start, counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -123,6 +123,13 @@ class Clean(ExpandStage):
             for which, words in said.items()
             if rule + which in counts
         ]
+        notes += [
+            f"{rule} left in column {column} in {counted(rows)}"
+            for rule in RULES
+            for name, rows in counts.items()
+            for found, column in [name.split(STILL_IN, 1)] * (STILL_IN in name)
+            if found == rule
+        ]
         equal = [f"{EQUAL} {counted(counts[EQUAL])}"] if EQUAL in counts else []
         return (*notes, *equal)
 
@@ -166,5 +173,10 @@ class Clean(ExpandStage):
                 same = made[-len(answer) :] == answer
                 counts |= {EQUAL: 1} if same and messages[-len(answer) :] != rejected else {}
             yield Child(
-                (id,), made, replaces=True, rejected=answer if rejected else None, counts=counts
+                (id,),
+                made,
+                replaces=True,
+                rejected=answer if rejected else None,
+                removed=cleaned.removed,
+                counts=counts,
             )

@@ -29,11 +29,13 @@ class Cleaned(NamedTuple):
         texts: The new contents of its turns.
         changes: By rule.
         left: What rules that redact left in code, by rule.
+        removed: What they put marks in the place of, by rule, as it was written.
     """
 
     texts: list[str]
     changes: Counter[str]
     left: Counter[str]
+    removed: Mapping[str, Sequence[str]]
 
 
 def clean(
@@ -70,8 +72,11 @@ def clean(
             if redactor is None and not REDACTIONS.keys().isdisjoint(rules):
                 redactor = Redactor(now, regions)  # which marks are there is known only now
                 continue
-            left = _left(now, told, rules, redactor) if redactor and not in_code else Counter()
-            return Cleaned(now, +changes, left)
+            if redactor is None:
+                return Cleaned(now, +changes, Counter(), {})
+            removed = {rule: sorted(values) for rule, values in redactor.removed.items()}
+            left = Counter[str]() if in_code else _left(now, told, rules, redactor)
+            return Cleaned(now, +changes, left, removed)
         now = new
     raise ValueError("cleaning does not come to rest: each round finds something to change")
 

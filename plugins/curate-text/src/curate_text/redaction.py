@@ -21,11 +21,15 @@ class Redactor:
         texts: The turns.
         regions: Where phone numbers without a country code are from, in the order in which they
             are tried; two letters each (ISO 3166-1).
+
+    Attributes:
+        removed: By rule what marks stand in the place of, as it was written.
     """
 
     def __init__(self, texts: Sequence[str], regions: Sequence[str]) -> None:
         self.texts = texts
         self.regions = regions
+        self.removed: dict[str, set[str]] = {}
         self._numbers: dict[str, dict[str, int]] = {}
         self._taken: dict[str, int] = {}
 
@@ -37,7 +41,11 @@ class Redactor:
 
         def mark(found: re.Match[str]) -> str | None:
             value = kind.value(found, self)
-            return None if value is None else f"<{kind.mark}-{self._number(kind.mark, value)}>"
+            if value is None:
+                return None
+            it = "it" if "it" in found.re.groupindex else 0
+            self.removed.setdefault(rule, set()).add(found[it])
+            return f"<{kind.mark}-{self._number(kind.mark, value)}>"
 
         return edited(text, *kind.patterns, new=mark, in_code=in_code)
 
