@@ -421,6 +421,15 @@ def test_turns_that_a_template_parts_lose_white_space_at_both_ends(tmp_path, row
     assert [turn["content"] for turn in made["messages"]] == ["Q: a?", "Yes"]
 
 
+def test_texts_with_a_label_follow_each_other_too(tmp_path):
+    row = {"prompt": "A:\n", "completion": "Yes&nbsp;.", "label": True}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    source = {"path": str(tmp_path / "rows.jsonl"), "format": "unpaired-preference"}
+    recipe = {"name": "t", "sources": {"s": source}, "pipeline": [{"expand": "text.clean"}]}
+    (made,) = Version(run_recipe(recipe, out=tmp_path / "curated").path).frame()["messages"]
+    assert [turn["content"] for turn in made] == ["A:\n", "Yes ."]
+
+
 def test_a_row_of_a_version_knows_how_its_texts_meet(tmp_path):
     rows = [
         {"prompt": "A:\n", "completion": "Yes&nbsp;."},
@@ -482,7 +491,7 @@ def test_pairs_whose_answers_become_equal_are_counted(tmp_path):
 def test_a_pair_that_was_rewritten_is_cleaned_whole_too(tmp_path, monkeypatch):
     def better(self, rows, ctx):
         for id, messages in rows.select("id", "messages").iter_rows():
-            turns = [messages[0], {"role": "assistant", "content": "no, for &amp; sure"}]
+            turns = [messages[0], {"role": "assistant", "content": " no, for &amp; sure"}]
             yield Child((id,), turns, replaces=True)
 
     file = tmp_path / "rows.jsonl"
@@ -493,10 +502,13 @@ def test_a_pair_that_was_rewritten_is_cleaned_whole_too(tmp_path, monkeypatch):
         return (better if self.id == "better" else clean)(self, rows, ctx)
 
     monkeypatch.setattr(Clean, "expand", either)
-    stages = [{"expand": "text.clean", "id": id} for id in ("better", "clean")]
+    stages = [
+        {"expand": "text.clean", "id": id, "with": {"regions": regions}}
+        for id, regions in (("better", []), ("clean", ["US"]))  # not remembered for each other
+    ]
     recipe = {"name": "t", "sources": {"s": {"path": str(file)}}, "pipeline": stages}
     (row,) = Version(run_recipe(recipe, out=tmp_path / "curated").path).frame().to_dicts()
-    assert (row["chosen"], row["rejected"]) == ("Is it?no, for & sure", "Is it? no & no")
+    assert (row["chosen"], row["rejected"]) == ("Is it? no, for & sure", "Is it? no & no")
 
 
 def test_a_prompt_that_no_turn_says_stays(tmp_path):
@@ -526,6 +538,26 @@ def test_children_that_say_nothing_are_refused(tmp_path, monkeypatch, child, mes
     monkeypatch.setattr(Clean, "expand", broken)
     with pytest.raises(CurateError, match=message):
         run(tmp_path, [ROWS[0]])
+
+
+@pytest.mark.parametrize(
+    ("more", "speakers"),
+    [
+        ({"replaces": False}, "user assistant assistant"),
+        ({"replaces": True}, "user assistant user"),
+        ({"replaces": True}, "assistant assistant assistant"),
+    ],
+)
+def test_rejected_answers_that_nothing_can_take_up_are_refused(
+    tmp_path, monkeypatch, more, speakers
+):
+    def broken(self, rows, ctx):
+        turns = [{"role": role, "content": "a"} for role in speakers.split()]
+        yield Child((rows["id"][0],), turns[:2], rejected=turns[2:], **more)
+
+    monkeypatch.setattr(Clean, "expand", broken)
+    with pytest.raises(CurateError, match="has a rejected answer"):
+        run(tmp_path, [PAIRS[1]])
 
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

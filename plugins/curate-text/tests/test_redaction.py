@@ -190,10 +190,22 @@ OTHER = ["DE", "FR", "GB", "IT", "JP", "BR", "AU", "CH", "AT", "NL", "KR", "US",
         "2147483647, 1 2 3 4 5 6 7 8, 14.285714285, 86.0.4240.111, 8462735194\n5267",
         "01-02-2003, 01.02.2003, 0900-0130, 01/2019, 0123456789, 00 12 34 56 78, 007 123 456",
         "0.123456789, 2 + 030 1 = 31, 030 12, 0301 2 3 4 5 6 7 8, order 030 123456",
+        "03 01 23 45 67 8",
     ],
 )
 def test_digits_that_no_region_groups_so_stay(text):
     assert redacted(text, rules=["phone"], regions=OTHER).texts == [text]
+
+
+def test_groups_are_those_of_the_region():
+    text = "0301 2345 678"  # 030 12345678 in other groups
+    assert redacted(text, rules=["phone"], regions=["DE"]).texts == [text]
+    assert redacted(
+        text.replace(" ", ""), f"Call {text}", rules=["phone"], regions=["DE"]
+    ).texts == [
+        "<phone-1>",
+        "Call <phone-1>",
+    ]
 
 
 def test_numbers_of_other_countries_in_all_their_forms():

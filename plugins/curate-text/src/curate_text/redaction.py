@@ -244,7 +244,7 @@ _PHONE_HOME = re.compile(
 )
 _PHONE_TRUNK = re.compile(
     r"(?a)(?<![\w.,/+*=^$#-])(?<!\+ )(?:\(0\d{1,4}\) ?|0\d{1,4}[ ./-])\d{2,8}"
-    r"(?:[ .-]\d{2,8}){0,4}(?!\w|[.,/*^=-]\d)"
+    r"(?:[ .-]\d{2,8}){0,4}(?!\w|[ .,/*^=-]\d)"
 )
 """With the 0 before the area that most countries write; the groups have to be those of a plan."""
 _TRUNK_DIGITS = 9
