@@ -95,7 +95,11 @@ def _order(problem: Problem) -> tuple[str, int, int]:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return a remedy that names the valid name nearest to `name`, or all of a short list."""
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    close = (
+        get_close_matches(name, known, n=1, cutoff=0.75)
+        or get_close_matches(name, [k for k in known if k[:1] == name[:1]], n=1, cutoff=0.6)
+        or [each for each in known if each in name.split("_")]
+    )
     if close:
         return f"Did you mean '{close[0]}'?"
     if known and len(known) <= 12:

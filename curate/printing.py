@@ -10,6 +10,9 @@ _HIDDEN = re.compile(
 )
 """What hides, or hides or turns the text around it, or cannot be written; not newline and tab."""
 
+_PLAIN = 1e15
+"""Numbers from here on are written with an exponent."""
+
 _LINES = re.compile("\r\n?")
 _SPACE = re.compile(r"\s+")
 _MARKS = re.compile(r"([\\`*\[\]<>|~$&#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -19,6 +22,20 @@ _TICKS = re.compile(r"`+")
 def counted(rows: int, word: str = "row") -> str:
     """A number of rows, or of something else, in words: `1 row`, `2,560 rows`."""
     return f"{rows:,} {word}" if abs(rows) == 1 else f"{rows:,} {word}s"
+
+
+def figure(value: float, beside: float | None = None) -> str:
+    """A number to read: in four digits, those before the point all shown: `0.1234`, `27,310`.
+
+    Args:
+        value: The number.
+        beside: One that it stands beside: in so many digits that they read differently if they are.
+    """
+    shown = f"{value:,.0f}" if 1_000 <= abs(value) < _PLAIN else f"{value:.4g}"
+    if beside is None or value == beside or shown != figure(beside):
+        return shown
+    digits = next(n for n in range(5, 18) if f"{value:.{n}g}" != f"{beside:.{n}g}")
+    return f"{value:.{digits}g}"
 
 
 def printable(text: str) -> str:

@@ -99,6 +99,7 @@ def _facts(exported: Exported) -> dict[str, object]:
         "format": exported.format,
         "rows": exported.rows,
         "unchanged": exported.unchanged,
+        "rewritten": dict(exported.rewritten),
         "skipped": exported.skipped,
         "lost": dict(exported.lost),
         "nulled": dict(exported.nulled),
@@ -110,10 +111,13 @@ def _summary(exported: Exported) -> str:
     from curate.printing import counted
     from curate.versions.export import REJECTED
 
-    changed = exported.rows - exported.unchanged
-    how = f"{exported.unchanged:,} as they came, {changed:,} converted"
-    if not changed or not exported.unchanged:
-        how = "all converted" if changed else "all as they came"
+    kinds = {"as they came": exported.unchanged}
+    kinds |= {f"rewritten by {stage}": rows for stage, rows in exported.rewritten.items()}
+    kinds["converted"] = exported.rows - sum(kinds.values())
+    there = {kind: rows for kind, rows in kinds.items() if rows}
+    how = ", ".join(f"{rows:,} {kind}" for kind, rows in there.items())
+    if len(there) == 1:
+        how = f"all {next(iter(there))}"
     lines = [f"wrote {exported.path}: {counted(exported.rows)}, {how}"]
     if exported.skipped:
         lines.append(f"left out: {counted(exported.skipped)} that {exported.format} cannot say")

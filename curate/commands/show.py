@@ -34,6 +34,7 @@ def command(name: str, out: Path, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
+    from curate.report.drawing import out_of
     from curate.report.near import near
     from curate.report.spreads import flags, of_scores
     from curate.versions.funnel import warnings
@@ -44,6 +45,6 @@ def command(name: str, out: Path, as_json: bool) -> None:
         **version.manifest,
         "cut": asdict(around) if around else None,
         "scores": [*map(asdict, of_scores(version)), *map(asdict, flags(version))],
-        "warnings": warnings(version.manifest),
+        "warnings": warnings(version.manifest, out_of(version)),
     }
     click.echo(json.dumps(shown))

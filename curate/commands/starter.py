@@ -70,8 +70,9 @@ def _word(name: str) -> str:
 
 def _source(name: str, survey: Survey) -> str:
     lines = [f"path: {_quoted(survey.path)}  # {survey.rows:,} rows"]
-    if survey.fits:
-        lines.append(f"format: {survey.format}  # the columns also fit {', '.join(survey.fits)}")
+    if survey.fits or not survey.found:
+        besides = f"  # the columns also fit {', '.join(survey.fits)}" if survey.fits else ""
+        lines.append(f"format: {survey.format}{besides}")
     if survey.mapping:
         pairs = (f"{field}: {_quoted(column)}" for field, column in survey.mapping.items())
         lines.append(f"columns: {{{', '.join(pairs)}}}  # the format's field: the file's column")

@@ -29,6 +29,7 @@ class Survey:
         unreadable: Rows that cannot.
         format: The row shape.
         fits: Further row shapes that the columns would fit.
+        found: Whether a recipe finds the row shape without being told.
         columns: The files' own columns.
         mapping: Field > column, where the format's names differ from the files'.
         empty: Rows whose response is empty.
@@ -41,6 +42,7 @@ class Survey:
     unreadable: Sequence[Unreadable]
     format: str
     fits: Sequence[str]
+    found: bool
     columns: Sequence[str]
     mapping: Mapping[str, str]
     empty: int
@@ -81,6 +83,7 @@ def look_at(path: str) -> Survey:
         unreadable=loaded.unreadable,
         format=loaded.format.name,
         fits=[name for name in fits if name != loaded.format.name],
+        found=loaded.format.automatic,
         columns=columns,
         mapping=mapping,
         empty=loaded.facts["empty_response"],

@@ -130,6 +130,11 @@ def read_document(
         if root is not None and root.value is None:
             problems.append(Problem("the recipe is empty", root.spot.place()))
             root = None
+        elif root is not None and (place := _operators(root)):
+            message = "this looks like a recipe for data-juicer"
+            remedy = "What each part of it is here: docs/from-data-juicer.md."
+            problems.append(Problem(message, place.place(), remedy))
+            root = None
     if not placed:  # nobody has seen the text that these places are in
         problems = [replace(problem, place=None) for problem in problems]
     if isinstance(sets, Mapping):
@@ -140,6 +145,13 @@ def read_document(
         for item in sets:
             apply(item, root, known, os.environ, problems)
     return Document(file, text, root, placed=placed, sets=sets), problems
+
+
+def _operators(root: Node) -> Spot | None:
+    """Where the operators of a recipe for data-juicer begin; None if it is none."""
+    process = below(root, "process")
+    others = any(below(root, key) for key in ("sources", "pipeline"))
+    return process.key if process and isinstance(process.value, list) and not others else None
 
 
 def _read(path: Path) -> str:

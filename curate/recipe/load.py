@@ -126,7 +126,7 @@ def draft_recipe(
             stages.append(None)
             continue
         problems.extend(("pipeline", index), stage_rules(item))
-        spec = _salvage(StageSpec, item)
+        spec = salvage(StageSpec, item)
         stages.append(spec if spec and len(spec.verbs) == 1 else None)
         text = item.get("where")
         if isinstance(text, str) and text:
@@ -137,11 +137,11 @@ def draft_recipe(
     problems.extend((), id_rules(links, tuple(tables), KEYS))
     wired, findings = wire(tuple(tables), links)
     problems.extend((), findings)
-    sources = {name: part for name, item in tables.items() if (part := _salvage(Source, item))}
+    sources = {name: part for name, item in tables.items() if (part := salvage(Source, item))}
     return Draft(document, problems, recipe, sources, tuple(stages), links, tuple(wired), wheres)
 
 
-def _salvage(model: type[_Model], data: Any) -> _Model | None:
+def salvage(model: type[_Model], data: Any) -> _Model | None:
     """The model without the keys that are wrong, so that the others can be checked further.
 
     What is wrong was reported with the whole recipe.
@@ -150,6 +150,6 @@ def _salvage(model: type[_Model], data: Any) -> _Model | None:
         return model.model_validate(data)
     except ValidationError as error:
         wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
-        if not wrong or not isinstance(data, Mapping):
+        if not isinstance(data, Mapping) or not wrong & data.keys():
             return None
-        return _salvage(model, {key: value for key, value in data.items() if key not in wrong})
+        return salvage(model, {key: value for key, value in data.items() if key not in wrong})

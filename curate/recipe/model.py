@@ -79,6 +79,20 @@ def _check_split(name: str) -> str:
     return name
 
 
+_OPERATOR = re.compile(r"[a-z0-9_]+_(?:filter|mapper|deduplicator|selector)")
+
+
+def _check_stage(name: str) -> str:
+    if not re.fullmatch(_STAGE_NAME, name):
+        message = f"'{name}' is no name: a stage is `plugin.stage`, such as core.top"
+        if _OPERATOR.fullmatch(name):
+            message += (
+                "\nIf it is an operator of data-juicer: docs/from-data-juicer.md has its line."
+            )
+        raise ValueError(message)
+    return name
+
+
 _RECIPE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _LANGUAGE = r"[a-z]{2,3}"
 _TABLE_NAME = r"[a-z0-9_]+"
@@ -93,9 +107,7 @@ TableName = Annotated[str, AfterValidator(_named(_TABLE_NAME, "use a-z, 0-9 and 
 StageId = Annotated[
     str, AfterValidator(_named(_STAGE_ID, "use a-z, 0-9 and underscores, a letter first"))
 ]
-StageName = Annotated[
-    str, AfterValidator(_named(_STAGE_NAME, "a stage is `plugin.stage`, such as core.top"))
-]
+StageName = Annotated[str, AfterValidator(_check_stage)]
 SplitName = Annotated[
     str,
     AfterValidator(_named(_SPLIT, "use a-z, 0-9 and underscores, a letter first")),

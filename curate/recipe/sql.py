@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sqlglot import exp, parse_one
+from sqlglot import Token, TokenType, exp, parse_one, tokenize
 from sqlglot.errors import ParseError, TokenError
 
 from curate.recipe.terms import Call, Column, Literal, Term, WhereError
@@ -92,6 +92,48 @@ def parse(text: str) -> Term:
     except ParseError as error:
         raise _syntax(error, text) from None
     return _convert(tree, 0)
+
+
+def clauses(text: str) -> list[str]:
+    """What the ANDs at the top of a condition join, each as it is written.
+
+    Args:
+        text: A condition that can be parsed.
+
+    Returns:
+        The condition itself where an OR, a NOT or nothing is at its top. What stands in
+        parentheses is one clause; those around the whole condition are left out.
+    """
+    tokens = tokenize(text)
+    while _enclosed(tokens):
+        tokens = tokens[1:-1]
+    found: list[list[Token]] = [[]]
+    depth, between = 0, False
+    for token in tokens:
+        kind = token.token_type
+        depth += _NESTS.get(kind, 0)
+        if depth == 0 and kind is TokenType.OR:
+            return [text]
+        if depth == 0 and kind is TokenType.AND and not between:
+            found.append([])
+            continue
+        if depth == 0 and kind in (TokenType.BETWEEN, TokenType.AND):
+            between = kind is TokenType.BETWEEN
+        found[-1].append(token)
+    return [text[part[0].start : part[-1].end + 1] for part in found] if found[1:] else [text]
+
+
+_NESTS = {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}
+
+
+def _enclosed(tokens: list[Token]) -> bool:
+    """Whether the first token is a parenthesis that the last one closes."""
+    depth = 0
+    for at, token in enumerate(tokens):
+        depth += _NESTS.get(token.token_type, 0)
+        if depth == 0:
+            return at > 0 and at == len(tokens) - 1
+    return False
 
 
 def _syntax(error: ParseError, text: str) -> WhereError:
@@ -189,8 +231,11 @@ def _column(node: Any, depth: int) -> Column:  # noqa: ARG001 - one signature fo
     if not isinstance(identifier, exp.Identifier):
         raise _refusal(identifier)
     if any(value for key, value in node.args.items() if key != "this"):
-        remedy = 'A column whose name holds a dot stands in double quotes: "a.b".'
-        raise WhereError("names of tables are not allowed", _offset(node), remedy)
+        remedy = (
+            "A field inside another cannot be named, make it a column of its own in the file; a"
+            ' column whose own name holds a dot stands in double quotes: "a.b".'
+        )
+        raise WhereError("only columns can be named", _offset(node), remedy)
     return Column(str(identifier.this), bool(identifier.args.get("quoted")), _offset(node))
 
 

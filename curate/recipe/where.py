@@ -46,6 +46,16 @@ class Where:
 
         return lower(self._root)
 
+    def clauses(self) -> tuple[Where, ...]:
+        """The conditions that its AND at the top joins, in order; itself where there is none.
+
+        It holds where all of them hold, and is null where one is null and none is false.
+        """
+        from curate.recipe.sql import clauses, parse
+
+        parts = clauses(self.text)
+        return tuple(_where(part, parse(part)) for part in parts) if parts[1:] else (self,)
+
     def bounds(self) -> list[tuple[str, str, float]]:
         """Comparisons of a column with a number that all must hold: column, sign, number.
 
@@ -83,7 +93,13 @@ def parse_where(text: str) -> Where:
     """
     from curate.recipe.sql import parse
 
-    root = parse(text)
+    found = _where(text, parse(text))
+    if not found.named:
+        raise WhereError("the condition reads no column", 0, "It would hold for all rows or none.")
+    return found
+
+
+def _where(text: str, root: Term) -> Where:
     named: dict[str, Column] = {}
     stack = [root]
     while stack:
@@ -92,6 +108,4 @@ def parse_where(text: str) -> Where:
             named.setdefault(term.name, term)
         elif isinstance(term, Call):
             stack += reversed(term.args)
-    if not named:
-        raise WhereError("the condition reads no column", 0, "It would hold for all rows or none.")
     return Where(text, tuple(named.values()), root)

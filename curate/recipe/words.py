@@ -86,7 +86,8 @@ def _explain(
     elif kind == "extra_forbidden":
         yield unknown_key(path, fields_of(_at(model, path[:-1])))
     elif kind in ("value_error", "assertion_error"):
-        yield Finding(path, str(context.get("error", item["msg"])), key=loc[-1:] == ("[key]",))
+        message, _, remedy = str(context.get("error", item["msg"])).partition("\n")
+        yield Finding(path, message, remedy, key=loc[-1:] == ("[key]",))
     elif kind == "literal_error":
         choices = _choices(_at(model, path))
         message = (
@@ -97,7 +98,10 @@ def _explain(
         yield _expected(path, _EXPECTED[kind], shown)
     elif kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        yield Finding(path, f"{words} {context[name]}, got {say(_get(shown, path))}")
+        value = _get(shown, path)
+        percent = context[name] == 1 and isinstance(value, int | float) and 2 <= value <= 100
+        remedy = f"{value} % is {value / 100:g}." if percent else ""
+        yield Finding(path, f"{words} {context[name]}, got {say(value)}", remedy)
     elif kind == "too_short":
         holds = context["actual_length"] or "none"
         yield Finding(path, f"must hold at least {context['min_length']}, and holds {holds}")
@@ -114,7 +118,10 @@ def _expected(path: Path, words: str, shown: Any) -> Finding:
 
 def unknown_key(path: Path, known: Sequence[str]) -> Finding:
     """The finding that a key is not known."""
-    return Finding(path, f"unknown key '{path[-1]}'", nearest(str(path[-1]), known), key=True)
+    remedy = nearest(str(path[-1]), known)
+    if known and not remedy:
+        remedy = f"Known: {', '.join(sorted(known))}."
+    return Finding(path, f"unknown key '{path[-1]}'", remedy, key=True)
 
 
 def say(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from curate.printing import counted, marked_line
 from curate.report.agreement import agreements
 from curate.report.comparisons import agreement_chart, baseline_charts
+from curate.report.cuts import unplaced
 from curate.report.spread_charts import length_chart, score_chart
 from curate.report.spreads import of_lengths, of_scores
 from curate.report.vega import (
@@ -35,12 +36,16 @@ _HISTOGRAMS = 12
 
 @dataclass(frozen=True)
 class Charts:
-    """The charts of a version, by what they are about."""
+    """The charts of a version, by what they are about.
+
+    Score columns beyond the first are `undrawn`; `unplaced` says which cuts are not in the charts.
+    """
 
     funnel: Drawing
     shares: tuple[Drawing, ...]
     scores: tuple[Drawing, ...]
     undrawn: tuple[str, ...]
+    unplaced: tuple[str, ...]
     lengths: Drawing | None
     baselines: tuple[Drawing, ...]
     agreements: tuple[Drawing, ...]
@@ -56,6 +61,7 @@ def charts(version: Version) -> Charts:
         shares=tuple(_shares(name, values) for name, values in found.items() if len(values) > 1),
         scores=tuple(score_chart(one) for one in histograms[:_HISTOGRAMS]),
         undrawn=tuple(one.column for one in histograms[_HISTOGRAMS:]),
+        unplaced=tuple(unplaced(version)),
         lengths=length_chart(lengths, whole=version.dropped is not None) if lengths else None,
         baselines=baseline_charts(manifest),
         agreements=tuple(agreement_chart(one) for one in agreements(version)),

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from curate.contract.results import Clause
-from curate.printing import one_line
-from curate.report.drawing import inline
+from curate.printing import counted, one_line
+from curate.report.drawing import grid, inline, out_of
 from curate.report.near import Near, near
-from curate.versions.funnel import Share, Step, funnel, grouped, kept_of, shares, warnings
+from curate.versions.funnel import (
+    Failed,
+    Share,
+    Step,
+    funnel,
+    grouped,
+    kept_of,
+    settled,
+    shares,
+    warnings,
+)
 from curate.versions.open import Version
 from curate.versions.overlap import overlap
 from curate.versions.policy import Certificate, certificates
@@ -36,16 +44,14 @@ _CLAUSES = 12
 
 def render(version: Version, console: Console) -> None:
     """Print the screen that ends a run: the version, where it is, and what to type next."""
-    show(version, console)
+    show(version, console, ending=True)
     console.print()
     _print(console, Text.assemble(("version  ", "dim"), (str(version.path), "bold green")))
     _print(console, Text.assemble(("sums     ", "dim"), sums_of(version.path)))
     if version.version == PREVIEW:
         _print(console, Text("next     run it without --limit to publish a version", style="dim"))
         return
-    root = version.path.parent.parent
-    out = "" if root == Path("curated") else f" --out {shlex.quote(str(root))}"
-    name = f"{version.name}@{version.version}"
+    name, out = f"{version.name}@{version.version}", out_of(version)
     split = ", split='train'" if list(version.splits) == [TRAIN] else ""
     commands = (
         f"curate show {name}{out}",
@@ -56,8 +62,14 @@ def render(version: Version, console: Console) -> None:
         _print(console, Text.assemble((f"{label:<9}", "dim"), (command, "cyan")))
 
 
-def show(version: Version, console: Console) -> None:
-    """Print what a version is: its funnel, shares, baselines, policies, examples around the cut."""
+def show(version: Version, console: Console, *, ending: bool = False) -> None:
+    """Print what a version is: its funnel, shares, baselines, policies, examples around the cut.
+
+    Args:
+        version: The version.
+        console: Where to.
+        ending: Whether a run ends here: the clauses of conditions are left to `curate show`.
+    """
     manifest = version.manifest
     books = manifest["books"]
     title = Text.assemble((f"{version.name}@{version.version}", "bold"), "  ")
@@ -69,6 +81,7 @@ def show(version: Version, console: Console) -> None:
     _print(console, Text(f"{made}, seed {manifest['seed']}", style="dim"))
     console.print()
     console.print(_funnel(version, console))
+    _failed(version, console, ending=ending)
     for column in ("origin", "source"):
         found = shares(manifest, column)
         if column == "origin" or len(found) > 1:
@@ -89,7 +102,8 @@ def show(version: Version, console: Console) -> None:
     if around is not None:
         console.print()
         line = around.line
-        _print(console, Text(f"around the cut of {line.stage}, by {line.column}", style="bold"))
+        place = f"around the cut of {line.stage}, by {line.column}"
+        _print(console, Text.assemble((place, "bold"), (f": {line.words}", "dim")))
         console.print(_examples(around, console))
     found_warnings = warnings(manifest)
     if found_warnings:
@@ -114,12 +128,13 @@ def _funnel(version: Version, console: Console) -> Table:
     table.add_column("", no_wrap=True)
     table.add_column("what happened")
     table.add_column("time", justify="right", no_wrap=True)
+    unread = [f"{unreadable:,} unreadable"] if unreadable else []
     table.add_row(
         Text.assemble((f"{'read':<7}", "dim"), ("sources", "bold")),
         f"{rows:,}",
         f"{rows - unreadable:,}",
         _bar(rows - unreadable, most, console),
-        f"{unreadable:,} unreadable" if unreadable else "",
+        Text(", ".join([*unread, *settled(version.manifest)])),
         "",
     )
     for step in steps:
@@ -134,6 +149,25 @@ def _funnel(version: Version, console: Console) -> Table:
     return table
 
 
+def _failed(version: Version, console: Console, *, ending: bool) -> None:
+    """How many rows fail each clause of the conditions of filters, or where that is said."""
+    steps = [step for step in funnel(version.manifest) if step.clauses]
+    if ending and steps:
+        command = f"curate show {version.name}@{version.version}{out_of(version)}"
+        said = f"rows by clause of {', '.join(step.id for step in steps)}: {command}"
+        _print(console, Text(said, style="dim"))
+        return
+    for step in steps:
+        console.print()
+        title = (f"rows by clause of {step.id}", "bold")
+        _print(console, Text.assemble(title, (" (one may fail several)", "dim")))
+        table = grid(Failed.HEAD, Failed.HEAD[1:])
+        for each in step.clauses:
+            numbers = (each.failed, each.unknown, each.alone)
+            table.add_row(inline(each.clause, console), *(f"{n:,}" for n in numbers))
+        console.print(table)
+
+
 def _happened(step: Step) -> str:
     parts = [part for part in (step.why().replace("_", " "),) if part]
     if step.remembered:
@@ -144,6 +178,8 @@ def _happened(step: Step) -> str:
             parts.append(f"{step.taken:,} in the pass of {step.shared}")
     elif step.distinct:
         parts.append(_computed(step))
+    if step.distinct and step.repeats:
+        parts.append(counted(step.repeats, "repeat"))
     if step.distinct and step.auto:
         parts.append(" ".join(step.auto))
     return ", ".join(parts)
@@ -220,7 +256,7 @@ def _clauses(certificate: Certificate, console: Console) -> Table:
 def _examples(around: Near, console: Console) -> Table:
     sides = {"just kept": around.kept, "just dropped": around.dropped}
     labels = max(map(len, sides))
-    scores = max(len(_score(row.number)) for side in sides.values() for row in side)
+    scores = max(len(row.shown) for side in sides.values() for row in side)
     gaps = 2 * 2
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="dim", width=labels)
@@ -233,10 +269,6 @@ def _examples(around: Near, console: Console) -> Table:
     for label, side in sides.items():
         for at, row in enumerate(side):
             style = "red" if side is around.dropped else "green"
-            score = Text(_score(row.number), style=style)
+            score = Text(row.shown, style=style)
             table.add_row("" if at else label, score, inline(row.text, console))
     return table
-
-
-def _score(number: float) -> str:
-    return f"{number:.4g}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.printing import counted
+from curate.printing import counted, figure, one_line
 from curate.versions.judged import column_of, judged
 from curate.versions.open import Version
 from curate.versions.rows import condition, schema_of
@@ -54,6 +54,28 @@ def lines_of(version: Version, stage: Mapping[str, Any]) -> list[Line]:
     return found
 
 
+def unplaced(version: Version) -> list[str]:
+    """A sentence for each filter of whose condition no cut can be drawn for some clauses.
+
+    These compare numbers, but not those of one column with a number.
+    """
+    known, said = schema_of(version), []
+    for stage in version.manifest["stages"]:
+        keep = condition(stage["params"].get("keep")) if stage["verb"] == "filter" else None
+        if keep is None or not stage["dropped"]:
+            continue
+        clauses = [
+            one_line(clause.text)
+            for clause in keep.clauses()
+            if not clause.bounds()
+            and any(name in known and known[name].is_numeric() for name in clause.columns)
+        ]
+        if clauses:
+            why = "not one column against a number"
+            said.append(f"no cut of {stage['id']} is drawn for {', '.join(clauses)}: {why}")
+    return said
+
+
 def _compared(version: Version, stage: Mapping[str, Any]) -> list[Line]:
     """The comparisons with a number that a condition demands."""
     keep = condition(stage["params"].get("keep"))
@@ -93,7 +115,7 @@ def _between(passed: pl.Series, fell: pl.Series) -> tuple[float | None, str]:
     )
     ties = ", of equal ones the first by id" if fell_high == low or fell_low == high else ""
     if fell_high <= low:
-        return (fell_high + low) / 2, f"passed from {low:.4g} up{ties}"
+        return (fell_high + low) / 2, f"passed from {figure(low)} up{ties}"
     if high <= fell_low:
-        return (high + fell_low) / 2, f"passed up to {high:.4g}{ties}"
+        return (high + fell_low) / 2, f"passed up to {figure(high)}{ties}"
     return None, "rows on both its sides overlap: more than this number decided"

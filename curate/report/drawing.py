@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curate.printing import marked, marked_line
+from curate.printing import figure, marked, marked_line
+
+if TYPE_CHECKING:
+    from curate.versions.open import Version
 
 _VALUE = 60
 """Characters of a text that stands among numbers."""
@@ -49,9 +54,15 @@ def number(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+        return f"{value:,}" if isinstance(value, int) else figure(value)
     text = str(value)
     return text if len(text) <= _VALUE else f"{text[:_VALUE]}..."
+
+
+def out_of(version: Version) -> str:
+    """What a command about a version needs besides its name: where it lies, if not in `curated`."""
+    root = version.path.parent.parent
+    return "" if root == Path("curated") else f" --out {shlex.quote(str(root))}"
 
 
 def heading(words: str) -> Text:

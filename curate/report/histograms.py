@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from curate.printing import one_line
+from curate.printing import figure, one_line
+from curate.report.cuts import unplaced
 from curate.report.spreads import BINS, Histogram, Quartiles, flags, of_scores
 from curate.versions.open import Version
 
@@ -41,11 +43,16 @@ def draw(version: Version, console: Console) -> None:
             f"true in {flag.true:,} of {flag.rows:,} rows, {flag.kept_true:,} of {flag.kept:,} kept"
         )
         console.print(Text.assemble((one_line(flag.column), "bold"), f"  {said}"))
-    drawn = {one.column for one in numbers[:SHOWN]} | {one.column for one in raised[:SHOWN]}
-    rest = [name for name in version.scores.columns if name not in drawn and name != "id"]
-    if rest:
+    names = [one.column for one in numbers], [one.column for one in raised]
+    further = [name for kind in names for name in kind[SHOWN:]]
+    others = [n for n in version.scores.columns if n not in (*names[0], *names[1], "id")]
+    notes = [f"not drawn, after the first {SHOWN}: {', '.join(further)}"] if further else []
+    notes += [f"not drawn: {', '.join(others)} (no numbers)"] if others else []
+    notes += unplaced(version)
+    if notes:
         console.print()
-        console.print(Text(f"not drawn: {one_line(', '.join(rest))}", style="dim"))
+    for sentence in notes:
+        console.print(Text(one_line(sentence), style="dim"))
 
 
 def _histogram(each: Histogram, console: Console) -> None:
@@ -73,8 +80,9 @@ def _line(
 
 
 def _short(number: float) -> str:
-    """A number in four digits, or as many as leave a gap before it."""
-    return next(text for digits in (4, 3, 2, 1) if len(text := f"{number:.{digits}g}") < _NUMBER)
+    """A number to read, or in as many digits as leave a gap before it."""
+    shorter = (f"{number:.{digits}g}" for digits in (4, 3, 2, 1))
+    return next(text for text in (figure(number), *shorter) if len(text) < _NUMBER)
 
 
 def _widened(bins: Sequence[int]) -> list[int]:
@@ -94,6 +102,8 @@ def _axis(each: Histogram, ascii_only: bool) -> list[Text]:
     """Where the histogram starts and ends, and the cuts: the last beside the ends."""
     below, above = ("<=", ">=") if ascii_only else ("≤ ", "≥ ")
     first, last = each.edges[0], each.edges[-1]
+    if each.whole:
+        first, last = math.floor(first), math.ceil(last)
     start = f"{below}{_short(first)}" if each.gathers[0] else _short(each.low)
     end = f"{above}{_short(last)}" if each.gathers[1] else _short(each.high)
     width = len(_widened(each.before))

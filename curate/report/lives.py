@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -41,6 +41,9 @@ _HOW = {
 }
 _LIKE_MARKS = re.compile(r"(?=\[-|-\]|\{\+|\+\})")
 _MARKS = {GONE: ("[-", "-]", "red"), NEW: ("{+", "+}", "green")}
+
+_UNSEEN = re.compile(r"(?<!\S) | (?!\S)|[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]", re.ASCII)
+_SPACES = {" ": "·", "\t": "→", "\u00a0": "⍽"}
 
 Life = Mapping[str, Any]
 
@@ -161,10 +164,25 @@ class _Drawing:
                 Text(stage["verb"], style="dim"),
                 inline(f"{stage['id']}", self.console, "bold"),
                 Text(stage["outcome"], style="red" if ended else ""),
-                inline("; ".join(_because(stage)), self.console),
+                self.why(stage),
             )
         if table.row_count:
             self.out(table)
+
+    def why(self, stage: Life) -> Text:
+        """What a stage decided by; each clause of its condition on a line of its own."""
+        clauses = stage.get("clauses", ())
+        lines = [inline("; ".join(_because(stage)), self.console)]
+        width = max((len(each["outcome"]) for each in clauses), default=0)
+        for each in clauses:
+            values = ", ".join(f"{name} {number(value)}" for name, value in each["values"].items())
+            style = "dim" if each["outcome"] == "holds" else "red"
+            line = Text(f"{each['outcome']:<{width}}  ", style)
+            line.append_text(inline(each["clause"], self.console))
+            if values:
+                line.append("  ").append_text(inline(f"({values})", self.console, "dim"))
+            lines.append(line)
+        return Text("\n").join(lines if lines[0] else lines[1:])
 
     def stand_in(self) -> None:
         for at, other in enumerate(self.facts["stands_for_it"]):
@@ -258,11 +276,11 @@ class _Drawing:
         opens, closes, style = _MARKS[kind]
         shown = Text()
         last = len(parts) - 1
-        for at, (what, text) in enumerate(_unlike_marks(parts, kind)):
+        for at, (what, text) in enumerate(_unlike_marks(parts, (SAME, kind))):
             if what == SAME:
                 shown.append_text(self.shortened(text, head=at > 0, tail=at < last))
             elif what == kind:
-                inner = self.long(text)
+                inner = self.long(_seen(text))
                 inner.stylize(style)
                 shown.append_text(Text.assemble((opens, style), inner, (closes, style)))
         return shown
@@ -278,15 +296,27 @@ class _Drawing:
         return Text.assemble(ends[0], (gap, "yellow"), ends[1])
 
 
-def _unlike_marks(parts: Sequence[tuple[str, str]], kind: str) -> list[tuple[str, str]]:
-    """The parts of one of two texts, so that nothing in it reads as a mark: `{+` as `⟨U+007B⟩+`."""
-    own = [(what, text if what in (SAME, kind) else "") for what, text in parts]
+def _unlike_marks(
+    parts: Sequence[tuple[str, str]], kinds: Collection[str]
+) -> list[tuple[str, str]]:
+    """Parts of these kinds, so that nothing in them reads as a mark: `{+` as `⟨U+007B⟩+`."""
+    own = [(what, text if what in kinds else "") for what, text in parts]
     like = {found.start() for found in _LIKE_MARKS.finditer("".join(text for _, text in own))}
     places = count()
     return [
         (what, "".join(f"⟨U+{ord(c):04X}⟩" if next(places) in like else c for c in text))
         for what, text in own
     ]
+
+
+def _seen(text: str) -> str:
+    """A stretch in which texts differ, with the white space that cannot be seen marked.
+
+    A space stands as it is between two words and otherwise as `·`; a tab is `→`, a no-break space
+    `⍽`, others are named; line ends are `↵` where there is white space alone.
+    """
+    marked = _UNSEEN.sub(lambda found: _SPACES.get(found[0]) or f"⟨U+{ord(found[0]):04X}⟩", text)
+    return marked if text.strip() else marked.replace("\n", "↵\n")
 
 
 def _fate(row: Life) -> str:
@@ -320,10 +350,12 @@ def _because(stage: Life) -> list[str]:
         said.append(f"made {', '.join(each[:_SHOWN] for each in stage['children'])}")
     if stage.get("reason"):
         said.insert(0, reason_of(stage["reason"]))
-    if stage["stage"] == "core.where":
+    clauses = stage.get("clauses", ())
+    if stage["stage"] == "core.where" and not clauses:
         said.append(f"keep: {stage['params']['keep']}")
     cut = stage.get("cut")
     known = {*stage["values"], *([cut["column"]] if cut else [])}
+    known.update(name for each in clauses for name in each["values"])
     said += [f"{n} {number(v)}" for n, v in _plain(stage.get("reads", {})) if n not in known]
     if cut:
         if cut["column"] not in stage["values"] and cut["value"] is not None:
@@ -386,7 +418,7 @@ def briefs(rows: Sequence[Life], total: int, how: str, console: Console) -> None
     """Print several rows that were found, a line each.
 
     Args:
-        rows: Those to show: `id`, `file`, `line`, fate and `text`.
+        rows: Those to show, as `explain.brief` gives them.
         total: How many were found.
         how: `id`, `text` or `where`: see `Found`.
         console: Where to.
@@ -396,12 +428,35 @@ def briefs(rows: Sequence[Life], total: int, how: str, console: Console) -> None
     fates = min(max((len(_fate(row)) for row in rows), default=0), _FATE)
     table.add_column(no_wrap=True, width=_SHOWN)
     table.add_column(no_wrap=True, width=fates)
-    table.add_column(no_wrap=True, max_width=max(console.width - _SHOWN - fates - 4, 1))
+    width = max((len(_stands(row)) + 2 for row in rows if _stands(row)), default=0)
+    if width:
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, max_width=max(console.width - _SHOWN - fates - width - 4, 1))
     for row in rows:
         text = row["text"] if row["text"] is not None else "(not published)"
-        cells = (row["id"][:_SHOWN], _fate(row), text)
-        table.add_row(*(inline(cell, console) for cell in cells))
+        said = (row["id"][:_SHOWN], _fate(row), *([_stands(row)] if width else []))
+        table.add_row(
+            *(inline(cell, console) for cell in said),
+            _changed(row["change"], console) if row["change"] else inline(text, console),
+        )
     console.print(table)
     if total > len(rows):
         more = f"and {total - len(rows):,} more (--limit N shows more)"
         console.print(Text(more, style="yellow"))
+
+
+def _stands(row: Life) -> str:
+    """The rows that stand for one that fell or gave way."""
+    made = row["replaced_by"]
+    others = f" and {len(made) - 1:,} more" if made[1:] else ""
+    return "".join(f"> {id[:_SHOWN]}{others}" for id in [*made, row["ref"]][:1] if id)
+
+
+def _changed(parts: Sequence[tuple[str, str]], console: Console) -> Text:
+    """The first difference between two texts on one line: `in both[-before-]{+after+}in both`."""
+    shown = Text()
+    for kind, text in _unlike_marks(parts, (SAME, GONE, NEW)):
+        opens, closes, style = _MARKS.get(kind, ("", "", ""))
+        said = text if kind == SAME else _seen(text)
+        shown.append_text(inert(opens + re.sub(r"\s+", " ", said) + closes, console, style))
+    return shown

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from curate.ledger import KEPT
+from curate.printing import figure
 from curate.report.cuts import Line, lines_of
 from curate.report.texts import previews
 from curate.versions.judged import judged
@@ -20,10 +21,18 @@ COUNT = 8
 
 @dataclass(frozen=True)
 class Row:
-    """A row in one line."""
+    """A row in one line.
+
+    Attributes:
+        id: Its id.
+        number: What was cut by.
+        shown: The number in words, so that it does not read as the cut where it is another.
+        text: Its texts.
+    """
 
     id: str
     number: float
+    shown: str
     text: str
 
 
@@ -65,7 +74,10 @@ def _around(
         return None
     texts = previews(version, [id for side in sides for id in side["id"]])
     kept, dropped = (
-        tuple(Row(id, number, texts[id]) for id, number in side.select("id", "value").iter_rows())
+        tuple(
+            Row(id, number, figure(number, beside=at), texts[id])
+            for id, number in side.select("id", "value").iter_rows()
+        )
         for side in sides
     )
     return Near(line, kept, dropped)

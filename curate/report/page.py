@@ -10,13 +10,13 @@ import hashlib
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from curate.contract.results import Clause
 from curate.errors import CurateError, UsageError
-from curate.printing import marked, marked_line
+from curate.printing import figure, marked, marked_line
 from curate.report.charts import charts
 from curate.report.clusters import duplicates
 from curate.report.cuts import lines
@@ -25,9 +25,11 @@ from curate.report.near import near
 from curate.report.rows import table
 from curate.report.vega import COLOURS, svg
 from curate.sources.published import check_outside
-from curate.versions.funnel import funnel, shares, warnings
+from curate.versions.funnel import Failed, funnel, shares, warnings
 from curate.versions.open import Version
 from curate.versions.policy import certificates
+from curate.versions.splits import shares as split_shares
+from curate.versions.splits import strata
 
 try:
     import jinja2
@@ -119,8 +121,15 @@ def _render(version: Version) -> tuple[str, int, int]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"n": _count, "marked": marked, "line": marked_line, "svg": _svg}
+    environment.filters |= {
+        "n": _count,
+        "marked": marked,
+        "line": marked_line,
+        "svg": _svg,
+        "figure": figure,
+    }
     manifest = version.manifest
+    steps = funnel(manifest)
     around, found = near(version), duplicates(version)
     named = {row.id for row in (*around.kept, *around.dropped)} if around else set()
     for each in found:
@@ -142,7 +151,11 @@ def _render(version: Version) -> tuple[str, int, int]:
         warnings=warnings(manifest),
         charts=charts(version),
         same=_same(manifest),
-        steps=funnel(manifest),
+        steps=steps,
+        failed_head=Failed.HEAD,
+        failed=[(step.id, list(map(astuple, step.clauses))) for step in steps if step.clauses],
+        split_shares=split_shares(manifest) if "splits" in manifest else None,
+        strata=strata(manifest) if "splits" in manifest else None,
         near=around,
         duplicates=found,
         certificates=certificates(manifest),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from curate.printing import counted
+from curate.printing import counted, figure
 from curate.report.spreads import Histogram
 from curate.report.vega import COLOURS, Drawing, alt, data, finished, painted
 
@@ -19,9 +19,8 @@ _ROOM = 0.12
 def score_chart(one: Histogram) -> Drawing:
     """A score before and after, with its cuts."""
     total, kept = sum(one.before), sum(one.after)
-    says = [
-        f"{counted(total)} with this score, from {one.low:.4g} to {one.high:.4g}; kept: {kept:,}."
-    ]
+    ends = f"from {figure(one.low)} to {figure(one.high)}"
+    says = [f"{counted(total)} with this score, {ends}; kept: {kept:,}."]
     for line in one.lines:
         says.append(f"Cut of {line.stage}: {line.words}.")
         if line.at is not None and (line.stage, line.at) not in one.drawn:
@@ -62,7 +61,8 @@ def _binned(one: Histogram) -> tuple[tuple[str, ...], tuple[tuple[Any, ...], ...
     bins = zip(one.edges, one.edges[1:], one.before, one.after, strict=False)
     for low, high, before, after in bins:
         stages = ", ".join(stage for stage, at in one.drawn if low <= at < high)
-        row = (f"{low:.4g}", f"{high:.4g}", before, after)
+        ends = one.between(low, high)
+        row = (figure(ends[0]), figure(ends[1]), before, after)
         rows.append((*row, stages) if one.drawn else row)
     head = ("from", "to", "all", "kept", *(("cut",) if one.drawn else ()))
     return head, tuple(rows)

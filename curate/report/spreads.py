@@ -62,6 +62,7 @@ class Histogram:
         lines: The cuts through it.
         all: Quartiles of all rows that have the number.
         kept: Those of the kept ones; None: none has it.
+        whole: Whether it is of whole numbers; the ends of bins then stand between two.
         part: Whether rows that were not kept are left out, as this of them is not published.
     """
 
@@ -77,6 +78,7 @@ class Histogram:
     kept: Quartiles | None
     geometric: bool = False
     lines: tuple[Line, ...] = ()
+    whole: bool = False
     part: bool = False
 
     @property
@@ -88,6 +90,10 @@ class Histogram:
             for line in self.lines
             if line.at is not None and first <= line.at <= last
         )
+
+    def between(self, low: float, high: float) -> tuple[float, float]:
+        """The least and the greatest number between two ends; of whole numbers such as occur."""
+        return (math.ceil(low), math.floor(high)) if self.whole else (low, high)
 
     @property
     def gathers(self) -> tuple[bool, bool]:
@@ -176,6 +182,7 @@ def _histogram(
         kept=_quartiles(values[kept]) if kept.any() else None,
         geometric=geometric,
         lines=cuts,
+        whole=column.dtype.is_integer() and not geometric,
     )
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 
 from curate.contract.parameters import Reference
-from curate.contract.stages import ExpandStage
+from curate.contract.stages import ExpandStage, Stage
 from curate.errors import CurateError, PluginError, RecipeError, nearest
 from curate.plugins.registry import Registry
 from curate.recipe.document import KeyPath
-from curate.recipe.load import Draft, Problems, draft_recipe
+from curate.recipe.load import Draft, Problems, draft_recipe, salvage
 from curate.recipe.model import Recipe, StageSpec
 from curate.recipe.rules import WAYS
 from curate.recipe.where import Where
@@ -290,6 +290,7 @@ class _Walk:
             self.problems.add(place, message, f"Write `{kind.verb}: {spec.stage}`.", key=True)
         params = self.asked(place, lambda: validate(kind.Params, spec.with_, path, self.problems))
         if params is None:
+            self.rest(kind, spec, path)
             return None
         before = len(self.problems.found)
         if self.files:
@@ -328,6 +329,19 @@ class _Walk:
             parsed,
         )
 
+    def rest(self, kind: type[Stage], spec: StageSpec, path: KeyPath) -> None:
+        """Check the files of a stage some of whose parameters are wrong."""
+        try:
+            params = salvage(kind.Params, spec.with_)
+        except Exception:  # a plugin's own code may raise anything, and was asked before
+            return
+        if params is None or not self.files:
+            return
+        before = len(self.problems.found)
+        check_files(params, path, self.problems, self.registry, self.inspect, self.beside)
+        if len(self.problems.found) == before:
+            self.asked((*path, spec.verb), lambda: kind(params, spec.stage_id).check_files())
+
     def asked(self, place: KeyPath, ask: Callable[[], _Answer | None]) -> _Answer | None:
         """What a plugin's code answers; None, with a problem, where it raises."""
         try:
@@ -349,6 +363,14 @@ class _Walk:
             else:
                 message = f"there is no column '{item.name}'"
                 remedy = nearest(item.name, item.usable)
-                if item.quoted and not remedy.startswith("Did"):
+                outer, dot, inner = item.name.partition(".")
+                if dot and outer in item.usable:
+                    search = f"""contains({outer}, '"{inner}":...')"""
+                    remedy = (
+                        f"A field inside another cannot be named. Read '{outer}' as text with"
+                        f" `types: {{{outer}: json}}` on the source, and write `{search}`; or make"
+                        " it a column of the file."
+                    )
+                elif item.quoted and not remedy.startswith("Did"):
                     remedy = f"Text stands in single quotes: '{item.name}'."
             self.problems.add(item.path, message, remedy, offset=item.offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as installed_version
 from typing import Any
@@ -18,6 +19,7 @@ from curate.ledger import DROPPED, FAILED, KEPT, Positions
 from curate.passes import ForwardStage
 from curate.recipe.names import OUTPUT
 from curate.run.arena import Arena
+from curate.run.clauses import failures
 from curate.run.deciding import check_decisions, settle
 from curate.run.expanding import expand
 from curate.run.facts import StageFacts
@@ -29,7 +31,7 @@ from curate.run.splitting import BRIDGES, Splitting, split
 from curate.run.tools import Tools
 from curate.run.touching import received, touchable
 from curate.services.llm.budget import BudgetError
-from curate.sources.kept import placed
+from curate.sources.kept import earlier
 
 
 class Execution:
@@ -76,6 +78,18 @@ class Execution:
         self.arena.ledger.settle(kept, KEPT, stage=None)
         return kept
 
+    def flags(self) -> dict[str, dict[str, dict[str, int]]]:
+        """What became of the rows that raise a flag: stage > flag > fate > rows."""
+        return {
+            entry["id"]: {flag: self._fates(f"{entry['id']}_{flag}") for flag in entry["flags"]}
+            for entry in self.entries
+            if entry["flags"]
+        }
+
+    def _fates(self, column: str) -> dict[str, int]:
+        raised = self.arena.scores[column].fill_null(value=False).to_numpy()
+        return dict(Counter(self.arena.ledger.fate[raised].tolist()))
+
     def _last(self) -> Positions:
         """The rows that the last stage left, in order."""
         (left,) = self.arena.tables.values()
@@ -88,10 +102,16 @@ class Execution:
         head = {"id": OUTPUT, "verb": "split", "stage": OUTPUT}
         self.tools.tell("stage_started", head | {"rows": len(rows)})
         files = self.resolved.like
-        like = placed(files) if files else None
+        like = earlier(files, output.keep_together) if files else None
         check_unchanged(files)
         self.splitting = split(self.arena, rows, output, recipe.seed, like)
-        self.arena.ledger.settle(self.splitting.dropped, DROPPED, stage=OUTPUT, reason=BRIDGES)
+        self.arena.ledger.settle(
+            self.splitting.dropped,
+            DROPPED,
+            stage=OUTPUT,
+            reason=BRIDGES,
+            detail=self.splitting.why,
+        )
         (last,) = self.arena.tables
         stay = np.setdiff1d(rows, self.splitting.dropped)
         self.arena.tables[last] = stay
@@ -234,6 +254,11 @@ class Execution:
             self.arena.set_scores(f"{stage.id}_{name}", seen, decided[name])
         facts.note(decisions, self.tolerances)
         stay = settle(self.arena, stage.id, seen, decided, facts)
+        keep = resolved.step.conditions.get("keep")
+        # one that the environment completes is not repeated in the manifest
+        shown = keep is not None and keep.text == self._head(resolved)["params"].get("keep")
+        if keep is not None and shown and len(stay) < len(seen):
+            facts.clauses = failures(self.arena, keep, seen)
         return np.concatenate([np.setdiff1d(rows, seen), stay])
 
     def _fuse(

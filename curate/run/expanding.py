@@ -221,6 +221,7 @@ def _by_content(
     column = tools.memo.column(stage.name, CHILDREN, children_components(resolved, fitted))
     known = {id: _loads(value) for id, value in column.lookup(distinct["id"]).iter_rows()}
     todo = distinct.filter(~pl.col("id").is_in(list(known)))
+    facts.repeats = len(contents) - len(distinct)
     memo = {"distinct": len(distinct), "hits": len(known), "computed": 0}
     facts.memo = memo
     times: dict[str, int] = dict(contents.value_counts().iter_rows())

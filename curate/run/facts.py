@@ -14,13 +14,16 @@ from curate.ledger import Books
 class StageFacts:
     """One stage's entry of the manifest, filled while the stage runs.
 
-    Of the rows that raise a flag `flagged` names the first by id; all are in the score column.
+    `repeats` counts the rows that read the same as another one, and so are scored with it. Of the
+    rows that raise a flag `flagged` names the first by id; all are in the score column.
+    `clauses` are those of the condition that a filter keeps by, see `curate.run.clauses.failures`.
     """
 
     books: Books = field(default_factory=Books)
     untouched: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     memo: dict[str, int] | None = None
+    repeats: int = 0
     remembered: dict[str, int] = field(default_factory=dict)
     fits: dict[str, str] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
@@ -32,6 +35,7 @@ class StageFacts:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     certificate: list[dict[str, Any]] = field(default_factory=list)
+    clauses: list[dict[str, Any]] = field(default_factory=list)
     services: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -72,11 +76,10 @@ class StageFacts:
             )
 
     def entry(self) -> dict[str, Any]:
-        """As JSON values; `certificate` and accounts of services only where there are some."""
+        """As JSON values; certificate, clauses and accounts of services only where there are."""
         entry = asdict(self)
-        if not self.services:
-            del entry["services"]
-        if not self.certificate:
-            del entry["certificate"]
+        for name in ("services", "certificate", "clauses"):
+            if not entry[name]:
+                del entry[name]
         books = entry.pop("books")
         return {"in": books.pop("entered"), **books, **entry}

@@ -26,7 +26,7 @@ from curate.run.resolved import Resolved, check_unchanged, files_facts, version_
 from curate.run.splitting import Splitting
 from curate.run.tools import Tools
 from curate.sources.hub import repositories
-from curate.sources.load import Loaded, load
+from curate.sources.load import Loaded, count_facts, load
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def execute(resolved: Resolved, tools: Tools, limit: int | None) -> Outcome:
         foresee(resolved.steps, arena)
     execution = Execution(resolved, arena, tools)
     kept = execution.run()
-    return _outcome(resolved, execution, kept, _sources_facts(resolved, loaded), limit)
+    return _outcome(resolved, execution, kept, _sources_facts(resolved, loaded, arena, kept), limit)
 
 
 def load_sources(
@@ -129,7 +129,9 @@ def _check_ids(loaded: Mapping[str, Loaded]) -> None:
     )
 
 
-def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, Any]:
+def _sources_facts(
+    resolved: Resolved, loaded: Mapping[str, Loaded], arena: Arena, kept: Positions
+) -> dict[str, Any]:
     facts = {}
     for name, source in resolved.checked.recipe.sources.items():
         rows = loaded[name]
@@ -147,8 +149,17 @@ def _sources_facts(resolved: Resolved, loaded: Mapping[str, Any]) -> dict[str, A
             "columns": dict(rows.columns),
             **version_facts(rows.files),
             "facts": dict(rows.facts),
+            "facts_kept": _facts_kept(name, rows, arena, kept),
         }
     return facts
+
+
+def _facts_kept(name: str, loaded: Loaded, arena: Arena, kept: Positions) -> dict[str, int]:
+    """What is worth knowing about a source, of its kept rows alone."""
+    if not any(loaded.facts.values()):
+        return dict(loaded.facts)
+    rows = arena.rows[kept]
+    return count_facts(rows.filter(rows["source"] == name), loaded.format, loaded.columns)
 
 
 def _outcome(
@@ -183,6 +194,7 @@ def _outcome(
         "references": resolved.references_facts(),
         "models": resolved.models_facts(),
         "stages": execution.entries,
+        "flags_by_fate": execution.flags(),
         "columns": [
             {
                 "name": name,

@@ -144,6 +144,7 @@ class _Scoring:
         todo = int(missing.select(pl.any_horizontal(pl.all())).to_series().sum())
         memo = {"distinct": len(distinct), "hits": len(distinct) - todo, "computed": 0}
         self.facts.memo = memo
+        self.facts.repeats = len(contents) - len(distinct)
         self.facts.remembered = {output: len(known) for output, known in found.items()}
         occurrences = cache(lambda: _occurrences(contents, self.asked))  # only failures need them
 

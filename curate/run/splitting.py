@@ -7,7 +7,7 @@ What is drawn is a group, by a hash of its name and the seed, so that it depends
 - A row that was made from others is in all groups of its parents, and in those that these columns
   name for itself.
 - A group whose rows are all in one group that comes before it says nothing new and is left out.
-  Those named by ids come first, then those of the columns in their order.
+  Those named by ids come first, then those of the columns in their order, each by name.
 - A row goes where its groups go. Where they go to different splits it bridges them and is dropped.
 
 So rows with an ancestor or a group in common are never in different splits. Rows that come later
@@ -15,34 +15,39 @@ only ever bring groups back that were left out: they may make a row bridge split
 to another split; without `keep_together` they do neither.
 
 With `like` the rows of an earlier version stay where they were, and a group is where its rows of
-that version are; the others are drawn. Imported when a run ends: heavy.
+that version are, also those that are not here any more; the others are drawn. Imported when a run
+ends: heavy.
 """
 
 from __future__ import annotations
 
-import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import xxhash
 
-from curate.errors import CurateError
 from curate.ledger import Positions
+from curate.run.grouping import Groups, Named, as_texts, named, outermost, shortened
 
 if TYPE_CHECKING:
     from curate.recipe.model import Output
     from curate.run.arena import Arena
+    from curate.sources.kept import Earlier
 
 BRIDGES = "bridges_splits"
 """The reason of rows that are dropped."""
 
 _ALL = 1 << 64
+_FAR = 4
+"""Standard deviations beyond which a share is told to be far from what was asked."""
 
 
 @dataclass(frozen=True)
@@ -52,82 +57,23 @@ class Splitting:
     Attributes:
         positions: Split > its rows in their order.
         dropped: Rows that bridge splits.
+        why: For each of them which groups are in which splits, in words.
         facts: For the manifest: for each split the share asked for, its rows and their share; with
             `stratify` the rows of each value by split, and those of no value; with `like` the rows
-            of the earlier version.
+            of the earlier version; `uneven` where the shares could not be met, see `_uneven`.
     """
 
     positions: Mapping[str, Positions]
     dropped: Positions
+    why: Sequence[str]
     facts: Mapping[str, Any]
-
-
-class Groups:
-    """The groups of rows, by their names.
-
-    Args:
-        parents: Row > the rows that it was made from; rows without any may be left out.
-        named: Row > the groups that columns name for it; rows without any may be left out.
-    """
-
-    def __init__(
-        self, parents: Mapping[str, Sequence[str]], named: Mapping[str, Iterable[str]]
-    ) -> None:
-        self._parents = parents
-        self._named = named
-        self._known: dict[str, frozenset[str]] = {}
-
-    def of(self, id: str) -> frozenset[str]:
-        """The groups of a row; at least one."""
-        known, path, on = self._known, [id], set[str]()
-        while path:
-            at = path[-1]
-            parents = self._parents.get(at, ())
-            # a row that is its own ancestor ends the walk
-            left = [p for p in parents if p not in known and p not in on] if at not in known else []
-            if left:
-                on.add(at)
-                path += left
-                continue
-            path.pop()
-            if at not in known:
-                above = (known.get(parent, frozenset([parent])) for parent in parents)
-                known[at] = frozenset(self._named.get(at, ())).union(*above) or frozenset([at])
-        return known[id]
-
-
-def outermost(rows: Sequence[frozenset[str]], ranks: Mapping[str, int]) -> list[frozenset[str]]:
-    """The groups of rows without those that lie within a group of a lower rank.
-
-    Args:
-        rows: The groups of each row.
-        ranks: Group > its rank; 0 for those that are not in it.
-    """
-    if not ranks:
-        return list(rows)
-    shared: dict[str, frozenset[str]] = {}
-    for groups in rows:
-        for name in groups:
-            shared[name] = shared.get(name, groups) & groups
-    inner = {
-        name
-        for name, others in shared.items()
-        if any(ranks.get(other, 0) < ranks.get(name, 0) for other in others)
-    }
-    return [groups - inner for groups in rows]
 
 
 def drawn(names: Iterable[str], shares: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Draw a split for each group, by its hash alone: the splits share the range of the hash."""
-    bounds = [
-        (int(end * _ALL), name)
-        for end, name in zip(accumulate(map(Fraction, shares.values())), shares, strict=True)
-    ]
-    found = {}
-    for name in names:
-        number = _number(name, seed)
-        found[name] = next(split for bound, split in bounds if number < bound)
-    return found
+    bounds = [int(end * _ALL) for end in accumulate(map(Fraction, shares.values()))]
+    splits = list(shares)
+    return {name: splits[bisect_right(bounds, _number(name, seed))] for name in names}
 
 
 def stratified(
@@ -162,7 +108,7 @@ def stratified(
             by_stratum,
             key=lambda value: (
                 max(rows[name] for name in by_stratum[value]),
-                _number(_name("stratum", value), seed),
+                _number(named("stratum", value), seed),
             ),
         )
     ]
@@ -187,17 +133,12 @@ def _number(name: str, seed: int) -> int:
     return number
 
 
-def _name(column: str, value: str | None) -> str:
-    """The name of what a column says; like no other's, and like no id."""
-    return json.dumps([column, value])
-
-
 def split(
     arena: Arena,
     kept: Positions,
     output: Output,
     seed: int,
-    like: Mapping[str, str] | None = None,
+    like: Earlier | None = None,
 ) -> Splitting:
     """Split the rows that would be kept.
 
@@ -206,27 +147,24 @@ def split(
         kept: The rows, in order.
         output: Splits, and how they are made.
         seed: Of the recipe.
-        like: Row of the earlier version > its split there; None where there is no such version.
+        like: The rows of the earlier version; None where there is no such version.
 
     Raises:
         CurateError: A column holds nested values, or is not there.
     """
-    named, ranks = _named(arena, output.keep_together)
-    groups = Groups(arena.parents(), named)
+    columns = _named(arena, output.keep_together, like)
+    parents = arena.parents() if like is None else {**like.parents, **arena.parents()}
+    groups = Groups(parents, columns.of)
     ids = arena.frame(kept, [])["id"].to_list()
-    before = like or {}
-    found = dict(
-        zip(
-            everyone := list(dict.fromkeys([*ids, *before])),
-            outermost([groups.of(id) for id in everyone], ranks),
-            strict=True,
-        )
-    )
+    before = {} if like is None else like.splits
+    everyone = list(dict.fromkeys([*ids, *before]))
+    outer = outermost([groups.of(id) for id in everyone], columns.ranks)
+    found = dict(zip(everyone, outer, strict=True))
     taken: dict[str, set[str]] = {}
     for id, place in before.items():
         for name in found[id]:
             taken.setdefault(name, set()).add(place)
-    free = {id: found[id] - taken.keys() for id in ids}
+    free = {id: found[id] - taken.keys() if taken else found[id] for id in ids}
     values: list[str | None] = []
     if output.stratify is None:
         places = drawn(frozenset().union(*free.values()), output.splits, seed)
@@ -243,7 +181,12 @@ def split(
     if like is not None:
         stayed = Counter(before[id] for id in ids if id in before)
         facts["like"] = {name: stayed[name] for name in names}
-    return Splitting(positions, kept[at < 0], facts)
+    placed = {id: found[id] for id, where in zip(ids, at.tolist(), strict=True) if where >= 0}
+    if uneven := _uneven(placed, places, output, columns):
+        facts["uneven"] = uneven
+    dropped = kept[at < 0]
+    why = [_why(found[ids[i]], taken, names, columns) for i in np.flatnonzero(at < 0).tolist()]
+    return Splitting(positions, dropped, why, facts)
 
 
 def _place(
@@ -256,8 +199,67 @@ def _place(
     """The number of a row's split; -1 where it bridges several."""
     if id in before:
         return names.index(before[id])
-    places = {place for name in groups for place in taken[name]}
+    places = frozenset[str]().union(*(taken[name] for name in groups))
     return names.index(next(iter(places))) if len(places) == 1 else -1
+
+
+def _why(
+    groups: Set[str], taken: Mapping[str, Set[str]], names: Sequence[str], columns: Named
+) -> str:
+    """Which groups of a row are in which splits: as many as show that it bridges them."""
+    said, seen = [], set[str]()
+    for name in sorted(groups, key=lambda name: (columns.ranks.get(name, 0), name)):
+        if not taken[name] <= seen:
+            places = " and ".join(place for place in names if place in taken[name])
+            said.append(f"{columns.tell(name)} in {places}")
+            seen |= taken[name]
+    more = len(groups) - len(said)
+    return "; ".join(said) + (f"; and {more} more" if more else "")
+
+
+def _uneven(
+    groups: Mapping[str, Set[str]], places: Mapping[str, str], output: Output, columns: Named
+) -> dict[str, Any] | None:
+    """What says that shares are not met, or can hardly be; None where all is well.
+
+    It is told where a split is further from its share than groups of such sizes explain, by more
+    than a tenth of it, or where one group alone has more rows than the smallest share.
+
+    Args:
+        groups: Row that is in a split > its groups.
+        places: Group that was drawn > its split. Only rows of such groups alone count here.
+        output: Splits, and how they are made.
+        columns: What columns name.
+
+    Returns:
+        `got`: split > such rows; `far`: whether a split is far from its share; and of the largest
+        group `rows`, `split`, `column` (None for a family), and `value` (or the id that names it).
+    """
+    sizes: Counter[str] = Counter()
+    got = dict.fromkeys(output.splits, 0)
+    for names in groups.values():
+        if names <= places.keys():
+            sizes.update(names)
+            got[places[next(iter(names))]] += 1
+    rows = sum(got.values())
+    if not rows:
+        return None
+    size, name = max((size, name) for name, size in sizes.items())
+    squares = sum(each * each for each in sizes.values())
+
+    def allowed(share: float) -> float:
+        explained = _FAR * sqrt(share * (1 - share) * squares)
+        if output.stratify is not None:
+            explained = (len(got) - 1) / 2 * size
+        return explained + max(1, share * rows / 10)
+
+    shares = {split: float(share) for split, share in output.splits.items()}
+    far = any(abs(got[one] - share * rows) > allowed(share) for one, share in shares.items())
+    if not far and size <= max(1, min(shares.values()) * rows):
+        return None
+    column, value = columns.values.get(name, (None, name))
+    largest = {"rows": size, "split": places[name], "column": column, "value": shortened(value)}
+    return {"got": got, "far": far, "largest": largest}
 
 
 def _shares(positions: Mapping[str, Positions], output: Output) -> dict[str, Any]:
@@ -272,37 +274,20 @@ def _shares(positions: Mapping[str, Positions], output: Output) -> dict[str, Any
     }
 
 
-def _named(arena: Arena, columns: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """For rows with a value in some of the columns, the groups that they name, and their ranks.
-
-    A value that is the id of a row, as the label of a cluster is, names that row's group.
-    """
+def _named(arena: Arena, columns: Sequence[str], like: Earlier | None) -> Named:
+    """The groups that columns name for the rows, and for those of the earlier version alone."""
     everything = np.arange(len(arena.rows), dtype=np.int64)
-    ids = frozenset(arena.rows["id"]) if columns else frozenset()
-    named: dict[str, list[str]] = {}
-    ranks: dict[str, int] = {}
+    found, ids = Named(), frozenset(arena.rows["id"]) if columns else frozenset()
     for rank, column in enumerate(columns, 1):
-        texts = _texts(arena, everything, column)
-        there = texts.is_not_null()
-        for id, text in zip(arena.rows["id"].filter(there), texts.filter(there), strict=True):
-            name = text if text in ids else _name(column, text)
-            named.setdefault(id, []).append(name)
-            ranks.setdefault(name, rank)
-    return named, ranks
+        found.add(rank, column, arena.rows["id"], _texts(arena, everything, column), ids)
+        if like is not None and column in like.values:
+            before = like.values[column].filter(~pl.col("id").is_in(arena.rows["id"].implode()))
+            found.add(rank, column, before["id"], as_texts(before[column], column), ids)
+    return found
 
 
 def _texts(arena: Arena, positions: Positions, column: str) -> pl.Series:
-    """A column as texts; null where a row has no value, and for NaN; zero has no sign."""
-    values = arena.frame(positions, [column])[column]
-    if values.dtype.is_nested():
-        raise CurateError(
-            f"`output` splits by '{column}', which holds nested values.",
-            "Name a column of texts or numbers.",
-        )
-    if values.dtype.is_float():
-        values = values.fill_nan(None)
-        values = values.set(values == 0, 0.0)
-    return values.cast(pl.String)
+    return as_texts(arena.frame(positions, [column])[column], column)
 
 
 def _stratified(
@@ -316,17 +301,14 @@ def _stratified(
     The stratum of a group is the value that most of its rows have, of several the first by name;
     that of none where no row has one.
     """
+    counts = Counter((name, values[id]) for id, names in groups.items() for name in names)
     rows: Counter[str] = Counter()
-    of: dict[str, Counter[str]] = {}
-    for id, names in groups.items():
-        value = values[id]
-        for name in names:
-            rows[name] += 1
-            of.setdefault(name, Counter()).update([] if value is None else [value])
-    strata = {
-        name: min(counts, key=lambda value: (-counts[value], value), default=None)
-        for name, counts in of.items()
-    }
+    most: dict[str, tuple[int, str]] = {}
+    for (name, value), count in counts.items():
+        rows[name] += count
+        if value is not None:
+            most[name] = min(most.get(name, (0, "")), (-count, value))
+    strata = {name: most[name][1] if name in most else None for name in rows}
     return stratified(rows, strata, output.splits, seed)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import polars as pl
 
@@ -11,6 +13,7 @@ from curate.sources.files import SourceFile
 from curate.sources.published import check_published, listed_in, split_of
 
 LEDGER = "ledger.parquet"
+SCORES = "scores.parquet"
 ANCESTORS = "ancestors.parquet"
 """`id` and `parents` of rows that a version's rows stem from and its ledger does not have."""
 
@@ -78,13 +81,55 @@ def ancestry(files: Sequence[SourceFile]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def placed(files: Sequence[SourceFile]) -> dict[str, str]:
-    """The rows of a version by id, each with its split."""
-    return {
-        id: split_of(file)
-        for file in files
-        for id in pl.read_parquet(file.path, columns=["id"], glob=False)["id"]
+@dataclass(frozen=True)
+class Earlier:
+    """What a version with splits says of its rows.
+
+    Attributes:
+        splits: Row > its split.
+        parents: The parents of every row that it knows of.
+        values: Column > `id` and it; without those that it does not have.
+    """
+
+    splits: Mapping[str, str]
+    parents: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    values: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+
+def earlier(files: Sequence[SourceFile], columns: Sequence[str]) -> Earlier:
+    """The rows of a version, with its splits and some of its columns, labels of stages among them.
+
+    Args:
+        files: Those with its kept rows.
+        columns: Names; those that it does not have are left out.
+
+    Raises:
+        CurateError: A table is not what was published.
+    """
+    folder = files[0].path.parent.parent
+    splits: dict[str, str] = {}
+    values: dict[str, list[pl.DataFrame]] = {}
+    for file in files:
+        _take(file.path, columns, values)
+        ids = pl.read_parquet(file.path, columns=["id"], glob=False)["id"]
+        splits |= dict.fromkeys(ids, split_of(file))
+    listed = listed_in(folder)
+    if SCORES in listed and (labels := [name for name in columns if name not in values]):
+        check_published(folder, SCORES, listed[SCORES])
+        _take(folder / SCORES, labels, values)
+    tables = {
+        name: pl.concat(parts).filter(pl.col("id").is_in(list(splits)))
+        for name, parts in values.items()
     }
+    return Earlier(splits, ancestry(files), tables)
+
+
+def _take(path: Path, columns: Sequence[str], values: dict[str, list[pl.DataFrame]]) -> None:
+    there = pl.read_parquet_schema(path)
+    for name in columns:
+        if name in there:
+            table = pl.read_parquet(path, columns=list({"id", name}), glob=False)
+            values.setdefault(name, []).append(table)
 
 
 def _old(frame: pl.DataFrame, column: str) -> pl.Expr:

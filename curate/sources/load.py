@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +17,7 @@ from curate.examples.texts import unread_turns
 from curate.recipe.model import Source
 from curate.sources.files import SourceFile, resolve_files
 from curate.sources.formats.base import Format
-from curate.sources.formats.found import AnyShape
+from curate.sources.formats.found import AnyShape, column_of
 from curate.sources.frames import clash, frame_of
 from curate.sources.kept import ancestry, kept_rows
 from curate.sources.kinds.batch import Batch
@@ -39,7 +39,8 @@ class Loaded:
         unreadable: Rows that were set aside, in the same order.
         files: What was read.
         facts: Counts: `empty_instruction`, `empty_response` (rows), `unread_turns` (turns after
-            the last one of an assistant).
+            the last one of an assistant), `equal_answers` (pairs whose rejected answer is the
+            chosen one). None of an instruction where the shape has no place for one.
         format: The row shape.
         columns: Field of the format > column of the file, where their names differ.
         ancestors: Of a version, the parents of every row that it knows of, of those without any
@@ -84,7 +85,8 @@ def load(
         return _load(name, spec, found, limit, told)
     rows = stack(kept_rows(name, found, spec.given, limit))
     before = ancestry(found)
-    return Loaded(rows, (), tuple(found), count_facts(rows), AnyShape(), {}, before)
+    facts = count_facts(rows, AnyShape(), {})
+    return Loaded(rows, (), tuple(found), facts, AnyShape(), {}, before)
 
 
 def load_reference(
@@ -120,18 +122,20 @@ def load_reference(
         drawn = [xxhash.xxh3_128_hexdigest(f"{seed} {id}".encode()) for id in rows["id"]]
         chosen = pl.Series(drawn).arg_sort().head(reference.sample).sort()
         rows = rows[chosen]
-    return Loaded(
-        rows, loaded.unreadable, loaded.files, count_facts(rows), loaded.format, loaded.columns
-    )
+    facts = count_facts(rows, loaded.format, loaded.columns)
+    return replace(loaded, rows=rows, facts=facts)
 
 
-def count_facts(rows: pl.DataFrame) -> dict[str, int]:
-    """What is worth knowing about the texts of some rows; see `Loaded.facts`."""
-    return {
-        "empty_instruction": int((rows["@instruction"] == "").sum()),
-        "empty_response": int((rows["@response"] == "").sum()),
-        "unread_turns": unread_turns(rows["messages"]),
-    }
+def count_facts(rows: pl.DataFrame, shape: Format, columns: Mapping[str, str]) -> dict[str, int]:
+    """What is worth knowing about the texts of some rows; see `Loaded`."""
+    asked = ("instruction", "response") if shape.asks else ("response",)
+    facts = {f"empty_{text}": int((rows[f"@{text}"] == "").sum()) for text in asked}
+    facts["unread_turns"] = unread_turns(rows["messages"])
+    answers = ("chosen", "rejected")
+    if {*answers} <= {*shape.required}:
+        chosen, rejected = (rows[column_of(name, columns)] for name in answers)
+        facts["equal_answers"] = int((chosen == rejected).sum())
+    return facts
 
 
 def _load(
@@ -177,7 +181,7 @@ def _load(
         rows,
         tuple(reader.unreadable),
         tuple(files),
-        count_facts(rows),
+        count_facts(rows, reader.format, spec.columns),
         reader.format,
         dict(spec.columns),
     )

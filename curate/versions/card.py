@@ -17,7 +17,8 @@ from curate.provenance import UNKNOWN
 from curate.versions.funnel import funnel, shares, warnings
 from curate.versions.overlap import overlap
 from curate.versions.policy import certificates
-from curate.versions.splits import splits_of
+from curate.versions.splits import asked, splits_of, strata
+from curate.versions.splits import shares as split_shares
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,9 +41,6 @@ _LICENSE_NAME = 60
 
 _CHILDREN = 25
 """Rows of which the card names the parents; the data have all."""
-
-_STRATA = 25
-"""Values of the column by which the splits are stratified; the manifest has all."""
 
 _SHOWN = 600
 """Characters of a text in the example row."""
@@ -267,12 +265,7 @@ def _splits(manifest: Mapping[str, Any]) -> str:
     said = manifest.get("splits")
     if said is None:
         return ""
-    (asked,) = (stage["params"] for stage in manifest["stages"] if stage["verb"] == "split")
-    rows = [
-        (name, one["asked"], one["rows"], f"{100 * one['share']:.2f} %")
-        for name, one in said["shares"].items()
-    ]
-    together = asked["keep_together"]
+    together = asked(manifest)["keep_together"]
     columns = " or ".join(f"`{one_line(name)}`" for name in together)
     also = f", nor do rows with the same value of {columns}" if together else ""
     like = ""
@@ -284,18 +277,13 @@ def _splits(manifest: Mapping[str, Any]) -> str:
         )
     text = (
         "## Splits\n\nRows that were made from one another, or from the same row, never straddle "
-        f"two splits{also}.{like}\n\n" + _table(("split", "asked", "rows", "share"), rows)
+        f"two splits{also}.{like}\n\n" + _table(*split_shares(manifest))
     )
-    if "strata" not in said:
+    head, rows, others = strata(manifest)
+    if not rows:
         return text
-    names = list(said["shares"])
-    by_value = [(value or "(empty)", counts) for value, counts in said["strata"].items()]
-    if "no_value" in said:
-        by_value.insert(0, ("(no value)", said["no_value"]))
-    strata = [(value, *(counts[name] for name in names)) for value, counts in by_value]
-    shown = strata[:_STRATA]
-    more = f"\n\nand {len(strata) - len(shown):,} more" if len(strata) > len(shown) else ""
-    return f"{text}\n\n{_table((asked['stratify'], *names), shown)}{more}"
+    more = f"\n\nand {others:,} more" if others else ""
+    return f"{text}\n\n{_table(head, rows)}{more}"
 
 
 def _cuts(manifest: Mapping[str, Any]) -> str:

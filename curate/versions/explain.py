@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from curate.errors import UsageError
-from curate.ledger import KEPT
+from curate.ledger import KEPT, MERGED
 from curate.printing import one_line
 from curate.versions.lineage import Lineage
 from curate.versions.open import Version
@@ -16,7 +16,7 @@ from curate.versions.passage import known_of, passage
 from curate.versions.references import reference_row
 from curate.versions.rows import NUMBERS, Message, messages_of, values, whole
 from curate.versions.splits import data_files
-from curate.versions.wording import differences, told
+from curate.versions.wording import differences, first_difference, told
 
 COMPARED = 20
 """Other rows whose differences are told; more are not looked at word by word."""
@@ -129,18 +129,46 @@ def brief(version: Version, ids: Sequence[str]) -> list[dict[str, Any]]:
     """A short account of some rows.
 
     Returns:
-        For each the line of the ledger and `text`: the first 200 characters of its conversation,
-        None where that is not published.
+        For each the line of the ledger, and
+
+        - `text`: the first 200 characters of its conversation, None where it is not published;
+        - `replaced_by`: of a row that gave way to others, these; empty of others, and where their
+          maker cannot be told;
+        - `change`: the first difference from the text of the first of these, see
+          `wording.first_difference`; None where there is none to compare.
     """
-    lines, texts = _Lines(version), messages_of(version, ids)
+    lines = _Lines(version)
+    children = _replacing(version, {id: lines.line(id) for id in ids})
+    texts = messages_of(version, [*ids, *(child for made in children.values() for child in made)])
     found = []
     for id in ids:
         messages = texts.get(id)
         text = (
             None if messages is None else " → ".join(turn["content"][:_BRIEF] for turn in messages)
         )
-        found.append({**lines.line(id), "text": None if text is None else text[:_BRIEF]})
+        made = children.get(id, [])
+        pair = [texts.get(each) for each in (id, *made[:1])]
+        known = [told(each) for each in pair if each is not None]
+        found.append(
+            {
+                **lines.line(id),
+                "text": None if text is None else text[:_BRIEF],
+                "replaced_by": made,
+                "change": first_difference(*known) if len(known) > 1 else None,
+            }
+        )
     return found
+
+
+def _replacing(version: Version, lives: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The rows in whose favour others gave way, by these."""
+    gone = {id: life["stage"] for id, life in lives.items() if life["fate"] == MERGED}
+    if not gone:
+        return {}
+    lineage = Lineage(version)
+    born = {id: lineage.children.get(id, []) for id in gone}
+    makers = lineage.makers([child for made in born.values() for child in made])
+    return {id: [one for one in made if makers[one] == gone[id]] for id, made in born.items()}
 
 
 class _Lines:

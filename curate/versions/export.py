@@ -17,6 +17,7 @@ import orjson
 from curate.errors import CurateError, UsageError, nearest
 from curate.examples import cleaned
 from curate.examples.ids import json_text
+from curate.ledger import MERGED
 from curate.plugins.registry import get_registry
 from curate.printing import counted, one_line
 from curate.sources.formats.base import stated
@@ -52,6 +53,7 @@ class Exported:
         unchanged: How many of them went out as they had come in.
         skipped: Kept rows that the shape cannot say, left out.
         lost: What turns held that the shape cannot say > rows that lost it.
+        rewritten: Stages that put rows in place of others that came in this shape > such rows.
         nulled: Columns with numbers that are NaN or infinite, null in JSON > rows with such.
         fields: Columns of the file.
         data: Its rows, but for what stands beside the format's fields.
@@ -63,6 +65,7 @@ class Exported:
     unchanged: int
     skipped: int
     lost: Mapping[str, int]
+    rewritten: Mapping[str, int]
     nulled: Mapping[str, int]
     fields: tuple[str, ...]
     data: Sequence[Mapping[str, Any]]
@@ -128,7 +131,7 @@ def export(
     form = _format(shape)
     frame = _rows(version, splits)
     beside = _beside(version, frame, form, scores, provenance, columns)
-    made, ids, lost = _converted(version, frame, form, keyed=file.suffix != ".parquet")
+    made, ids, lost, rewritten = _converted(version, frame, form, keyed=file.suffix != ".parquet")
     said = [at for at, (fields, _) in enumerate(made) for _ in fields]
     unsaid = sum(not fields for fields, _ in made)
     if unsaid and (not skip or not said):
@@ -157,6 +160,7 @@ def export(
         unchanged,
         unsaid,
         dict(lost),
+        dict(rewritten),
         {} if file.suffix == ".parquet" else _unsayable(beside),
         (*names, *beside.columns),
         rows,
@@ -201,8 +205,10 @@ def _format(name: str) -> Format:
 
 def _converted(
     version: Version, frame: pl.DataFrame, form: Format, *, keyed: bool
-) -> tuple[list[tuple[list[dict[str, Any]], bool]], list[str], Counter[str]]:
+) -> tuple[list[tuple[list[dict[str, Any]], bool]], list[str], Counter[str], Counter[str]]:
     """For each row what it becomes and whether that is what it came with; ids; what is lost.
+
+    And the stages that put rows of this shape in place of others.
 
     A row becomes one of the file, two (an answer that was chosen and one that was rejected, where
     these stand apart), or none where the shape cannot say it. With `keyed` pairs have keys in the
@@ -215,6 +221,8 @@ def _converted(
     place = {name: at for at, name in enumerate(frame.columns)}
     made: list[tuple[list[dict[str, Any]], bool]] = []
     lost: Counter[str] = Counter()
+    rewritten: Counter[str] = Counter()
+    merged = dict(version.ledger.filter(fate=MERGED).select("id", "stage").iter_rows())
     for row in frame.iter_rows(named=True):
         mapping = mappings.get(row["source"], {})
         known = [(shape, mapping) for shape, _ in shapes] if mapping else []
@@ -230,6 +238,7 @@ def _converted(
             if form.paired and keyed:
                 fields = as_keyed(fields, row.get(KEYS))
             made.append(([fields], not row["parents"]))
+            rewritten.update({merged[id] for id in row["parents"] or () if id in merged})
             continue
         whole = shape.whole(found)
         rows = form.rows(whole) or []
@@ -239,7 +248,7 @@ def _converted(
         if rows and form.turn_keys is not None:
             held = {key for turn in whole.turns for key in turn}
             lost.update(held - form.turn_keys)
-    return made, frame["id"].to_list(), lost
+    return made, frame["id"].to_list(), lost, rewritten
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

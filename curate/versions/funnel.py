@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from curate.printing import counted, one_line
 from curate.versions.policy import certificates, empty, relaxed
+from curate.versions.splits import uneven
 
 _ID = 12
 """Characters of an id."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A clause of the condition that a filter kept by, and how many of the judged rows fail it.
+
+    Attributes:
+        clause: As the recipe writes it.
+        failed: Rows for which it is false or null.
+        unknown: Of these, those for which it is null.
+        alone: Of these, those that fail no other clause.
+    """
+
+    clause: str
+    failed: int
+    unknown: int
+    alone: int
+
+    HEAD: ClassVar = ("clause", "rows that fail it", "null", "fail it alone")
+    """What its attributes mean."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +44,15 @@ class Step:
         merged: Rows that others, made of them, took the place of.
         distinct: Distinct contents that were to be scored, where the memo was asked.
         remembered: How many of them the memo held.
+        repeats: Rows that were to be scored, and whose content another one has.
         shared: The stage in whose forward pass some of them were computed, if it was another's.
         taken: How many these were.
         recalled: How many were made of other outputs that were remembered.
         known: Outputs that were remembered for every content, where others were not.
         auto: What was left to the machine or the model, and the words that it came to.
         notes: What the stage says besides.
+        clauses: How many rows fail each clause of its condition; empty where it has one clause, or
+            nothing was dropped.
     """
 
     id: str
@@ -43,12 +67,14 @@ class Step:
     seconds: float
     distinct: int
     remembered: int
+    repeats: int = 0
     shared: str | None = None
     taken: int = 0
     recalled: int = 0
     known: tuple[str, ...] = ()
     auto: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    clauses: tuple[Failed, ...] = ()
 
     def why(self) -> str:
         """Rows that came and went, in words: `12 duplicate, 3 failed`; and the notes."""
@@ -59,7 +85,13 @@ class Step:
 
 def funnel(manifest: Mapping[str, Any]) -> list[Step]:
     """The stages of a run, in the order in which they ran."""
-    return [_step(stage) for stage in manifest["stages"]]
+    return [_step(stage) for stage in _stages(manifest)]
+
+
+def _stages(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries of the stages, each with what became of the rows that it flags."""
+    fates = manifest.get("flags_by_fate", {})
+    return [stage | {"flags_by_fate": fates.get(stage["id"], {})} for stage in manifest["stages"]]
 
 
 def _step(stage: Mapping[str, Any]) -> Step:
@@ -79,6 +111,7 @@ def _step(stage: Mapping[str, Any]) -> Step:
         seconds=stage["seconds"],
         distinct=memo["distinct"],
         remembered=memo["hits"],
+        repeats=stage.get("repeats", 0),
         shared=stage.get("shares_pass_of"),
         recalled=stage.get("counts", {}).get("recalled", 0),
         known=tuple(
@@ -90,12 +123,21 @@ def _step(stage: Mapping[str, Any]) -> Step:
             value for value in stage.get("auto", {}).values() if isinstance(value, str) and value
         ),
         notes=_notes(stage),
+        clauses=tuple(
+            Failed(each["clause"], each["failed"], each["unknown"], each["alone"])
+            for each in stage.get("clauses", ())
+        ),
         taken=min(stage.get("counts", {}).get("pass.shared", 0), memo["hits"]),
     )
 
 
 def _notes(stage: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [one_line(note) for note in stage.get("notes", ())]
+    notes += [
+        f"{flag.replace('_', ' ')} in {counted(count)}{_of_these(stage, flag)}"
+        for flag, count in stage["flags"].items()
+        if count and _gone(stage, flag)
+    ]
     notes += _asked(stage.get("services", {}).get("llm"))
     fits = stage.get("fits") or {}
     if stage["verb"] == "filter" and fits and set(fits.values()) == {"memo"}:
@@ -179,8 +221,13 @@ def unreadable(manifest: Mapping[str, Any]) -> int:
     return sum(int(source["unreadable"]) for source in manifest["sources"].values())
 
 
-def warnings(manifest: Mapping[str, Any]) -> list[str]:
-    """What a reader of the version should know, one sentence each."""
+def warnings(manifest: Mapping[str, Any], out: str = "") -> list[str]:
+    """What a reader of the version should know, one sentence each.
+
+    Args:
+        manifest: Of the version.
+        out: What a command needs besides the version's name, such as ` --out DIR`.
+    """
     books, found = manifest["books"], []
     if manifest.get("limit"):
         found.append(
@@ -193,21 +240,48 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
         failed = counted(books["failed"] - unread)
         found.append(f"{failed} failed and were set aside; {_rerun(manifest)}")
     for name, source in manifest["sources"].items():
+        kept = source.get("facts_kept", {})
         for fact, count in source["facts"].items():
-            if count:
-                said = f"{fact.replace('_', ' ')} in {counted(count)}"
-                found.append(f"Source {name}: {said}.")
-    for stage in manifest["stages"]:
-        found += _warnings_of(stage)
+            if count and kept.get(fact) != 0:
+                found.append(f"Source {name}: {_fact(fact, count, kept.get(fact))}.")
+    for stage in _stages(manifest):
+        found += _warnings_of(stage, f"{manifest['name']}@{manifest['version']}{out}")
     found += [
         f"The split {name} is empty: it was to have {said['asked']} of the rows."
         for name, said in manifest.get("splits", {}).get("shares", {}).items()
         if not said["rows"]
     ]
+    found += uneven(manifest)
     for certificate in certificates(manifest):
         found += relaxed(certificate)
         found += empty(certificate)
     return found
+
+
+def settled(manifest: Mapping[str, Any]) -> list[str]:
+    """Facts of the sources that no kept row has any more."""
+    return [
+        _fact(fact, count, 0)
+        for source in manifest["sources"].values()
+        for fact, count in source["facts"].items()
+        if count and source.get("facts_kept", {}).get(fact) == 0
+    ]
+
+
+_FACTS = {
+    "unread_turns": ("unread turn", ""),
+    "equal_answers": ("pair", " whose answers are equal"),
+}
+
+
+def _fact(fact: str, count: int, kept: int | None) -> str:
+    """A fact of a source; versions of earlier releases do not say how much of it was kept."""
+    if fact in _FACTS:
+        noun, rest = _FACTS[fact]
+        said = f"{counted(count, noun)}{rest}"
+    else:
+        said = f"{fact.replace('_', ' ')} in {counted(count)}"
+    return said if kept is None else f"{said}, {_number(kept)} kept"
 
 
 def _rerun(manifest: Mapping[str, Any]) -> str:
@@ -226,26 +300,45 @@ def _rerun(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def _flagged(stage: Mapping[str, Any], flag: str) -> str:
-    """The first rows that raise a flag, as `curate explain` takes them; a condition for all."""
+def _gone(stage: Mapping[str, Any], flag: str) -> bool:
+    """Whether all rows that raise a flag left; versions of earlier releases do not say."""
+    fates = stage["flags_by_fate"].get(flag)
+    return fates is not None and not fates.keys() & {"kept", "merged"}
+
+
+def _of_these(stage: Mapping[str, Any], flag: str) -> str:
+    """How many rows that raise a flag were kept, and how many gave way to others."""
+    fates = stage["flags_by_fate"].get(flag)
+    if fates is None:
+        return ""
+    said = f", {_number(fates.get('kept', 0))} kept"
+    return said + (f" and {fates['merged']:,} merged" if "merged" in fates else "")
+
+
+def _number(rows: int) -> str:
+    return f"{rows:,}" if rows else "none"
+
+
+def _flagged(stage: Mapping[str, Any], flag: str, version: str) -> str:
+    """The first rows that raise a flag, as `curate explain` takes them; the command for all."""
     ids = stage.get("flagged", {}).get(flag, [])
     if not ids:
         return ""
     first = ", ".join(id[:_ID] for id in ids)
     if len(ids) == stage["flags"][flag]:
         return f": {first}"
-    return f": {first} and more (curate explain --where {stage['id']}_{flag})"
+    return f": {first} and more (curate explain {version} --where {stage['id']}_{flag})"
 
 
-def _warnings_of(stage: Mapping[str, Any]) -> list[str]:
+def _warnings_of(stage: Mapping[str, Any], version: str) -> list[str]:
     id, counts, found = stage["id"], stage.get("counts", {}), []
     for flag, count in stage["flags"].items():
-        if count:
+        if count and not _gone(stage, flag):
             by_source = stage.get("flags_by_source", {}).get(flag, {})
             where = ", ".join(f"{source} {times:,}" for source, times in by_source.items())
             shown = f" ({where})" if where else ""
-            said = f"{flag.replace('_', ' ')} in {counted(count)}{shown}"
-            found.append(f"Stage {id}: {said}{_flagged(stage, flag)}.")
+            said = f"{flag.replace('_', ' ')} in {counted(count)}{shown}{_of_these(stage, flag)}"
+            found.append(f"Stage {id}: {said}{_flagged(stage, flag, version)}.")
     if counts.get("target.truncated"):
         found.append(f"Stage {id}: {counts['target.truncated']:,} texts of its targets were cut.")
     if counts.get("pass.smaller_shapes"):

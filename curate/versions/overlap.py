@@ -41,10 +41,19 @@ def _rounded(rows: float) -> str:
     return f"{rows:,.1f}" if rows < 100 else f"{rows:,.0f}"
 
 
+_MOST = 0.9
+"""Share of the pool from which on a selection is no choice: every pick shares most of it."""
+
+
 def overlap(manifest: Mapping[str, Any]) -> Overlap | None:
-    """The overlaps of a version; None where it does not end in a selection."""
+    """The overlaps of a version; None where it does not end in a selection that they bear on.
+
+    They do not where nearly all was kept, and where the selection is a random pick itself.
+    """
     found = manifest.get("baselines")  # versions of earlier releases have none
-    if not found:
+    if not found or found["selection"]["size"] >= _MOST * found["pool"]:
+        return None
+    if _chooser(manifest) == "core.sample":
         return None
     return Overlap(
         size=found["selection"]["size"],
@@ -53,3 +62,14 @@ def overlap(manifest: Mapping[str, Any]) -> Overlap | None:
         random=tuple(pick["overlap"] for pick in found["random"]),
         expected=found["expected"]["rows"],
     )
+
+
+def _chooser(manifest: Mapping[str, Any]) -> str | None:
+    """The name of the stage that made the selection, see `curate.run.baselines`."""
+    found, most = None, 1
+    for stage in manifest["stages"]:
+        if stage["verb"] == "expand":
+            found, most = None, 1
+        elif stage["verb"] in ("filter", "fuse") and stage["dropped"] >= most:
+            found, most = stage["stage"], stage["dropped"]
+    return found

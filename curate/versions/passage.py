@@ -48,7 +48,8 @@ def passage(
         `replaced`, `rewritten` (children beside it), `passed`, or `unknown`: it may have been
         rewritten. Of a row whose maker cannot be told only the stage that ended it is known. A
         stage that ended its life has `reason`, `detail` and `ref`; `values` are the scores that it
-        wrote, `reads` the columns that its parameters name; `cut` is what it chose by, among the
+        wrote, `reads` the columns that its parameters name; `clauses` those of the condition that
+        it keeps by, see `_clauses`; `cut` is what it chose by, among the
         rows that it decided on: see `_cut`. `margins` are the stage's.
     """
     found = []
@@ -69,7 +70,11 @@ def passage(
             },
         }
         if stage["verb"] in ("filter", "fuse", SPLIT) and entry["outcome"] != "not asked":
-            entry["reads"] = _reads(stage, known)
+            reads = _reads(stage, known)
+            if stage["verb"] == SPLIT:  # a row need not have a value in every column
+                reads = {name: value for name, value in reads.items() if value not in (None, "")}
+            entry["reads"] = reads
+            entry["clauses"] = _clauses(version, stage, known)
             entry["cut"] = _cut(version, stage, known)
             entry["margins"] = stage["margins"]
         if ends:
@@ -182,6 +187,34 @@ def _reads(stage: Stage, known: Mapping[str, Any]) -> dict[str, Any]:
         or value is None
         or (isinstance(value, str) and len(value) <= _SHORT)
     }
+
+
+def _clauses(version: Version, stage: Stage, known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What came of each clause of the condition that a stage keeps by, in the recipe's order.
+
+    Returns:
+        For each its text (`clause`), the `values` that it looked at, by column, and `outcome`:
+        `holds`, `false`, `null`, or `not published`, where a value is not there to be looked at.
+        Empty where the condition has one clause only, or cannot be read here.
+    """
+    keep = condition(stage["params"].get("keep"))
+    clauses = keep.clauses() if keep else ()
+    schema = schema_of(version)
+    found = []
+    for clause in clauses if len(clauses) > 1 else ():
+        there = all(name in known and name in schema for name in clause.columns)
+        outcome = "not published"
+        if there:
+            held = pl.DataFrame(
+                {name: pl.Series([known[name]], dtype=schema[name]) for name in clause.columns}
+            ).select(clause.expr())
+            outcome = _OUTCOMES[held.item()]
+        values = {name: known[name] for name in clause.columns if name in known}
+        found.append({"clause": clause.text, "values": values, "outcome": outcome})
+    return found
+
+
+_OUTCOMES = {True: "holds", False: "false", None: "null"}
 
 
 def _cut(version: Version, stage: Stage, known: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -12,6 +12,9 @@ SAME, GONE, NEW = "=", "-", "+"
 MOST = 2_000
 """Words and spaces of the differing middle of a text: to compare them takes their square."""
 
+_BESIDE = 20
+"""Characters on either side of a first difference."""
+
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 
 Difference = tuple[str, str]
@@ -43,6 +46,22 @@ def differences(before: str, after: str) -> list[Difference] | None:
     end = "".join(one[len(one) - tail :])
     pairs.append((True, end, end))
     return [part for pair in _joined(pairs) for part in _parts(*pair) if part[1]]
+
+
+def first_difference(before: str, after: str) -> list[Difference] | None:
+    """The first place where a text becomes another, with at most 20 characters on either side.
+
+    Returns:
+        Parts as `differences` has them; None where the texts are the same, or not compared.
+    """
+    parts = differences(before, after)
+    at = next((at for at, (kind, _) in enumerate(parts or ()) if kind != SAME), None)
+    if parts is None or at is None:
+        return None
+    changed = [part for part in parts[at : at + 2] if part[0] != SAME]
+    rest = parts[at + len(changed) : at + len(changed) + 1]
+    left = [(SAME, text[-_BESIDE:]) for _, text in parts[:at]]
+    return [*left, *changed, *((SAME, text[:_BESIDE]) for _, text in rest)]
 
 
 def _joined(pairs: Sequence[tuple[bool, str, str]]) -> list[tuple[bool, str, str]]:

@@ -142,3 +142,11 @@ def test_real_files(shared_data, tmp_path, name):
     path = shared_data / f"{name}.jsonl.gz"
     assert call(["init", str(path)]) == 0
     checked(tmp_path / f"{name.replace('_', '-')}.yaml")
+
+
+@pytest.mark.parametrize("rows", [[{"text": "One."}], [{"text": "One.", "i": 1}]])
+def test_a_shape_that_is_not_found_by_itself_is_named(tmp_path, rows):
+    write(tmp_path / "texts.jsonl", rows)
+    assert call(["init", "texts.jsonl"]) == 0
+    assert recipe_of(tmp_path / "texts.yaml")["sources"]["texts"]["format"] == "text"
+    checked(tmp_path / "texts.yaml")

@@ -1,12 +1,13 @@
 """The life of a row agrees with the ledger and the scores, read by hand."""
 
 import json
+import re
 
 import pytest
 
 from curate.errors import UsageError
 from curate.versions.find import find
-from curate.versions.funnel import warnings
+from curate.versions.funnel import funnel, warnings
 from curate.versions.lineage import Lineage
 from curate.versions.wording import GONE, NEW, SAME
 
@@ -404,10 +405,32 @@ def test_a_flag_names_its_first_rows_and_the_condition_for_all(bench, plain):
         even = sorted(id for id, line in plain.scores(version).items() if line["count_even"])
         (stage,) = version.manifest["stages"]
         assert stage["flagged"] == {"even": even[:3]}
-        (said,) = warnings(version.manifest)
+        (said,) = warnings(version.manifest, " --out x")
+        named = f"bench@{version.version} --out x"
         ids = ", ".join(id[:12] for id in even[:3])
-        more = " and more (curate explain --where count_even)" if len(even) > 3 else ""
+        more = f" and more (curate explain {named} --where count_even)" if len(even) > 3 else ""
         word = "row" if len(even) == 1 else "rows"
-        count = f"{len(even)} {word} (pool {len(even)})"
+        count = f"{len(even)} {word} (pool {len(even)}), {len(even)} kept"
         assert said == f"Stage count: even in {count}: {ids}{more}."
         assert sorted(find(version, None, "count_even").ids) == even
+
+
+def test_a_flag_says_what_became_of_its_rows_and_alarms_only_where_some_are_left(bench):
+    bench.write([{"instruction": "x" * n, "output": "y" * n} for n in range(1, 21)])
+    flagged = {"filter": "core.where", "with": {"keep": "NOT count_even OR count_number > 60"}}
+    some = bench.run(COUNT, flagged)
+    fates = some.manifest["flags_by_fate"]["count"]["even"]
+    left = some.frame().join(some.scores.filter("count_even"), on="id")
+    (flags,) = some.manifest["stages"][0]["flags"].values()
+    assert 0 < len(left) < flags
+    assert fates == {"kept": len(left), "dropped": flags - len(left)}
+    (said,) = warnings(some.manifest)
+    assert f", {len(left)} kept" in said
+    none = bench.run(COUNT, {"filter": "core.where", "with": {"keep": "NOT count_even"}})
+    assert warnings(none.manifest) == []
+    (count, _) = funnel(none.manifest)
+    assert any(re.fullmatch(r"even in \d+ rows, none kept", note) for note in count.notes)
+    rewritten = {"expand": "toys.double", "with": {"in_place": True, "every": 1}}
+    merged = bench.run(COUNT, rewritten)
+    (said,) = warnings(merged.manifest)
+    assert re.search(r"even in (\d+) rows \(pool \1\), none kept and \1 merged", said)

@@ -6,14 +6,16 @@ import re
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from curate.commands import call as run
 from curate.commands.diff import command as diff
 from curate.commands.explain import command as explain
 from curate.errors import UsageError
-from curate.report.lives import LONG
+from curate.report.lives import LONG, _Drawing
 from curate.versions.diff import Diff
 from curate.versions.open import open_version
+from curate.versions.wording import GONE, NEW, SAME
 
 LENGTH = {"score": "core.length", "id": "length"}
 SAMPLE = {"filter": "core.sample", "id": "sample", "with": {"count": 8}}
@@ -139,6 +141,48 @@ def test_explain_shows_both_texts_side_by_side(hostile, bench):
     assert "rows that fell for this one: 2" in survivor
     assert "before" in survivor
     assert "(again 0)" in survivor
+
+
+def test_listed_rows_name_those_that_stand_for_them(bench):
+    says = ["It is 0.5\u00a0per cent.", "It is 1 per cent.", "It is 1 per cent."]
+    bench.write([{"instruction": f"x {n // 3}", "output": o} for n, o in enumerate(says)])
+    version = bench.run(
+        {"expand": "text.clean", "id": "clean", "with": {"rules": ["whitespace"]}},
+        {"filter": "dedup.exact", "id": "exact"},
+    )
+    lines = version.ledger
+    ((old, new),) = [(p, id) for id, ps in lines.select("id", "parents").iter_rows() for p in ps]
+    (gone,) = lines.filter(fate="dropped").select("id", "ref").iter_rows()
+    many = "fate = 'merged' OR fate = 'dropped'"
+    listed = call(explain, "bench", "--where", many, "--out", bench.out).output
+    rows = {line[:12]: line for line in listed.splitlines()[1:]}
+    assert rows[gone[0][:12]].split("duplicate")[1].strip().startswith(f"> {gone[1][:12]}  x 0 →")
+    assert f"> {new[:12]}  " in rows[old[:12]]
+    assert "It is 0.5[-⍽-]{+·+}per cent." in rows[old[:12]]
+    facts = json.loads(call(explain, "bench", "--where", many, "--out", bench.out, "--json").output)
+    told = {row["id"]: row for row in facts["rows"]}
+    assert (told[old]["replaced_by"], told[gone[0]]["replaced_by"]) == ([new], [])
+    assert told[old]["change"][1:3] == [["-", "\u00a0"], ["+", " "]]
+    assert told[gone[0]]["change"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (" ", "·"),
+        ("\u00a0", "⍽"),
+        ("\u2009\t", "⟨U+2009⟩→"),
+        (" \n\n", "·↵\n↵\n"),
+        (" and its museums", "·and its museums"),
+        ("one  two \nthree", "one··two·\nthree"),
+        ("one\u00a0two", "one⍽two"),
+        ("one two", "one two"),
+    ],
+)
+def test_white_space_that_differs_is_seen(text, seen):
+    parts = [(SAME, "a b \u00a0"), (GONE, text), (NEW, "x"), (SAME, " c")]
+    draw = _Drawing(Console(width=80), {}, full=True)
+    assert draw.side(parts, GONE).plain == f"a b \u00a0[-{seen}-] c"
 
 
 def test_a_long_text_is_cut_and_the_screen_says_by_how_much(hostile, bench):

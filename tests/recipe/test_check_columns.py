@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
+import curate
 from curate.contract.context import Context
 from curate.contract.marks import Condition, InputFile, Reads
 from curate.contract.parameters import Params, Preferences, Reference, TextChoice
@@ -332,3 +333,22 @@ def test_check_of_a_known_file_imports_neither_polars_nor_numpy(
         )
         assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("space", ["", " "])
+def test_a_field_inside_another_is_reached_as_text(tmp_path, space):
+    news, blog = (f'{{"kind":{space}"{kind}"}}' for kind in ("news", "blog"))
+    rows = tmp_path / "rows.jsonl"
+    row = '{{"instruction": "Say.", "output": "A word.", "meta": {}}}\n'
+    rows.write_text(row.format(news) + row.format(blog))
+    recipe = {
+        "name": "inner",
+        "sources": {"rows": {"path": str(rows)}},
+        "pipeline": [{"filter": "core.where", "with": {"keep": "\"meta.kind\" = 'news'"}}],
+    }
+    with pytest.raises(RecipeError, match=r"Read 'meta' as text with `types: \{meta: json\}`"):
+        curate.check(recipe)
+    recipe["sources"]["rows"]["types"] = {"meta": "json"}
+    recipe["pipeline"][0]["with"]["keep"] = 'contains(meta, \'"kind":"news"\')'
+    version = curate.run(recipe, out=tmp_path)
+    assert version.frame()["meta"].to_list() == ['{"kind":"news"}']

@@ -38,7 +38,7 @@ def evaluate(text: str, **columns: list) -> list:
         ("CAST(a AS int) > 1", "cast"),
         ("a::int > 1", "cast"),
         ("a = 1; b = 2", "second statement"),
-        ("t.a = 1", "names of tables"),
+        ("t.a = 1", "only columns can be named"),
         ("a = NULL", "NULL outside IS NULL"),
         ("a IN (1, NULL)", "NULL outside IS NULL"),
         ("a IS TRUE", "IS other than"),

@@ -5,6 +5,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from curate.report.closing import render, show
+from curate.report.headline import headline
 
 HOSTILE = (
     "[bold]not bold[/bold] [link=http://x]\x1b]0;title\x07\x1b[2J\u202eback\r\nnext line "
@@ -84,6 +85,18 @@ def test_nothing_is_said_where_there_are_no_baselines(make_version, manifest):
     assert "Baselines" not in (version.path / "README.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("pool", "chooser", "said"),
+    [(13, "core.top", False), (14, "core.top", True), (32, "core.sample", False)],
+)
+def test_a_comparison_that_says_nothing_is_left_out(make_version, pool, chooser, said):
+    found = compared(7, [4] * 5) | {"pool": pool}
+    version = make_version(baselines=found, stages={"top": {"stage": chooser}})
+    assert ("baselines" in screen(version)) == said
+    assert ("longest rows" in " ".join(headline(version.manifest))) == said
+    assert version.manifest["baselines"]["length"]["overlap"] == 7
+
+
 def test_commands_name_where_the_version_lives(make_version):
     version = make_version()
     assert f"curate show toy@v1 --out {version.path.parent.parent}\n" in screen(version)
@@ -128,6 +141,16 @@ def test_every_warning_is_shown(make_version):
     assert "! 2 rows failed and were set aside" in text
     assert "! Stage nait: truncated in 3 rows." in text
     assert "! Stage top: the cut math 0.2 was close (1e-09 from the nearest row, where" in text
+
+
+def test_what_no_kept_row_has_any_more_stands_where_it_was_found(make_version):
+    version = make_version(
+        stages={"nait": {"flags": {"truncated": 3}, "repeats": 5}},
+        flags_by_fate={"nait": {"truncated": {"dropped": 2, "failed": 1}}},
+    )
+    text = screen(version, 200)
+    assert "!" not in text
+    assert "truncated in 3 rows, none kept, 30 of 32 remembered, 5 repeats" in text
 
 
 def test_many_sources_fit_on_the_screen(make_version):

@@ -1,5 +1,11 @@
-import pytest
+import io
+import math
 
+import pytest
+from rich.console import Console
+
+from curate.printing import figure
+from curate.report.closing import show
 from curate.report.near import near
 
 
@@ -14,6 +20,14 @@ def test_the_rows_nearest_to_the_last_cut_on_both_its_sides(make_version):
     assert ids(found.dropped) == [19, 18, 17]
     assert [row.number for row in found.kept] == [0.20, 0.21, 0.22]
     assert found.kept[0].text == "Question 20? → Answer 20."
+
+
+def test_the_screen_says_that_equal_rows_went_by_id(make_version):
+    version = make_version(by="stars", scores={"stars": lambda n: 1 if n < 25 else 2})
+    console = Console(file=io.StringIO(), width=120)
+    show(version, console)
+    said = "around the cut of top, by stars: passed from 1 up, of equal ones the first by id"
+    assert said in console.file.getvalue()
 
 
 def test_where_the_lowest_are_chosen_the_sides_change(make_version):
@@ -57,3 +71,20 @@ def test_no_place_where_numbers_of_dropped_rows_are_not_published(make_version):
 def test_no_more_examples_than_asked_or_there_are(make_version, count):
     found = near(make_version(), count=count)
     assert (len(found.kept), len(found.dropped)) == (min(count, 12), min(count, 20))
+
+
+@pytest.mark.parametrize(
+    ("value", "beside", "shown"),
+    [
+        (0.79998, 0.8, "0.79998"),
+        (0.8, 0.8, "0.8"),
+        (0.8000000001, 0.8, "0.8000000001"),
+        (math.nextafter(0.8, 0), 0.8, "0.7999999999999999"),
+        (0.7996, 0.8, "0.7996"),
+        (27310.2, 27310.4, "27310.2"),
+        (27310, 27000, "27,310"),
+    ],
+)
+def test_a_number_beside_a_cut_does_not_read_as_the_cut(value, beside, shown):
+    assert figure(value, beside) == shown
+    assert (figure(value, beside) == figure(beside)) == (value == beside)

@@ -9,7 +9,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from curate.printing import figure
 from curate.report.histograms import SHOWN, _axis, draw
+from curate.report.page import write
+from curate.report.spread_charts import score_chart
 from curate.report.spreads import BINS, Flag, _histogram, flags, of_scores
 
 
@@ -85,12 +88,34 @@ def test_far_values_are_gathered_in_the_outer_bins():
     assert far.edges[0] > -300
     (axis,) = _axis(far, ascii_only=False)
     assert f"≤ {far.edges[0]:.4g}" in axis.plain
-    assert f"≥ {far.edges[-1]:.4g}" in axis.plain
+    assert f"≥ {far.edges[-1]:,.0f}" in axis.plain
 
 
 def test_whole_numbers_of_a_small_range_have_a_bin_each(with_scores):
     stars = found(with_scores({"stars": lambda n: n % 5}))["stars"]
     assert stars.before == (8, 8, 8, 8, 8)
+
+
+def test_ends_of_whole_numbers_are_whole_numbers():
+    values = pl.Series([10**6, -(10**6), *range(2, 2000)])
+    far = _histogram("far", values, np.ones(2000, dtype=bool), ())
+    first, last = far.edges[0], far.edges[-1]
+    assert (first % 1, last % 1) == (0.5, 0.5)
+    (axis,) = _axis(far, ascii_only=False)
+    assert axis.plain.split("≥")[0].split("≤")[1].strip() == f"{first - 0.5:.0f}"
+    assert axis.plain.split("≥")[1].strip() == f"{last + 0.5:,.0f}"
+    drawn = score_chart(far)
+    assert drawn.rows[0][:2] == (f"{first + 0.5:.0f}", f"{far.edges[1] - 0.5:.0f}")
+    assert "from -1,000,000 to 1,000,000" in drawn.says
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(27310.0, "27,310"), (0.12345, "0.1235"), (999.96, "1000"), (-1234.5, "-1,234"), (2e20, "2e+20"),
+     (9, "9"), (0, "0"), (1000, "1,000")],
+)  # fmt: skip
+def test_figures_can_be_read(number, shown):
+    assert figure(number) == shown
 
 
 def test_flags_texts_vectors_and_empty_columns(with_scores):
@@ -130,6 +155,18 @@ def test_every_cut_through_a_column_is_named(make_version):
     assert drawn[at + 5] == "     cut of dedup: 9, beyond the picture, passed where < 9"
 
 
+def test_a_cut_by_more_than_one_column_is_named_with_the_reason(make_version):
+    keep = "math < 0.9 AND 1 - math > 0.305 AND math / tokens < 9 AND source <> 'x'"
+    version = make_version(stages={"dedup": {"params": {"keep": keep}}})
+    said = "no cut of dedup is drawn for 1 - math > 0.305, math / tokens < 9: not one column"
+    assert said in " ".join(screen(version).split())
+    assert f"N{said[1:]}" in write(version).path.read_text().replace("&lt;", "<").replace(
+        "&gt;", ">"
+    )
+    one = make_version(preview=True, stages={"dedup": {"params": {"keep": "math < 0.9"}}})
+    assert "no cut of" not in screen(one)
+
+
 def test_a_column_of_the_source_that_a_filter_cut_by_is_drawn(make_version):
     version = make_version(by="tokens")
     assert next(iter(found(version))) == "tokens"
@@ -152,7 +189,7 @@ def test_many_columns_fit_80_columns_and_the_rest_is_named(with_scores):
     drawn = screen(with_scores(columns))
     assert max(map(cell_len, drawn.splitlines()[:-3])) <= 80
     assert drawn.index("math\n") < drawn.index("score_0\n")  # what was cut by comes first
-    rest = drawn.partition("not drawn: ")[2].replace("\n", " ")
+    rest = drawn.partition(f"not drawn, after the first {SHOWN}: ")[2].replace("\n", " ")
     assert rest.split(", ")[0] == f"score_{SHOWN - 2}"
     assert rest.split(", ")[-1].strip() == "score_19"
 

@@ -225,3 +225,65 @@ def test_the_command_exports_one_split(tmp_path, capsys):
     command[5] = str(both)
     assert call([*command, "--split", "train", "--split", "validation"]) == 0
     assert len(both.read_text().splitlines()) == sum(version.splits.values())
+
+
+def test_shares_that_were_not_met_are_told_everywhere(tmp_path, capsys):
+    pytest.importorskip("jinja2")
+    rows = [
+        row | {"of": "\x1b[31m<xmp>" if at < 70 else "c"} for at, row in enumerate(rows_of(100))
+    ]
+    output = {"keep_together": ["of"], "stratify": "doc"}
+    path = write(tmp_path / "in.jsonl", rows)
+    toy = tmp_path / "toy.json"
+    pipeline = [{"score": "core.length"}]
+    toy.write_text(json.dumps(recipe(path, output, pipeline)))
+    out = ["--out", str(tmp_path / "curated")]
+    assert call(["run", str(toy), *out]) == 0
+    ran = " ".join(capsys.readouterr().out.split())
+    assert call(["show", "toy", *out]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    version = Version(tmp_path / "curated/toy/v1")
+    got = version.manifest["splits"]["uneven"]["got"]
+    where = next(name for name, count in got.items() if count >= 70)
+    shares = ", ".join(
+        f"{n} {got[n]:.2f} % ({a} asked)" for n, a in (("train", 70), ("validation", 30))
+    )
+    said = f"Of 100 rows there are {shares}: the largest group, 70 with of"
+    for text in (ran, shown):
+        assert f"! {said}" in text
+        assert f"is in {where}." in text
+    for text in (ran, shown, (version.path / "README.md").read_text()):
+        assert "\x1b[31m" not in text
+    assert "there are train" in (version.path / "README.md").read_text()
+    page = " ".join(page_of(version).split())
+    assert said in page
+    assert "<xmp>" not in page
+    assert "Shares asked and got" in page
+    assert "Rows of each value by split" in page
+    assert "<td>d3</td>" in page
+
+
+def page_of(version):
+    from curate.report.page import write as write_page  # needs an extra
+
+    return write_page(version).path.read_text(encoding="utf-8")
+
+
+def test_a_row_that_bridged_splits_is_explained_by_its_groups(tmp_path, capsys):
+    version = run(
+        tmp_path, {"keep_together": ["doc"]}, rows_of(60), pipeline=[{"expand": "toys.pairs"}]
+    )
+    gone = version.ledger.filter(stage="output")
+    docs = dict(version.frame().select("id", "doc").iter_rows())
+    where = placed(version)
+    for id, parents, detail in gone.select("id", "parents", "detail").iter_rows():
+        for parent in parents:
+            assert f"doc '{docs[parent]}' in {where[parent]}" in detail
+        assert version.explain(id)["stages"][-1]["reads"] == {}
+    assert call(["explain", "toy", gone["id"][0], "--out", str(tmp_path / "curated")]) == 0
+    shown = capsys.readouterr().out
+    assert gone["detail"][0] in shown
+    assert "doc None" not in shown
+    report = page_of(version)
+    assert "Shares asked and got" in report
+    assert "Rows of each value by split" not in report

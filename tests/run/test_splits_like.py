@@ -182,3 +182,58 @@ def test_what_is_no_version_to_be_like_is_said(make, tmp_path, monkeypatch, like
         curate.check(wrong)
     with pytest.raises(RecipeError, match="`like` says how rows are split, and there is no"):
         curate.check(wrong | {"output": {"like": like}})
+
+
+def test_like_knows_what_the_rows_of_the_version_were_made_from(make):
+    """A rule that changed makes all rows anew: they go where those from the same rows are."""
+    before = [DOUBLE | {"id": "old", "with": {"every": 1, "in_place": True}}]
+    after = [DOUBLE | {"id": "new", "with": {"every": 1, "children": 2, "in_place": True}}]
+    one = make("faq", rows_of(60), before, SPLITS)
+    changed = SPLITS | {"splits": {"train": 0.1, "validation": 0.9}, "like": "faq@v1"}
+    two = make("faq", rows_of(60), after, changed)
+    (first, second) = (
+        {p: placed(v)[id] for id, (p,) in v.frame().select("id", "parents").iter_rows()}
+        for v in (one, two)
+    )
+    assert len(two.frame()) == 120
+    assert not placed(one).keys() & placed(two).keys()
+    assert first == second
+    assert not reproduce(two.path).differences
+
+
+def test_like_knows_the_columns_of_rows_that_are_gone(make):
+    def rows(variant):
+        return [row | {"page": f"p{at}"} for at, row in enumerate(near(range(60), [variant]))]
+
+    together = SPLITS | {"keep_together": ["page"]}
+    one = make("faq", rows(0), [COUNT], together)
+    changed = {"splits": {"train": 0.1, "validation": 0.9}, "like": "faq@v1"}
+    two = make("faq", rows(7), [COUNT], together | changed)
+    first, second = (
+        {page: placed(v)[id] for id, page in v.frame().select("id", "page").iter_rows()}
+        for v in (one, two)
+    )
+    assert first == second
+    assert {*first.values()} == {"train", "validation"}
+
+
+def test_like_knows_the_clusters_of_rows_that_are_gone(make):
+    """Clusters are named by rows that the earlier version dropped, and that are back."""
+    together = SPLITS | {"keep_together": ["near_cluster"]}
+    marked = make("marked", near(range(60), [0, 1, 2]), [NEAR], together)
+    names = sorted({*marked.scores["near_cluster"].drop_nulls()})
+    back = marked.frame().filter(pl.col("id").is_in(names))
+    listed = ", ".join(f"'{id}'" for id in names)
+    keep = {"filter": "core.where", "with": {"keep": f"id NOT IN ({listed})"}}
+    one = make("faq", near(range(60), [0, 1, 2]), [NEAR, keep], together)
+    before = {}
+    for id, label in one.scores.select("id", "near_cluster").iter_rows():
+        before.setdefault(label, set()).update({placed(one)[id]} if id in placed(one) else {})
+    changed = {"splits": {"train": 0.1, "validation": 0.9}, "like": "faq@v1"}
+    rows = back.select("instruction", "output").to_dicts()
+    two = make("faq", rows, [COUNT, NEAR], together | changed)
+    now = placed(two)
+    assert now.keys() == {*names}
+    # each is alone here and names no cluster: its own group is the one that it named before
+    assert {id: {now[id]} for id in names} == before
+    assert {*now.values()} == {"train", "validation"}

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from curate.recipe.model import Output
 from curate.run.arena import Arena
-from curate.run.splitting import Groups, drawn, outermost, split, stratified
+from curate.run.grouping import Groups, outermost
+from curate.run.splitting import drawn, split, stratified
 from curate.sources.formats.found import AnyShape
+from curate.sources.kept import Earlier
 from curate.sources.load import Loaded
 
 HALVES = {"train": Decimal("0.5"), "validation": Decimal("0.5")}
@@ -56,7 +58,9 @@ def made(rows, seed=0, shares=HALVES, kept=None, like=None, **output):
     arena = arena_of(rows)
     order = list(rows)
     at = np.array([order.index(id) for id in (rows if kept is None else kept)], dtype=np.int64)
-    found = split(arena, at, Output(splits=shares, **output), seed, like)
+    earlier = Earlier(like) if isinstance(like, dict) else like
+    found = split(arena, at, Output(splits=shares, **output), seed, earlier)
+    assert len(found.why) == len(found.dropped)
     where = dict.fromkeys(order[i] for i in found.dropped)
     for name, positions in found.positions.items():
         where |= {order[i]: name for i in positions}
@@ -172,8 +176,18 @@ def test_no_value_is_none_and_zero_has_no_sign():
     for seed in range(10):
         where = made({"x": {"a": 0.0}, "y": {"a": -0.0}}, seed, keep_together=["a"])[1]
         assert where["x"] == where["y"]
-    texts = {f"r{at}": {"a": ""} for at in range(40)}
-    assert len(set(made(texts, keep_together=["a"])[1].values())) == 1
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u2003"])
+def test_an_empty_text_keeps_nothing_together_and_is_a_stratum(text):
+    none = {f"r{at}": {"a": None, "b": "x"} for at in range(40)}
+    texts = {id: {"a": text, "b": text} for id in none}
+    assert made(texts, keep_together=["a"])[1] == made(none, keep_together=["a"])[1]
+    facts, _ = made(texts | {"s": {"a": None}}, keep_together=["a"], stratify="a")
+    assert facts["strata"].keys() == {text}
+    assert sum(facts["no_value"].values()) == 1
+    kept = {f"r{at}": {"a": f" {text}x"} for at in range(40)}  # what is not empty stays as it is
+    assert len(set(made(kept, keep_together=["a"])[1].values())) == 1
 
 
 def test_the_seed_draws_others():
@@ -404,3 +418,100 @@ def test_with_like_and_stratify_the_shares_are_those_of_the_new_rows():
     facts, _ = made(rows, like=like, stratify="a", shares=TWO)
     assert facts["shares"]["validation"]["rows"] == 5
     assert facts["like"] == {"validation": 0, "train": 30}
+
+
+def test_shares_that_one_group_wrecks_are_told_with_the_group():
+    rows = {f"r{at}": {"a": "many\n" * 40 if at < 60 else None} for at in range(100)}
+    shares = {"train": Decimal("0.9"), "validation": Decimal("0.1")}
+    for stratify in (None, "a"):
+        facts, where = made(rows, 0, shares, keep_together=["a"], stratify=stratify)
+        largest = facts["uneven"]["largest"]
+        assert (largest["rows"], largest["column"]) == (60, "a")
+        assert largest["split"] == where["r0"]
+        assert largest["value"] == ("many " * 8)[:39] + "…"
+        assert sum(facts["uneven"]["got"].values()) == 100
+    family = {id: {"parents": ["p" if row["a"] else id + "p"]} for id, row in rows.items()}
+    largest = made(family, 0, shares)[0]["uneven"]["largest"]
+    assert (largest["rows"], largest["column"], largest["value"]) == (60, None, "p")
+    assert "uneven" not in made({f"r{at}": {} for at in range(3)}, 0, shares)[0]
+
+
+def test_rows_that_bridge_splits_are_told_where_they_cost_a_split_its_share():
+    rows = {f"r{at}": {"a": at // 5, "b": at % 2000, "c": at % 37} for at in range(10_000)}
+    for stratify in (None, "c"):
+        how = {"keep_together": ["a", "b"], "stratify": stratify}
+        facts, where = made(rows, 0, {"train": Decimal("0.9"), "test": Decimal("0.1")}, **how)
+        assert None in where.values()
+        assert facts["shares"]["test"]["share"] < 0.05
+        assert facts["uneven"]["far"]
+        assert facts["uneven"]["largest"]["rows"] == 5
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 30), min_size=60, max_size=120),
+    st.integers(0, 1000),
+    st.sampled_from([None, "b"]),
+)
+def test_groups_that_explain_the_shares_are_not_told(sizes, seed, stratify):
+    rows = {
+        f"{group}.{at}": {"a": group, "b": group % 7}
+        for group, size in enumerate(sizes)
+        for at in range(size)
+    }
+    facts, _ = made(rows, seed, keep_together=["a"], stratify=stratify)
+    assert "uneven" not in facts
+
+
+def test_a_row_that_bridges_splits_says_which_groups_are_where():
+    like = {"r0": "train", "r1": "validation", "r2": "train"}
+    rows = {
+        "r0": {"a": "u", "b": "x"},
+        "r1": {"a": "v", "b": "y"},
+        "r2": {"a": "v", "b": None},
+        "n0": {"a": "u", "b": "y"},
+        "n1": {"parents": ["r0", "r1"]},
+        "n2": {"a": "v"},
+        "n3": {"a": "u", "b": "z", "parents": ["r1" * 30, "s"]},
+    }
+    like["r1" * 30] = "validation"
+    order = list(rows)
+    found = split(
+        arena_of(rows),
+        np.arange(len(rows)),
+        Output(splits=HALVES, keep_together=["a", "b"]),
+        0,
+        Earlier(like),
+    )
+    why = dict(zip([order[at] for at in found.dropped], found.why, strict=True))
+    assert why["n0"] == "a 'u' in train; b 'y' in validation"
+    assert why["n1"] == "a 'u' in train; a 'v' in train and validation; and 1 more"
+    assert why["n2"] == "a 'v' in train and validation"
+    assert why["n3"].startswith("the family of r1r1r1r1r1r1 in validation; ")
+
+
+def test_old_and_new_value_of_rows_that_a_stage_rewrote_are_one_group():
+    rows = {f"r{at}": {"a": f"raw {at}"} for at in range(200)}
+    children = {f"c{at}": {"a": f"clean {at}", "parents": [f"r{at}"]} for at in range(200)}
+    _, where = made(rows | children, kept=children, keep_together=["a"])
+    assert None not in where.values()
+    assert set(where.values()) == {"train", "validation"}
+
+
+def test_with_like_families_and_columns_hold_with_rows_that_are_gone():
+    """A source rewritten otherwise than before, and a page of which the old rows were deleted."""
+    ids = [f"r{at}" for at in range(40)]
+    like = {f"old{id}": "train" for id in ids} | {f"page{id}": "validation" for id in ids}
+    earlier = Earlier(
+        like,
+        {f"old{id}": [id] for id in ids},
+        {"a": pl.DataFrame({"id": [f"page{id}" for id in ids], "a": [f"p{id}" for id in ids]})},
+    )
+    rows = {id: {} for id in ids}
+    rows |= {f"new{id}": {"parents": [id]} for id in ids} | {
+        f"n{id}": {"a": f"p{id}"} for id in ids
+    }
+    kept = [id for id in rows if id not in ids]
+    _, where = made(rows, kept=kept, like=earlier, keep_together=["a"])
+    assert {where[f"new{id}"] for id in ids} == {"train"}
+    assert {where[f"n{id}"] for id in ids} == {"validation"}

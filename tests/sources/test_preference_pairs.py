@@ -10,6 +10,7 @@ from curate.errors import CurateError
 from curate.sources.formats.base import RowError
 from curate.sources.formats.preference import Preference
 from curate.sources.formats.unpaired import Unpaired
+from curate.versions.funnel import warnings
 from curate.versions.make import run_recipe
 from curate.versions.open import Version
 
@@ -53,6 +54,18 @@ def publish(tmp_path, rows, *pipeline):
         "pipeline": list(pipeline) or [{"score": "core.length"}],
     }
     return Version(run_recipe(recipe, out=tmp_path / "curated").path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pairs_whose_answers_are_equal_are_counted(tmp_path, form):
+    row = FORMS[form]
+    equal = {**row, "rejected": row["chosen"], "n": 1}
+    rows = [{**row, "n": 0}, equal, {**equal, "n": 2}]
+    version = publish(tmp_path, rows, {"filter": "core.where", "with": {"keep": "n < 2"}})
+    (source,) = version.manifest["sources"].values()
+    assert source["facts"]["equal_answers"] == 2
+    assert source["facts_kept"]["equal_answers"] == 1
+    assert "Source in: 2 pairs whose answers are equal, 1 kept." in warnings(version.manifest)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -200,6 +200,26 @@ def test_what_a_stage_rewrote_does_not_go_out_as_it_came(version, tmp_path):
     assert [row["messages"][0]["content"] for row in read(tmp_path / "m.jsonl")] == texts
 
 
+def test_rewritten_rows_are_told_from_those_that_came_and_from_converted_ones(
+    version, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    again = {
+        "expand": "toys.double",
+        "id": "again",
+        "where": "source = 'b'",
+        "with": {"in_place": True, "every": 1},
+    }
+    talk = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    version({"a": ALPACA[:1], "b": ALPACA[1:2], "m": [{"messages": talk}]}, again)
+    assert call(["export", "toy", "--format", "alpaca", "--to", "x.jsonl"]) == 0
+    said = capsys.readouterr().err
+    assert "x.jsonl: 3 rows, 1 as they came, 1 rewritten by again, 1 converted\n" in said
+    assert call(["export", "toy", "--format", "messages", "--to", "y.jsonl", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["unchanged"], facts["rewritten"]) == (1, {})
+
+
 def test_rows_that_a_shape_cannot_say(version, tmp_path):
     made = version({"a": ALPACA, "m": [CALLING]})
     id = made.frame().filter(pl.col("source") == "m")["id"].item()

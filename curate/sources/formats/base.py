@@ -67,6 +67,7 @@ class Format:
         automatic: Whether `format: auto` may find it.
         paired: Whether it says which answer was rejected, too.
         plain: Whether its rows may be texts that follow each other without a template.
+        asks: Whether rows have an instruction at all; where not, none is missed.
     """
 
     name: ClassVar[str]
@@ -78,6 +79,7 @@ class Format:
     automatic: ClassVar[bool] = True
     paired: ClassVar[bool] = False
     plain: ClassVar[bool] = False
+    asks: ClassVar[bool] = True
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
         """The conversation of one row.

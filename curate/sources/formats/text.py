@@ -23,6 +23,7 @@ class Text(Format):
     name = "text"
     required = ("text",)
     automatic = False
+    asks = False
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
         """The text as what the assistant says, so that all of it is learned."""

@@ -15,6 +15,7 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 import curate
 from curate.api import Context, CurateError
+from curate.commands import call
 from curate_text import patternlists
 from curate_text.match import Match, MatchParams
 from curate_text.patternlists import LISTS, Pattern, Placed
@@ -129,7 +130,7 @@ def test_a_file_of_ones_own(tmp_path):
         ("[]", "holds no pattern"),
         ("- {name: a, pattern: x}\n- {name: a, pattern: y}", "names the pattern 'a' twice"),
         ("- [", "cannot be read as a list of patterns"),
-        ("- {name: a, pattern: '(?<!x)y'}", r"own.yaml: the pattern 'a' looks around or back"),
+        ("- {name: a, pattern: '(?<!x)y'}", r"own.yaml:1: the pattern 'a' looks around or back"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused_when_a_recipe_is_checked(tmp_path, content, says):
@@ -145,14 +146,13 @@ NOT_LOOKING = [r"\\1", r"[(?=]", r"\(?=", r"[](?!x]", r"(?i)a", r"(?:a|b)", r"(?
 
 @pytest.mark.parametrize("pattern", LOOKING)
 def test_patterns_that_look_around_are_refused(pattern):
-    stage = Match(MatchParams(patterns={"mine": pattern}), "m")
-    with pytest.raises(CurateError, match="the pattern 'mine' looks around or back with"):
-        stage.check_files()
+    with pytest.raises(ValidationError, match="the pattern looks around or back with"):
+        MatchParams(patterns={"mine": pattern})
 
 
 @pytest.mark.parametrize("pattern", NOT_LOOKING)
 def test_patterns_that_only_seem_to_look_around_are_taken(pattern):
-    Match(MatchParams(patterns={"mine": pattern}), "m").check_files()
+    MatchParams(patterns={"mine": pattern})
 
 
 WRONG = {
@@ -170,13 +170,13 @@ def test_what_cannot_be_searched_for_is_refused_when_a_recipe_is_checked(tmp_pat
     file.write_text(
         json.dumps([{"name": "good", "pattern": "a"}, {"name": "b", "pattern": pattern}])
     )
-    for place, params in ((file, {"file": str(file)}), ("patterns", {"patterns": {"b": pattern}})):
-        stage = Match(MatchParams(**params), "m")
-        with pytest.raises(CurateError) as caught:
-            stage.check_files()
-        says = f"{re.escape(str(place))}: the pattern 'b' is no regular expression that can be "
-        says += f"searched for in linear time: {WRONG[pattern]}"
-        assert re.match(says, caught.value.message)
+    says = f"is no regular expression that can be searched for in linear time: {WRONG[pattern]}"
+    with pytest.raises(CurateError) as caught:
+        Match(MatchParams(file=str(file)), "m").check_files()
+    assert re.match(f"{re.escape(str(file))}:1: the pattern 'b' {says}", caught.value.message)
+    with pytest.raises(ValidationError) as refused:
+        MatchParams(patterns={"b": pattern})
+    assert re.match(f"the pattern {says}", str(refused.value.errors()[0]["ctx"]["error"]), re.M)
 
 
 @given(st.text(st.sampled_from("ab()[]{}|*+?.^$\\dpL-&,1 \n:<=!"), max_size=8), st.text("ab1 \n"))
@@ -187,7 +187,7 @@ def test_what_is_tried_is_what_will_search(pattern, text):
     try:
         found = pl.Series([text]).str.contains(pattern)[0]
     except pl.exceptions.ComputeError:
-        with pytest.raises(CurateError, match="is no regular expression"):
+        with pytest.raises(CurateError, match=r"is no regular expression|looks around or back"):
             patternlists.tried(placed)
         return
     if found:
@@ -210,7 +210,9 @@ def test_rows_that_contradict_their_pattern(rows, says):
 def test_a_name_in_the_recipe_and_in_the_file_is_refused(tmp_path):
     (tmp_path / "own.yaml").write_text(OWN)
     params = MatchParams(patterns={"a": "a", "smile": "b"}, file=str(tmp_path / "own.yaml"))
-    with pytest.raises(CurateError, match=r"own\.yaml: the pattern 'smile' stands in the recipe's"):
+    with pytest.raises(
+        CurateError, match=r"own\.yaml:6: the pattern 'smile' stands in the recipe's"
+    ):
         Match(params, "m").check_files()
 
 
@@ -315,6 +317,30 @@ def test_a_wrong_pattern_is_a_mistake_in_the_recipe(tmp_path, monkeypatch):
         curate.check(recipe)
 
 
+def test_every_wrong_pattern_is_told_at_its_place_whatever_else_is_wrong(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    pl.DataFrame(ROWS).write_ndjson("rows.jsonl")
+    Path("own.yaml").write_text(
+        "- name: one\n  pattern: a\n  for: b\n- {name: fine, pattern: a}\n"
+        "- name: two\n  pattern: '('\n"
+    )
+    Path("recipe.yaml").write_text(
+        "name: match\nsources: {rows: {path: rows.jsonl}}\npipeline:\n  - score: text.match\n"
+        "    with:\n      lists: [refusals]\n      file: own.yaml\n      patterns:\n"
+        "        fine: a\n        x: '(?=a)'\n        y: '[z'\n        z: 'a{2,1}'\n"
+    )
+    assert call(["check", "recipe.yaml"]) == 2
+    said = capsys.readouterr().err
+    for place in ("6:15: expected", "10:12: the pattern looks", "11:12: the", "12:12: the pattern"):
+        assert f"recipe.yaml:{place}" in said
+    assert "recipe.yaml:4:12: 2 patterns of own.yaml cannot be used" in said
+    assert "\n  own.yaml:1: the pattern 'one' does not find its row" in said
+    assert "\n  own.yaml:5: the pattern 'two' is no regular expression" in said
+    assert said.count("recipe.yaml:") == 5
+
+
 def test_a_check_tries_patterns_of_ones_own_and_imports_nothing_heavy_for_it(tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
     (tmp_path / "recipe.yaml").write_text(
@@ -332,7 +358,7 @@ def test_a_check_tries_patterns_of_ones_own_and_imports_nothing_heavy_for_it(tmp
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
 
     wrong = check("ab(")
-    assert "own.yaml: the pattern 'mine' is no regular expression" in wrong.stderr
+    assert "own.yaml:1: the pattern 'mine' is no regular expression" in wrong.stderr
     assert "unclosed group, character 3" in wrong.stderr
     assert wrong.stdout.startswith("2\n")
     assert check("ab").stdout.endswith("0\nheavy: []\n")  # what the file of rows holds is known

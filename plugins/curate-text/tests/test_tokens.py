@@ -146,7 +146,7 @@ def test_a_length_says_what_it_cuts_and_counts_nothing_anew(tmp_path, folder):
     assert facts["flags"] == {"over": 1}
     assert facts["notes"] == [
         f"{total.sum():,} tokens, at most {total.max()} in a row",
-        f"at 8 tokens 1 row cut, by {sum(lost)} in all, {lost[0]} at the median and {lost[0]} at "
+        f"at 8 tokens 1 row would be cut, by {sum(lost)} in all, {lost[0]} at the median and {lost[0]} at "
         "most",
     ]
     version, scores = run(tmp_path, folder, max_length=6)
@@ -161,7 +161,7 @@ def test_what_is_cut_is_told_by_the_median(tmp_path, folder):
     version, scores = run(tmp_path, folder, rows, max_length=8)
     assert scores["tok_total"].to_list() == [13, 14, 103, 6]
     assert version.manifest["stages"][0]["notes"][1] == (
-        "at 8 tokens 3 rows cut, by 106 in all, 6 at the median and 95 at most"
+        "at 8 tokens 3 rows would be cut, by 106 in all, 6 at the median and 95 at most"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from curate.api import (
     Context,
@@ -17,6 +17,7 @@ from curate.api import (
     Params,
     ScoreStage,
     TextChoice,
+    counted,
 )
 from curate_text import patternlists
 from curate_text.patternlists import LISTS, ListName, PatternName, Placed
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 OWN = "own"
+
+
+def _searched(pattern: str) -> str:
+    try:
+        patternlists.searched(pattern)
+    except CurateError as error:
+        raise ValueError(f"the pattern {error.message}\n{error.remedy}") from None
+    return pattern
 
 
 class MatchParams(Params):
@@ -38,7 +47,7 @@ class MatchParams(Params):
         Field(description="The lists of the plugin that are searched for, a column each."),
     ] = Field(default_factory=lambda: list(LISTS))
     patterns: Annotated[
-        dict[PatternName, str],
+        dict[PatternName, Annotated[str, AfterValidator(_searched)]],
         Field(description="Patterns of one's own, name > regular expression: the column `own`."),
     ] = Field(default_factory=dict)
     file: Annotated[
@@ -92,27 +101,36 @@ class Match(ScoreStage):
 
     def check_files(self) -> None:
         """Refuse files without patterns, a name twice, and what cannot be searched for."""
-        for placed in self._own():
-            patternlists.refuse_looking(placed)
-            patternlists.tried(placed)
+        faults = []
+        for placed in self._filed():
+            try:
+                if placed.pattern.name in self.params.patterns:
+                    raise CurateError(
+                        f"{placed.said} stands in the recipe's `patterns` too",
+                        "Name one of the two otherwise.",
+                    )
+                patternlists.tried(placed)
+            except CurateError as error:
+                faults.append(error)
+        if len(faults) == 1:
+            raise faults[0]
+        if faults:
+            said = [error.message for error in faults]
+            remedies = dict.fromkeys(error.remedy for error in faults)
+            raise CurateError(
+                f"{counted(len(faults), 'pattern')} of {self.params.file} cannot be used",
+                "\n  ".join([*said, *remedies]),
+            )
 
-    def _own(self) -> list[Placed]:
-        inline = patternlists.inline(self.params.patterns)
-        filed = patternlists.read(self.params.file) if self.params.file else []
-        for placed in filed:
-            if placed.pattern.name in self.params.patterns:
-                raise CurateError(
-                    f"{placed.place}: the pattern '{placed.pattern.name}' stands in the recipe's"
-                    " `patterns` too",
-                    "Name one of the two otherwise.",
-                )
-        return inline + filed
+    def _filed(self) -> list[Placed]:
+        return patternlists.read(self.params.file) if self.params.file else []
 
     def _placed(self) -> Iterator[tuple[str, Placed]]:
         for name in LISTS:
             if name in self.params.lists:
                 yield from ((name, placed) for placed in patternlists.shipped(name))
-        yield from ((OWN, placed) for placed in self._own())
+        for placed in patternlists.inline(self.params.patterns) + self._filed():
+            yield OWN, placed
 
     @cached_property
     def _compiled(self) -> list[tuple[str, str, str]]:

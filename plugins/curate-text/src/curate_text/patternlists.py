@@ -50,10 +50,15 @@ class Pattern(BaseModel):
 
 @dataclass(frozen=True)
 class Placed:
-    """A pattern and where it stands, such as `own.yaml` or `patterns`."""
+    """A pattern and where it stands, such as `own.yaml:3` or `patterns`."""
 
     pattern: Pattern
     place: str
+
+    @property
+    def said(self) -> str:
+        """The two in a message."""
+        return f"{self.place}: the pattern '{self.pattern.name}'"
 
 
 def shipped(name: ListName) -> list[Placed]:
@@ -70,7 +75,9 @@ def read(path: str | Path, place: str | None = None) -> list[Placed]:
     import yaml
 
     try:
-        found = yaml.safe_load(Path(path).read_text("utf-8"))
+        loader = yaml.SafeLoader(Path(path).read_text("utf-8"))
+        node = loader.get_single_node()
+        found = loader.construct_document(node) if node else None
         patterns = TypeAdapter(list[Pattern]).validate_python(found)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CurateError(f"{path} cannot be read as a list of patterns: {error}", _FORM) from None
@@ -84,7 +91,10 @@ def read(path: str | Path, place: str | None = None) -> list[Placed]:
     if twice or not names:
         says = f"names the pattern '{twice}' twice" if twice else "holds no pattern"
         raise CurateError(f"{path} {says}", _FORM)
-    return [Placed(pattern, place or str(path)) for pattern in patterns]
+    return [
+        Placed(pattern, place or f"{path}:{entry.start_mark.line + 1}")
+        for pattern, entry in zip(patterns, node.value if node else (), strict=True)
+    ]
 
 
 _FORM = (
@@ -98,44 +108,48 @@ def inline(patterns: Mapping[str, str]) -> list[Placed]:
     return [Placed(Pattern(name=name, pattern=at), "patterns") for name, at in patterns.items()]
 
 
-def refuse_looking(placed: Placed) -> None:
-    """Refuse what cannot be searched for in linear time.
+def searched(pattern: str) -> SchemaValidator:
+    """What searches for a pattern: pydantic, whose engine is that of polars.
+
+    So a check imports no more than it has.
 
     Raises:
-        CurateError: The pattern looks around itself, or back at what a group held.
+        CurateError: It is no regular expression, is too large, or looks around itself or back at
+            what a group held, which takes more than linear time.
     """
-    for found in _LOOKS.finditer(placed.pattern.pattern):
+    for found in _LOOKS.finditer(pattern):
         if found["back"] or found["group"]:
             raise CurateError(
-                f"{placed.place}: the pattern '{placed.pattern.name}' looks around or back with"
-                f" `{found[0]}`; patterns are searched for in linear time, which cannot do that",
+                f"looks around or back with `{found[0]}`; patterns are searched for in linear time,"
+                " which cannot do that",
                 "Write two patterns, and combine their columns with `core.where`.",
             )
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=pattern))
+    except SchemaError as error:
+        raise CurateError(
+            "is no regular expression that can be searched for in linear time:"
+            f" {_fault(str(error))}",
+            "The syntax is that of Rust's regex: https://docs.rs/regex/latest/regex/#syntax",
+        ) from None
 
 
 def tried(placed: Placed) -> str:
     """The pattern: it can be searched for, and finds what its own test rows say.
 
-    Tried by pydantic, whose engine is that of polars, so that a check imports no more than it has.
-
     Raises:
-        CurateError: It is no regular expression, is too large, or its test rows contradict it.
+        CurateError: As `searched`; or its test rows contradict it.
     """
     pattern = placed.pattern
     try:
-        search = SchemaValidator(core_schema.str_schema(pattern=pattern.pattern))
-    except SchemaError as error:
-        raise CurateError(
-            f"{placed.place}: the pattern '{pattern.name}' is no regular expression that can be"
-            f" searched for in linear time: {_fault(str(error))}",
-            "The syntax is that of Rust's regex: https://docs.rs/regex/latest/regex/#syntax",
-        ) from None
+        search = searched(pattern.pattern)
+    except CurateError as error:
+        raise CurateError(f"{placed.said} {error.message}", error.remedy) from None
     for word, row, wanted in (("for", pattern.holds, True), ("against", pattern.spares, False)):
         if row is not None and search.isinstance_python(row) != wanted:
             verb = "does not find" if wanted else "finds"
             raise CurateError(
-                f"{placed.place}: the pattern '{pattern.name}' {verb} its row `{word}`: {row!r}",
-                "Mend the pattern or the row.",
+                f"{placed.said} {verb} its row `{word}`: {row!r}", "Mend the pattern or the row."
             )
     return pattern.pattern
 

@@ -84,7 +84,7 @@ class Tokens(ScoreStage):
         return ("total",) if output == OVER else ()
 
     def notes(self, values: pl.DataFrame) -> tuple[str, ...]:
-        """How many tokens there are, how many rows are cut, and how much of them is lost."""
+        """How many tokens there are, how many rows would be cut, and by how much."""
         import numpy as np
 
         total = values["total"].drop_nulls().to_numpy()
@@ -95,8 +95,9 @@ class Tokens(ScoreStage):
         if length is not None and (total > length).any():
             lost = total[total > length] - length
             words.append(
-                f"at {length:,} tokens {counted(len(lost))} cut, by {int(lost.sum()):,} in all, "
-                f"{int(np.median(lost)):,} at the median and {int(lost.max()):,} at most"
+                f"at {length:,} tokens {counted(len(lost))} would be cut, by "
+                f"{int(lost.sum()):,} in all, {int(np.median(lost)):,} at the median and "
+                f"{int(lost.max()):,} at most"
             )
         return tuple(words)
 
