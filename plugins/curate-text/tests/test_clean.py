@@ -556,8 +556,9 @@ def test_rejected_answers_that_nothing_can_take_up_are_refused(
         yield Child((rows["id"][0],), turns[:2], rejected=turns[2:], **more)
 
     monkeypatch.setattr(Clean, "expand", broken)
+    pair = {"prompt": "Not remembered.", "chosen": "a", "rejected": "b"}
     with pytest.raises(CurateError, match="has a rejected answer"):
-        run(tmp_path, [PAIRS[1]])
+        run(tmp_path, [pair])
 
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
