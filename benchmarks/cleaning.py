@@ -58,7 +58,7 @@ def main() -> None:
         print(
             f"| {name} | {len(rows):,} | {len(changed):,} | {cells} | {restless} | {seconds:.1f} |"
         )
-        for row, (_, changes, _) in zip(rows, cleaned, strict=True):
+        for row, (_, changes, *_) in zip(rows, cleaned, strict=True):
             for rule in changes if given.samples else ():
                 samples[rule] += _samples(name, row, rule)
     print("\nLeft in code:", *(f"{rule} {left[rule]:,}" for rule in rules if left[rule]))

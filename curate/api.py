@@ -13,7 +13,7 @@ from curate.answers import (
 )
 from curate.asking import Budget, LlmExpandStage, LlmParams, LlmScoreStage, LlmSettings, Prices
 from curate.contract import API_VERSION
-from curate.contract.columns import ASKED, REJECTED, TEXTS, Kind
+from curate.contract.columns import ASKED, REJECTED, SEAM, TEXTS, Kind
 from curate.contract.context import Context, ModelFiles
 from curate.contract.marks import (
     Auto,
@@ -25,6 +25,7 @@ from curate.contract.marks import (
     ReadsText,
     Served,
 )
+from curate.contract.pairs import common_start
 from curate.contract.parameters import (
     Artifact,
     Params,
@@ -34,7 +35,7 @@ from curate.contract.parameters import (
     Share,
     TextChoice,
 )
-from curate.contract.results import Child, Clause, Decisions, Depends, Margin, Output
+from curate.contract.results import STILL_IN, Child, Clause, Decisions, Depends, Margin, Output
 from curate.contract.stages import POOL, ExpandStage, FilterStage, FuseStage, ScoreStage, Stage
 from curate.errors import CurateError, PolicyError, UsageError, nearest
 from curate.hookspecs import hookimpl
@@ -67,6 +68,8 @@ __all__ = [
     "PASS",
     "POOL",
     "REJECTED",
+    "SEAM",
+    "STILL_IN",
     "TEXTS",
     "TRUNCATED",
     "Answer",
@@ -133,6 +136,7 @@ __all__ = [
     "UsageError",
     "alternatives",
     "columns_of",
+    "common_start",
     "counted",
     "hookimpl",
     "licenses_in",

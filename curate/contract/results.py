@@ -119,6 +119,10 @@ class Decisions:
     certificate: tuple[Clause, ...] = ()
 
 
+STILL_IN = ".in."
+"""Between what was removed and the column that still holds it, in the names of counts."""
+
+
 @dataclass(frozen=True)
 class Child:
     """A new example, or the news that one could not be made.
@@ -147,6 +151,9 @@ class Child:
             several hold together, as the SPDX expression `a AND b`, with `unknown` for a parent
             whose licence is not known (see `curate.api.licenses_in`).
         ability: Not given, the parents' where they agree, else none.
+        removed: Of a child that replaces its parent: texts that were taken out of the conversation,
+            by what found them. Rows of which another column of text still holds one are counted as
+            `NAME.in.COLUMN` (`STILL_IN`).
         counts: What was done to make it, by name: added up in the manifest over all rows, those
             whose children are remembered too; see `ExpandStage.notes`.
     """
@@ -162,4 +169,5 @@ class Child:
     generator: str | None = None
     license: str | None = None
     ability: str | None = None
+    removed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)

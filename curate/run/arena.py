@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,16 +10,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.contract.columns import REJECTED
-from curate.contract.results import Child
+from curate.contract.columns import BY_FORMAT, REJECTED, SEAM
+from curate.contract.results import STILL_IN, Child
 from curate.errors import CurateError, nearest
-from curate.examples import child_id, combine, kind_of, parents_of, texts_of
+from curate.examples import FRAMEWORK, HIDDEN, child_id, combine, kind_of, parents_of, texts_of
 from curate.ledger import FAILED, UNREADABLE, Ledger, Positions
 from curate.provenance import RULES
 from curate.recipe.where import Where
 from curate.run.steps import Step
 from curate.sources.formats.base import Format
-from curate.sources.formats.found import columns_of, may_reject, rejected_of, rewritten
+from curate.sources.formats.found import column_of, columns_of, rewritten, telling, told
 from curate.sources.formats.tools import as_text
 from curate.sources.load import Loaded
 
@@ -102,10 +103,10 @@ class Arena:
         """
         conditions = {f"@{name}": where for name, where in step.conditions.items()}
         inputs = step.stage.inputs() if columns is None else columns
-        made = {*conditions, REJECTED}
+        made = {*conditions, *BY_FORMAT}
         frame = self.frame(positions, [name for name in inputs if name not in made])
-        if REJECTED in inputs:
-            frame = frame.with_columns(self._rejected(positions))
+        if not set(BY_FORMAT).isdisjoint(inputs):
+            frame = frame.with_columns(self._by_format(positions))
         for name, where in conditions.items():
             if name not in inputs:
                 continue
@@ -114,21 +115,27 @@ class Arena:
             frame = frame.with_columns(read.select(where.expr().alias(name)).to_series())
         return frame.select(list(dict.fromkeys(["id", *inputs])))
 
-    def _rejected(self, positions: Positions) -> pl.Series:
-        """The rejected answers of some rows; null where there is none."""
+    def _by_format(self, positions: Positions) -> list[pl.Series]:
+        """The columns of `BY_FORMAT` for some rows."""
         columns = self.rows.columns
-        there = {
-            source: [name for name in columns_of(*form) if name in columns]
-            for source, form in self.formats.items()
-            if may_reject(*form, columns)
+        shapes = {source: telling(*form, columns) for source, form in self.formats.items()}
+        names = {
+            column_of(field, mapping)
+            for forms in shapes.values()
+            for form, mapping in forms
+            for field in form.fields
         }
-        answers: list[list[dict[str, str]] | None] = [None] * len(positions)
-        sources = self.rows["source"].gather(pl.Series(positions, dtype=pl.UInt32))
-        for at, (position, source) in enumerate(zip(positions.tolist(), sources, strict=True)):
-            if source in there:
-                row = self.rows.select("messages", *there[source]).row(position, named=True)
-                answers[at] = rejected_of(row, *self.formats[source])
-        return pl.Series(REJECTED, answers, dtype=self.rows.schema["messages"])
+        stored = [name for name in columns if name in {"source", "messages", *names}]
+        said: list[tuple[list[dict[str, str]] | None, str | None]] = [(None, None)] * len(positions)
+        if names:
+            index = pl.Series(positions, dtype=pl.UInt32)
+            for at, row in enumerate(self.rows.select(stored)[index].iter_rows(named=True)):
+                said[at] = told(row, shapes[row["source"]])
+        rejected, seams = ([each[part] for each in said] for part in (0, 1))
+        return [
+            pl.Series(REJECTED, rejected, dtype=self.rows.schema["messages"]),
+            pl.Series(SEAM, seams, dtype=pl.String),
+        ]
 
     def inside(self, step: Step, positions: Positions) -> NDArray[np.bool_]:
         """Which rows a step's `where:` lets it touch.
@@ -217,6 +224,39 @@ class Arena:
         self._append(made)
         self.root = np.concatenate([self.root, self.root[first]])
         return positions
+
+    def still_holding(self, positions: Positions, children: Sequence[Child]) -> Counter[str]:
+        """Rows of which a column of text holds what was removed from the conversation.
+
+        What the conversation itself still holds, such as a value left in code, is not looked for.
+
+        Args:
+            positions: Of the children.
+            children: The same, as they came.
+
+        Returns:
+            Under the name of what was removed, `STILL_IN` and the column.
+        """
+        found = Counter[str]()
+        own = {*FRAMEWORK, *HIDDEN}
+        kinds = self.rows.schema.items()
+        names = [name for name, kind in kinds if kind == pl.String and name not in own]
+        those = [at for at, child in enumerate(children) if child.removed]
+        if not those or not names:
+            return found
+        texts = self.rows.select(names)[pl.Series(positions[those], dtype=pl.UInt32)]
+        for at, row in zip(those, texts.iter_rows(), strict=True):
+            child = children[at]
+            turns = (*(child.messages or ()), *(child.rejected or ()))
+            said = "\n".join(turn["content"] for turn in turns).lower()
+            for name, values in child.removed.items():
+                gone = [value.lower() for value in values if value.lower() not in said]
+                found.update(
+                    f"{name}{STILL_IN}{column}"
+                    for column, text in zip(names, row, strict=True)
+                    if text is not None and any(value in text.lower() for value in gone)
+                )
+        return found
 
     def _values(
         self, stage: str, parents: Sequence[Positions], children: Sequence[Child]

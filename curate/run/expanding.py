@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 
 from curate.asking import LLM
-from curate.contract.columns import ORIGINS
+from curate.contract.columns import ORIGINS, REJECTED
 from curate.contract.context import Context
 from curate.contract.results import Child
 from curate.contract.stages import ExpandStage
@@ -42,6 +42,7 @@ FIELDS = (
     "generator",
     "license",
     "ability",
+    "removed",
     "counts",
 )
 
@@ -86,7 +87,7 @@ def expand(
     if stage.scope == "row":
         children = list(_by_content(resolved, rows, columns, fitted, context, tools, facts, count))
     else:
-        children, given = [], set(rows["id"])
+        children, given = [], _given(rows)
         for child in stage.expand(rows, context):
             _check(stage, [child], given, columns)
             children.append(child)
@@ -96,12 +97,16 @@ def expand(
         for name, times in child.counts.items():
             counted[name] = counted.get(name, 0) + times
             facts.count(name, times)
-    facts.notes += stage.notes(counted)
     children = [child for child in children if not _is_count(child)]
     parents = [np.array([at[id] for id in child.parents], dtype=np.int64) for child in children]
     if not children:
+        facts.notes += stage.notes(counted)
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     made = arena.add_children(stage.id, parents, children)
+    for name, times in arena.still_holding(made, children).items():
+        counted[name] = times
+        facts.count(name, times)
+    facts.notes += stage.notes(counted)
     facts.books.created = len(children)
     return _settle(arena, stage.id, children, parents, made)
 
@@ -133,7 +138,10 @@ def _settle(
 
 
 def _check(
-    stage: ExpandStage, children: Sequence[Child], given: set[str], columns: Sequence[str]
+    stage: ExpandStage,
+    children: Sequence[Child],
+    given: Mapping[str, Pair | None],
+    columns: Sequence[str],
 ) -> None:
     """Raise PluginError unless children are sound: no other is remembered or entered."""
     for child in children:
@@ -153,6 +161,15 @@ def _check(
                 raise broken(
                     stage.name, f"a child of {child.parents[0]} has a turn without role and content"
                 )
+        if child.rejected is not None and not (
+            child.replaces and given[child.parents[0]] == _speakers(child.messages, child.rejected)
+        ):
+            raise broken(
+                stage.name,
+                f"a child of {child.parents[0]} has a rejected answer; it takes a child that "
+                f"replaces a row that has one, with its turns, and a stage that reads `messages` "
+                f"and `{REJECTED}`",
+            )
         if child.origin is not None and child.origin not in ORIGINS:
             raise broken(
                 stage.name, f"a child has the origin {child.origin!r}, not one of {list(ORIGINS)}"
@@ -163,6 +180,24 @@ def _check(
         unknown = [name for name in child.columns if name not in columns]
         if unknown:
             raise broken(stage.name, f"a child has columns that the table has not: {unknown}")
+
+
+Pair = tuple[list[str], list[str]]
+"""Who speaks in a conversation, and in the answer that was rejected."""
+
+
+def _given(rows: pl.DataFrame) -> dict[str, Pair | None]:
+    """The ids of rows that a stage is given, with the speakers where it reads a rejected answer."""
+    given: dict[str, Pair | None] = dict.fromkeys(rows["id"])
+    if {"messages", REJECTED} <= set(rows.columns):
+        for id, *turns in rows.drop_nulls(REJECTED).select("id", "messages", REJECTED).iter_rows():
+            given[id] = _speakers(*turns)
+    return given
+
+
+def _speakers(*conversations: Sequence[Mapping[str, str]] | None) -> Pair:
+    one, two = ([turn["role"] for turn in turns or ()] for turns in conversations)
+    return one, two
 
 
 def _by_content(
@@ -195,7 +230,7 @@ def _by_content(
         tools.advance(resolved, 0, len(todo))
     for part in _chunks(stage, todo):
         made = _isolated(stage, part, context)
-        _check(stage, [child for each in made.values() for child in each], set(made), columns)
+        _check(stage, [child for each in made.values() for child in each], _given(part), columns)
         fine = [id for id, children in made.items() if all(c.error is None for c in children)]
         column.append(pl.DataFrame({"id": fine, "value": [_dumps(made[id]) for id in fine]}))
         memo["computed"] += len(made)

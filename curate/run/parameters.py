@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from curate.contract.columns import REJECTED, TEXTS, Kind
+from curate.contract.columns import BY_FORMAT, TEXTS, Kind
 from curate.contract.marks import (
     Auto,
     Condition,
@@ -283,7 +283,7 @@ def make(kind: type[Stage], params: Params, id: str) -> Made:
 
 def check_inputs(made: Made, named: set[str], reader: Reader, verb: str) -> None:
     """Check the columns that a stage reads without a parameter that names them."""
-    own = {*TEXTS, REJECTED, *(f"@{each.name}" for each in given(made.stage.params))}
+    own = {*TEXTS, *BY_FORMAT, *(f"@{each.name}" for each in given(made.stage.params))}
     for name in made.inputs:
         if name not in named and name not in own:
             reader.column((*reader.path, verb), name, "any")

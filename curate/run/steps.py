@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from curate.asking import LLM
-from curate.contract.columns import REJECTED, TEXTS, Kind
+from curate.contract.columns import BY_FORMAT, TEXTS, Kind
 from curate.contract.marks import Prefers, Reads
 from curate.contract.parameters import given
 from curate.contract.stages import Stage
@@ -66,7 +66,7 @@ class Step:
         All that the stage reads but texts and conditions, framework columns, columns that it takes
         with nulls, and those that a preference compares with a value.
         """
-        lenient = {*FRAMEWORK, *(f"@{name}" for name in self.conditions), *TEXTS, REJECTED}
+        lenient = {*FRAMEWORK, *(f"@{name}" for name in self.conditions), *TEXTS, *BY_FORMAT}
         for each in given(self.stage.params):
             value, reads = each.value, each.mark(Reads)
             if value is not None and reads is not None and reads.nulls:

@@ -42,7 +42,8 @@ class Conversation:
         tools: What the assistant may call; None where nothing is said.
         answered: Of a preference: how many of the turns are the prompt; the rest was chosen.
         rejected: Turns that were rejected in favour of those; None where it is no preference.
-        plain: Of a preference: its parts are texts, which no chat template is to be put around.
+        plain: Its parts are texts, which no chat template is to be put around.
+        implicit: Of a preference: the prompt is what both answers begin with.
     """
 
     turns: list[dict[str, Any]]
@@ -50,6 +51,7 @@ class Conversation:
     answered: int = 0
     rejected: list[dict[str, Any]] | None = None
     plain: bool = False
+    implicit: bool = False
 
 
 class Format:
@@ -64,6 +66,7 @@ class Format:
         shared: Fields beside the conversation that rows made from a row take over from it.
         automatic: Whether `format: auto` may find it.
         paired: Whether it says which answer was rejected, too.
+        plain: Whether its rows may be texts that follow each other without a template.
         asks: Whether rows have an instruction at all; where not, none is missed.
     """
 
@@ -75,6 +78,7 @@ class Format:
     shared: ClassVar[tuple[str, ...]] = ()
     automatic: ClassVar[bool] = True
     paired: ClassVar[bool] = False
+    plain: ClassVar[bool] = False
     asks: ClassVar[bool] = True
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:

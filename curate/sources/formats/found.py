@@ -95,31 +95,48 @@ def columns_of(shape: Format, mapping: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys([*names, *([KEYS] if paired else [])]))
 
 
-def may_reject(shape: Format, mapping: Mapping[str, str], columns: Collection[str]) -> bool:
-    """Whether rows of a source may have a rejected answer, by the columns of their table."""
-    return any(form.matches(columns, renamed) for form, renamed in _paired(shape, mapping))
+def telling(
+    shape: Format, mapping: Mapping[str, str], columns: Collection[str]
+) -> list[tuple[Format, Mapping[str, str]]]:
+    """The shapes of a source's rows that `BY_FORMAT` is made from, by the columns of their table.
+
+    Args:
+        shape: The format of the source.
+        mapping: As in `fields_of`.
+        columns: Those that the table has.
+    """
+    shapes = every_shape() if isinstance(shape, AnyShape) else [(shape, mapping)]
+    return [
+        (form, renamed)
+        for form, renamed in shapes
+        if (form.paired or form.plain) and form.matches(columns, renamed)
+    ]
 
 
-def rejected_of(
-    row: Mapping[str, Any], shape: Format, mapping: Mapping[str, str]
-) -> list[dict[str, str]] | None:
-    """The turns of the rejected answer of a row, None where it has none.
+def told(
+    row: Mapping[str, Any], shapes: Iterable[tuple[Format, Mapping[str, str]]]
+) -> tuple[list[dict[str, str]] | None, str | None]:
+    """What `BY_FORMAT` holds for a row: the turns of its rejected answer, and its seam.
 
     Args:
         row: As in `rewritten`.
-        shape: The format of its source.
-        mapping: As in `fields_of`.
+        shapes: As `telling` gives them.
     """
-    for form, fields in shapes_of(row, _paired(shape, mapping)):
-        rejected = form.whole(fields).rejected
-        if rejected is not None:
-            return [{"role": turn["role"], "content": turn["content"] or ""} for turn in rejected]
-    return None
-
-
-def _paired(shape: Format, mapping: Mapping[str, str]) -> list[tuple[Format, Mapping[str, str]]]:
-    shapes = every_shape() if isinstance(shape, AnyShape) else [(shape, mapping)]
-    return [(form, renamed) for form, renamed in shapes if form.paired]
+    rejected, seam = None, None
+    for form, fields in shapes_of(row, shapes):
+        whole = form.whole(fields)
+        if whole.plain and seam is None:
+            seam = "common" if whole.implicit else "texts"
+        if whole.rejected is not None and rejected is None:
+            rejected = [
+                {"role": turn["role"], "content": turn["content"] or ""} for turn in whole.rejected
+            ]
+            if whole.plain and whole.implicit:
+                # an answer that was rewritten may part from the other one further on; the row's
+                # prompt is where it was
+                text = whole.turns[0]["content"] + rejected[0]["content"]
+                rejected[0]["content"] = text.removeprefix(row["messages"][0]["content"])
+    return rejected, seam
 
 
 def rewritten(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from curate.contract.pairs import alike, common_start
 from curate.hookspecs import hookimpl
 from curate.sources.formats.base import (
     Conversation,
@@ -62,6 +63,7 @@ class Preference(Format):
     optional = ("prompt", "tools")
     turn_keys = None
     paired = True
+    plain = True
     shared = ("tools",)
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -73,7 +75,14 @@ class Preference(Format):
         """The same turns as they are, and those of the rejected answer."""
         pair = _pair(row, as_they_are)
         turns = [*pair.prompt, *pair.chosen]
-        return Conversation(turns, tools_of(row), len(pair.prompt), pair.rejected, pair.plain)
+        return Conversation(
+            turns,
+            tools_of(row),
+            answered=len(pair.prompt),
+            rejected=pair.rejected,
+            plain=pair.plain,
+            implicit=not pair.explicit,
+        )
 
     def write(
         self,
@@ -146,21 +155,17 @@ class Preference(Format):
             for turn, new in zip(was, now, strict=True)
         ]
         answered, end = len(old.prompt), len(messages)
-        parts = {"prompt": turns[:answered]}
         start = [] if old.explicit else turns[:answered]
-        parts |= {"chosen": [*start, *turns[answered:end]], "rejected": [*start, *turns[end:]]}
+        parts = {"chosen": [*start, *turns[answered:end]], "rejected": [*start, *turns[end:]]}
+        if old.explicit:
+            parts["prompt"] = turns[:answered]
         fields = dict.fromkeys(self.fields) | dict(row)
         for name, part in parts.items():
-            if fields[name] is not None:
-                fields[name] = said(part) if isinstance(fields[name], str) else part
-        if not old.explicit and isinstance(row.get("prompt"), str):
-            # what a turn says, said again; where it says something else it goes: it is not cleaned
-            same = (
-                new
-                for turn, new in zip(was, turns, strict=True)
-                if turn["content"] == row["prompt"]
-            )
-            fields["prompt"] = next(same, {"content": None})["content"]
+            fields[name] = said(part) if isinstance(fields[name], str) else part
+        if not old.explicit and row.get("prompt") is not None:
+            # what a turn says, said again; what none says is no part of the conversation, and stays
+            again = {turn["content"]: new["content"] for turn, new in zip(was, turns, strict=True)}
+            fields["prompt"] = again.get(row["prompt"], row["prompt"])
         return fields
 
     def settle(self, rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
@@ -200,14 +205,15 @@ def _pair(row: Mapping[str, Any], read: Reading) -> Pair:
         raise RowError("rejected", f"is {spoken(row['rejected'])}, and `chosen` is not")
     given = row.get("prompt")
     if plain and given is None:
-        start = _common_text(*(text_of(row, name) for name in _ANSWERS))
-        prompt = [{"role": "user", "content": start}]
-        chosen, rejected = (
-            [{"role": "assistant", "content": row[name][len(start) :]}] for name in _ANSWERS
-        )
+        texts = [text_of(row, name) for name in _ANSWERS]
+        end = common_start(*texts)
+        if not end:
+            raise RowError("rejected", _NO_PROMPT)
+        prompt = [{"role": "user", "content": texts[0][:end]}]
+        chosen, rejected = ([{"role": "assistant", "content": text[end:]}] for text in texts)
         return Pair(prompt, chosen, rejected, False, True)
     chosen, rejected = (turns_in(row, name, "assistant", read) for name in _ANSWERS)
-    shared = 0 if plain else _alike(*(stated(row[name]) for name in _ANSWERS))
+    shared = 0 if plain else alike(*(stated(row[name]) for name in _ANSWERS))
     shared = min(shared, len(chosen) - 1, len(rejected) - 1)
     if given is not None and not (isinstance(given, str) and shared):
         prompt = turns_in(row, "prompt", "user", read)
@@ -215,26 +221,6 @@ def _pair(row: Mapping[str, Any], read: Reading) -> Pair:
     if not shared:
         raise RowError("rejected", _NO_PROMPT)
     return Pair(chosen[:shared], chosen[shared:], rejected[shared:], False, False)
-
-
-def _common_text(chosen: str, rejected: str) -> str:
-    """What both begin with; a space before the place where they part belongs to the answers.
-
-    Raises:
-        RowError: They begin with nothing in common.
-    """
-    start = chosen[: _alike(chosen, rejected)]
-    if start.endswith(" ") and len(start) < min(len(chosen), len(rejected)):
-        start = start[:-1]
-    if not start:
-        raise RowError("rejected", _NO_PROMPT)
-    return start
-
-
-def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """How many of the first items, or characters, two have in common."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def turns_in(

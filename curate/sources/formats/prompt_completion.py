@@ -25,6 +25,7 @@ class PromptCompletion(Format):
     required = ("prompt", "completion")
     optional = ("tools",)
     turn_keys = None
+    plain = True
     shared = ("tools",)
     synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = {"completion": ("canonical_solution",)}
 
@@ -51,7 +52,8 @@ class PromptCompletion(Format):
         turns: list[dict[str, Any]] = []
         for field, speaker in _SPEAKERS.items():
             turns += _list(row[field], speaker)
-        return Conversation(turns, tools_of(row))
+        plain = all(isinstance(row[field], str) for field in _SPEAKERS)
+        return Conversation(turns, tools_of(row), plain=plain)
 
     def write(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None

@@ -23,6 +23,7 @@ class Unpaired(Format):
     required = ("prompt", "completion", "label")
     turn_keys = None
     paired = True
+    plain = True
     automatic = False
 
     def read(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -31,6 +32,11 @@ class Unpaired(Format):
             raise RowError("label", f"is {spoken(row.get('label'))}, not true or false")
         prompt = turns_in(row, "prompt", "user", read_turns)
         return [*prompt, *turns_in(row, "completion", "assistant", read_turns)]
+
+    def whole(self, row: Mapping[str, Any]) -> Conversation:
+        """The same turns, and whether they are texts."""
+        plain = all(isinstance(row[field], str) for field in ("prompt", "completion"))
+        return Conversation(list(self.read(row)), plain=plain)
 
     def write(
         self,

@@ -4,6 +4,7 @@
 
 import ast
 import gzip
+import html
 import json
 import os
 import re
@@ -111,7 +112,7 @@ ENCODINGS = "mojibake|decoded|an encoding|UTF-8|utf8|Latin-1|乱码|编码"
 
 @pytest.mark.parametrize(("rule", "before", "after"), CHANGED)
 def test_what_a_rule_is_for(rule, before, after):
-    texts, changes, _ = clean([before], [rule])
+    texts, changes, *_ = clean([before], [rule])
     assert texts == [after]
     assert set(changes) == {rule}
     assert clean([after], [rule])[0] == [after]
@@ -119,19 +120,19 @@ def test_what_a_rule_is_for(rule, before, after):
 
 @pytest.mark.parametrize("text", LEFT)
 def test_what_only_looks_like_it(text):
-    assert clean([text], DEFAULT) == ([text], {}, {})
+    assert clean([text], DEFAULT) == ([text], {}, {}, {})
 
 
 @pytest.mark.parametrize("text", TAGS_LEFT)
 def test_tags_are_taken_in_pairs_and_where_they_are_no_topic(text):
-    assert clean([text], ["tags"]) == ([text], {}, {})
+    assert clean([text], ["tags"]) == ([text], {}, {}, {})
 
 
 @pytest.mark.parametrize("word", TOPICS.split("|"))
 def test_markup_is_left_where_the_conversation_speaks_of_it(word):
     texts = [f"This is {word}, so", "A &amp; B<br>", "<b>x</b>"]
-    assert clean(texts[:2], ["html"]) == (texts[:2], {}, {})
-    assert clean(texts, ["tags"]) == (texts, {}, {})
+    assert clean(texts[:2], ["html"]) == (texts[:2], {}, {}, {})
+    assert clean(texts, ["tags"]) == (texts, {}, {}, {})
     if word[-1].isascii() and word[-1].isalpha() and word[0].isalpha():
         other = [f"This is z{word}z, so", *texts[1:2]]
         assert clean(other, ["html"]).changes == {"html": 2}
@@ -140,13 +141,13 @@ def test_markup_is_left_where_the_conversation_speaks_of_it(word):
 @pytest.mark.parametrize("word", STYLE_TOPICS.split("|"))
 def test_styles_are_left_where_the_conversation_speaks_of_them(word):
     texts = [f"This is {word}, so", "<b>x</b>"]
-    assert clean(texts, ["tags"]) == (texts, {}, {})
+    assert clean(texts, ["tags"]) == (texts, {}, {}, {})
     assert clean([f"{word}?", "A &amp; B"], ["html"]).changes == {"html": 1}
 
 
 @pytest.mark.parametrize("word", ENCODINGS.split("|"))
 def test_encodings_are_left_where_the_conversation_speaks_of_them(word):
-    texts, changes, _ = clean([f"This is {word}", "Ã© is é\x00, didn\x92t"], ["encoding"])
+    texts, changes, *_ = clean([f"This is {word}", "Ã© is é\x00, didn\x92t"], ["encoding"])
     assert (texts[1], changes) == (
         "Ã© is é, didn\x92t",
         {"encoding": 1},
@@ -154,7 +155,7 @@ def test_encodings_are_left_where_the_conversation_speaks_of_them(word):
 
 
 def test_what_was_escaped_many_times_is_one_change():
-    assert clean([ESCAPED], ["html"]) == (["twice & over <3"], {"html": 2}, {})
+    assert clean([ESCAPED], ["html"]) == (["twice & over <3"], {"html": 2}, {}, {})
 
 
 ASKED_LEFT = [
@@ -229,7 +230,7 @@ PIECES = st.sampled_from(
     st.booleans(),
 )
 def test_twice_is_once(texts, rules, in_code):
-    once, changes, left = clean(texts, rules, in_code=in_code, regions=["US", "CN"])
+    once, changes, left, _ = clean(texts, rules, in_code=in_code, regions=["US", "CN"])
     assert (once != texts) <= (sum(changes.values()) > 0)
     again = clean(once, rules, in_code=in_code, regions=["US", "CN"])
     assert again[:2] == (once, {})
@@ -376,11 +377,158 @@ def test_rejected_answers_of_a_version_are_cleaned(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Q: a?\n\nA:\n", "completion": "Yes \n"},
+        {"prompt": "Q: a? ", "completion": "\n\nYes"},
+        {"prompt": "Q: a?\nA:&nbsp;", "completion": "Yes"},
+        {"prompt": "Q: a?\nA:<br>", "completion": "Yes"},
+        {"prompt": "Q: a?\n\nA:\n", "chosen": "Yes", "rejected": "\n\nNo\n"},
+        {"chosen": "Say yes or no.\nYes, of course. ", "rejected": "Say yes or no.\nNo, never."},
+    ],
+)
+def test_texts_that_follow_each_other_are_not_joined(tmp_path, row):
+    (made,) = run(tmp_path, [row]).frame().to_dicts()
+    said = {name: html.unescape(text).replace("<br>", "\n") for name, text in row.items()}
+    said = {name: text.replace("\u00a0", " ") for name, text in said.items()}
+    last = [name for name in said if name != "prompt"]
+    wanted = said | {name: said[name].rstrip() for name in last}
+    assert {name: made[name] for name in row} == wanted
+    assert bool(made["parents"]) == (wanted != row)
+    whole = "".join(turn["content"] for turn in made["messages"])
+    assert whole == wanted.get("prompt", "") + (wanted.get("completion") or wanted["chosen"])
+
+
+SPACED = [
+    {"instruction": "Q: a?\n\n", "input": "", "output": "\nYes\n"},
+    {"messages": [user("Q: a?\n\n"), assistant("\nYes\n")]},
+    {"prompt": [user("Q: a?\n\n")], "completion": [assistant("\nYes\n")]},
+    {
+        "prompt": [user("Q: a?\n\n")],
+        "chosen": [assistant("\nYes\n")],
+        "rejected": [assistant("\nNo\n")],
+    },
+    {
+        "chosen": [user("Q: a?\n\n"), assistant("\nYes\n")],
+        "rejected": [user("Q: a?\n\n"), assistant("\nNo\n")],
+    },
+]
+
+
+@pytest.mark.parametrize("row", SPACED)
+def test_turns_that_a_template_parts_lose_white_space_at_both_ends(tmp_path, row):
+    (made,) = run(tmp_path, [row]).frame().to_dicts()
+    assert [turn["content"] for turn in made["messages"]] == ["Q: a?", "Yes"]
+
+
+def test_texts_with_a_label_follow_each_other_too(tmp_path):
+    row = {"prompt": "A:\n", "completion": "Yes&nbsp;.", "label": True}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    source = {"path": str(tmp_path / "rows.jsonl"), "format": "unpaired-preference"}
+    recipe = {"name": "t", "sources": {"s": source}, "pipeline": [{"expand": "text.clean"}]}
+    (made,) = Version(run_recipe(recipe, out=tmp_path / "curated").path).frame()["messages"]
+    assert [turn["content"] for turn in made] == ["A:\n", "Yes ."]
+
+
+def test_a_row_of_a_version_knows_how_its_texts_meet(tmp_path):
+    rows = [
+        {"prompt": "A:\n", "completion": "Yes&nbsp;."},
+        {"chosen": "A:\nYes&nbsp;.", "rejected": "A:\nNo."},
+        SPACED[0],
+    ]
+    sources = {}
+    for name, row in zip("abc", rows, strict=True):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+        sources[name] = {"path": str(tmp_path / f"{name}.jsonl")}
+    recipe = {"name": "first", "sources": sources, "pipeline": [{"score": "core.length"}]}
+    first = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    recipe = {
+        "name": "second",
+        "sources": {"s": {"version": str(first.path)}},
+        "pipeline": [{"expand": "text.clean"}],
+    }
+    second = Version(run_recipe(recipe, out=tmp_path / "curated").path)
+    texts = ["".join(turn["content"] for turn in turns) for turns in second.frame()["messages"]]
+    assert sorted(texts) == ["A:\nYes .", "A:\nYes .", "Q: a?Yes"]
+
+
+def test_pairs_of_whole_texts_are_cleaned_whole(tmp_path):
+    rows = [
+        {"chosen": "My phone is 212-555-4567", "rejected": "My phone is 212-555-45678901"},
+        {"chosen": "Call +1 212 555 4567.", "rejected": "Call +1 212 555 4568."},
+        {"chosen": "Do:\n```\na&nbsp;b\n``` &amp;", "rejected": "Do:\n```\nb&nbsp;b\n``` &amp;"},
+        {"chosen": "a: ann@corp.de", "rejected": "a: ann@corp.com"},
+    ]
+    made = run(tmp_path, rows, rules=["html", "email", "phone"]).frame()
+    texts = {(row["chosen"], row["rejected"]) for row in made.to_dicts()}
+    assert texts == {
+        ("My phone is <phone-1>", "My phone is 212-555-45678901"),
+        ("Call <phone-1>.", "Call <phone-2>."),
+        (rows[2]["chosen"], rows[2]["rejected"]),
+        ("a: <email-1>", "a: <email-2>"),
+    }
+    for row in made.to_dicts():
+        assert "".join(turn["content"] for turn in row["messages"]) == row["chosen"]
+
+
+def test_a_pair_whose_texts_begin_with_nothing_in_common_fails(tmp_path):
+    row = {"chosen": "\n\nYes", "rejected": "\n\nNo"}
+    with pytest.raises(CurateError, match="begin with nothing in common"):
+        run(tmp_path, [row])
+
+
+def test_pairs_whose_answers_become_equal_are_counted(tmp_path):
+    rows = [
+        {"prompt": "How?", "chosen": "Mail me", "rejected": "Mail me  "},
+        {"prompt": "And?", "chosen": "Mail me", "rejected": "Mail us  "},
+        {"prompt": "So? \nx", "chosen": "Same", "rejected": "Same"},  # they came so
+        {"chosen": "Whole: yes", "rejected": "Whole: yes "},
+    ]
+    (facts,) = run(tmp_path, rows).manifest["stages"]
+    assert facts["notes"] == ["whitespace 4 in 4 rows", "equal answers 2 rows"]
+
+
+def test_a_pair_that_was_rewritten_is_cleaned_whole_too(tmp_path, monkeypatch):
+    def better(self, rows, ctx):
+        for id, messages in rows.select("id", "messages").iter_rows():
+            turns = [messages[0], {"role": "assistant", "content": " no, for &amp; sure"}]
+            yield Child((id,), turns, replaces=True)
+
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"chosen": "Is it? Yes", "rejected": "Is it? no &amp; no"}) + "\n")
+    clean = Clean.expand
+
+    def either(self, rows, ctx):
+        return (better if self.id == "better" else clean)(self, rows, ctx)
+
+    monkeypatch.setattr(Clean, "expand", either)
+    stages = [
+        {"expand": "text.clean", "id": id, "with": {"regions": regions}}
+        for id, regions in (("better", []), ("clean", ["US"]))  # not remembered for each other
+    ]
+    recipe = {"name": "t", "sources": {"s": {"path": str(file)}}, "pipeline": stages}
+    (row,) = Version(run_recipe(recipe, out=tmp_path / "curated").path).frame().to_dicts()
+    assert (row["chosen"], row["rejected"]) == ("Is it? no, for & sure", "Is it? no & no")
+
+
+def test_a_prompt_that_no_turn_says_stays(tmp_path):
+    pair = PAIRS[4] | {"prompt": "Said otherwise."}
+    (row,) = run(tmp_path, [pair], rules=["email"]).frame().to_dicts()
+    assert row["prompt"] == "Said otherwise."
+    assert row["chosen"][-1]["content"] == "Yes."
+
+
+@pytest.mark.parametrize(
     ("child", "message"),
     [
         ({}, "needs messages or an error"),
         ({"counts": {"a": 1}, "replaces": True}, "needs messages or an error"),
         ({"messages": [user("a")], "rejected": [{"role": "user"}]}, "without role and content"),
+        ({"messages": [user("a")], "rejected": [assistant("b")]}, "has a rejected answer"),
+        (
+            {"messages": [user("a")], "rejected": [assistant("b")], "replaces": True},
+            "has a rejected answer",
+        ),
     ],
 )
 def test_children_that_say_nothing_are_refused(tmp_path, monkeypatch, child, message):
@@ -390,6 +538,27 @@ def test_children_that_say_nothing_are_refused(tmp_path, monkeypatch, child, mes
     monkeypatch.setattr(Clean, "expand", broken)
     with pytest.raises(CurateError, match=message):
         run(tmp_path, [ROWS[0]])
+
+
+@pytest.mark.parametrize(
+    ("more", "speakers"),
+    [
+        ({"replaces": False}, "user assistant assistant"),
+        ({"replaces": True}, "user assistant user"),
+        ({"replaces": True}, "assistant assistant assistant"),
+    ],
+)
+def test_rejected_answers_that_nothing_can_take_up_are_refused(
+    tmp_path, monkeypatch, more, speakers
+):
+    def broken(self, rows, ctx):
+        turns = [{"role": role, "content": "a"} for role in speakers.split()]
+        yield Child((rows["id"][0],), turns[:2], rejected=turns[2:], **more)
+
+    monkeypatch.setattr(Clean, "expand", broken)
+    pair = {"prompt": "Not remembered.", "chosen": "a", "rejected": "b"}
+    with pytest.raises(CurateError, match="has a rejected answer"):
+        run(tmp_path, [pair])
 
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -423,6 +592,32 @@ def test_what_is_left_in_code_is_said_of_rows_that_stay(tmp_path):
         rows = [*rows, ROWS[2]]
 
 
+def test_values_left_in_other_columns_are_counted(tmp_path):
+    row = {"instruction": f"Mail {ANN}.", "input": "", "output": "Done."}
+    rows = [
+        row | {"text": f"### Instruction:\nMail {ANN}.", "note": None},
+        row | {"text": "Mail ANN@corp.de.", "note": ANN},
+        row | {"text": "Mail her.", "note": BOB},
+        # what stands in code is counted as such
+        row | {"output": f"`{ANN}`", "text": ANN, "note": "x"},
+        ROWS[1] | {"text": ANN, "note": ANN},  # nothing was taken out
+    ]
+    for _ in range(2):  # remembered, too
+        version = run(tmp_path, rows, rules=["email"])
+        (facts,) = version.manifest["stages"]
+        assert facts["notes"] == [
+            "email 4 in 4 rows",
+            "email left in code 1 in 1 row",
+            "email left in column text in 2 rows",
+            "email left in column note in 1 row",
+        ]
+        assert facts["counts"]["email.in.text"] == 2
+        rows = [*rows, ROWS[2] | {"text": "", "note": ""}]
+    pair = PAIRS[4] | {"prompt": f"Said otherwise: {ANN}"}
+    (facts,) = run(tmp_path, [pair], rules=["email"]).manifest["stages"]
+    assert "email left in column prompt in 1 row" in facts["notes"]
+
+
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no real data in {DATA}")
 @pytest.mark.parametrize("name", ["codealpaca_2k", "gpteacher_codegen", "alpaca_gpt4_nuggets_low"])
 def test_real_rows_come_to_rest_and_code_still_parses(name):
@@ -430,7 +625,7 @@ def test_real_rows_come_to_rest_and_code_still_parses(name):
     with gzip.open(DATA / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
         for line in file:
             texts = [value for value in json.loads(line).values() if isinstance(value, str)]
-            once, _, _ = clean(texts, NAMES, regions=["US", "CN"])
+            once = clean(texts, NAMES, regions=["US", "CN"]).texts
             assert clean(once, NAMES, regions=["US", "CN"]).texts == once
             rests += 1
             for before, after in zip(texts, once, strict=True):
@@ -461,7 +656,7 @@ def test_a_text_that_does_not_come_to_rest_is_refused(monkeypatch):
 
 
 def test_what_takes_many_rounds_comes_to_rest():
-    assert clean(["<b>" * 30 + "x" + "</b>" * 30], ["tags"]) == (["x"], {"tags": 30}, {})
+    assert clean(["<b>" * 30 + "x" + "</b>" * 30], ["tags"]) == (["x"], {"tags": 30}, {}, {})
 
 
 REPEATED = (

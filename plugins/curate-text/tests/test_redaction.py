@@ -65,10 +65,10 @@ TAKEN = [
 
 @pytest.mark.parametrize(("rule", "before", "after"), TAKEN)
 def test_what_is_redacted(rule, before, after):
-    texts, changes, _ = redacted(before, rules=[rule])
+    texts, changes, *_ = redacted(before, rules=[rule])
     assert texts == [after]
     assert set(changes) == {rule}
-    assert redacted(after) == ([after], {}, {})
+    assert redacted(after) == ([after], {}, {}, {})
 
 
 STAYS = [
@@ -98,7 +98,7 @@ STAYS = [
 
 @pytest.mark.parametrize("text", STAYS)
 def test_what_only_looks_like_it(text):
-    assert redacted(text) == ([text], {}, {})
+    assert redacted(text) == ([text], {}, {}, {})
 
 
 VERSIONS = (
@@ -157,13 +157,63 @@ def test_digits_alone_are_a_number_where_a_word_says_so(word):
 
 
 def test_the_regions_say_which_numbers_there_are():
-    text = "030-12345678, fax 0410 787 999, 0410 787 999"
+    text = "030-12345678, fax 0410 787 999, 0410787999"
     assert redacted(text, rules=["phone"]).changes == {}
     assert redacted(text, rules=["phone"], regions=["US", "AU"]).texts == [
-        "030-12345678, fax <phone-1>, 0410 787 999"
+        "030-12345678, fax <phone-1>, <phone-1>"
     ]
     assert redacted(text, rules=["phone"], regions=["DE"]).texts[0].startswith("<phone-1>, ")
     assert redacted("+49 30 12345678", rules=["phone"], regions=[]).changes == {"phone": 1}
+
+
+AT_HOME = (
+    "DE 030 123456|DE 030/901820|DE 01512 3456789|DE 0171-1234567|DE (030) 901820|JP 03-1234-5678|"
+    "BR (11) 2345-6789|GB 020 7946 0958|FR 01 23 45 67 89|FR 01.23.45.67.89|IT 02 1234 5678|"
+    "AU 0410 787 999|CH 044 668 18 00|KR 02-312-3456"
+)
+
+
+@pytest.mark.parametrize("case", AT_HOME.split("|"))
+def test_numbers_at_home_in_the_groups_of_their_region(case):
+    region, number = case.split(" ", 1)
+    assert redacted(f"Ask {number}.", rules=["phone"], regions=["US"]).changes == {}
+    found = redacted(f"Ask {number}.", rules=["phone"], regions=["US", region])
+    assert found.texts == ["Ask <phone-1>."]
+
+
+OTHER = ["DE", "FR", "GB", "IT", "JP", "BR", "AU", "CH", "AT", "NL", "KR", "US", "CN"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2147483647, 1 2 3 4 5 6 7 8, 14.285714285, 86.0.4240.111, 8462735194\n5267",
+        "01-02-2003, 01.02.2003, 0900-0130, 01/2019, 0123456789, 00 12 34 56 78, 007 123 456",
+        "0.123456789, 2 + 030 1 = 31, 030 12, 0301 2 3 4 5 6 7 8, order 030 123456",
+        "03 01 23 45 67 8",
+    ],
+)
+def test_digits_that_no_region_groups_so_stay(text):
+    assert redacted(text, rules=["phone"], regions=OTHER).texts == [text]
+
+
+def test_groups_are_those_of_the_region():
+    text = "0301 2345 678"  # 030 12345678 in other groups
+    assert redacted(text, rules=["phone"], regions=["DE"]).texts == [text]
+    assert redacted(
+        text.replace(" ", ""), f"Call {text}", rules=["phone"], regions=["DE"]
+    ).texts == [
+        "<phone-1>",
+        "Call <phone-1>",
+    ]
+
+
+def test_numbers_of_other_countries_in_all_their_forms():
+    forms = "+49 30 901820|0049 30 901820|+49/30/901820|\uff0b49 30 901820|+49 (0)30 901820"
+    for said in forms.split("|"):
+        assert redacted(f"{said}.", rules=["phone"], regions=[]).texts == ["<phone-1>."]
+    text = "+49-30-901820-0, +1 212-555-4567-1"
+    assert redacted(text, rules=["phone"]).texts == ["<phone-1>, <phone-2>-1"]
 
 
 def test_who_is_named_in_a_link_is_left_to_its_rule():
@@ -223,7 +273,7 @@ def test_a_number_without_spaces_is_a_card_where_the_conversation_says_so(word):
 
 
 def test_the_same_value_has_the_same_number_in_all_turns():
-    texts, changes, _ = redacted(
+    texts, changes, *_ = redacted(
         "Is Ann@corp.de or bob@corp.de mine? Card 4111 1111 1111 1111.",
         "bob@corp.de, and 4111-1111-1111-1111; +1 212 555 4567, (212) 555-4567.",
         "ann@corp.de",
@@ -246,15 +296,23 @@ def test_what_was_found_once_is_found_everywhere():
 
 
 def test_numbers_follow_those_that_are_there():
-    texts, _, _ = redacted("Is <email-2> ann@corp.de?", "No, bob@corp.de. <ip-7>")
+    texts, *_ = redacted("Is <email-2> ann@corp.de?", "No, bob@corp.de. <ip-7>")
     assert texts == ["Is <email-2> <email-3>?", "No, <email-4>. <ip-7>"]
+
+
+def test_marks_that_only_a_mend_shows_are_there_too():
+    texts, *_ = redacted(
+        "\uff1cemail-1\uff1e wrote to a@foo.org, <email\u200b-2>",
+        rules=["whitespace", "punctuation", "email"],
+    )
+    assert texts == ["<email-1> wrote to <email-3>, <email-2>"]
 
 
 CODE = "Run\n```\nmail('ann@corp.de')  \n```\nor `ann@corp.de`, 84.23.101.7."
 
 
 def test_what_is_left_in_code_is_counted():
-    texts, changes, left = redacted(CODE)
+    texts, changes, left, _ = redacted(CODE)
     assert texts == [CODE.replace("84.23.101.7", "<ip-1>")]
     assert (changes, left) == ({"ip": 1}, {"email": 2})
     assert redacted(CODE, rules=["ip"]).left == {}
@@ -264,7 +322,7 @@ def test_what_is_left_in_code_is_counted():
 
 def test_code_is_redacted_only_if_asked():
     marked = CODE.replace("ann@corp.de", "<email-1>").replace("84.23.101.7", "<ip-1>")
-    assert redacted(CODE, in_code=True) == ([marked], {"email": 2, "ip": 1}, {})
+    assert redacted(CODE, in_code=True)[:3] == ([marked], {"email": 2, "ip": 1}, {})
 
 
 @settings(max_examples=200)

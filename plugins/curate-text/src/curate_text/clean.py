@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from curate.api import Child, Context, ExpandStage, Params, counted
+from curate.api import STILL_IN, Child, Context, ExpandStage, Params, common_start, counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,6 +39,11 @@ ROWS = ".rows"
 """After a name in the counts: the rows that it is in."""
 LEFT = ".left"
 """After the name of a rule in the counts: what it would have redacted, and left in code."""
+
+EQUAL = "equal answers"
+"""In the counts: pairs whose answers are the same now, and were not."""
+
+_NO_PAIR = "cleaned, chosen and rejected begin with nothing in common: there is no prompt"
 
 
 class CleanParams(Params):
@@ -99,9 +104,9 @@ class Clean(ExpandStage):
     """
 
     name = "text.clean"
-    version = 2
+    version = 3
     Params: ClassVar[type[Params]] = CleanParams
-    reads: ClassVar[tuple[str, ...]] = ("messages", "@rejected")
+    reads: ClassVar[tuple[str, ...]] = ("messages", "@rejected", "@seam")
     makes: int | None = 1
     params: CleanParams
 
@@ -112,35 +117,66 @@ class Clean(ExpandStage):
     def notes(self, counts: Mapping[str, int]) -> tuple[str, ...]:
         """The rules that did something, or left something, each with its rows."""
         said = {"": "", LEFT: " left in code"}
-        return tuple(
+        notes = [
             f"{rule}{words} {counts[rule + which]:,} in {counted(counts[rule + which + ROWS])}"
             for rule in RULES
             for which, words in said.items()
             if rule + which in counts
-        )
+        ]
+        notes += [
+            f"{rule} left in column {column} in {counted(rows)}"
+            for rule in RULES
+            for name, rows in counts.items()
+            for found, column in [name.split(STILL_IN, 1)] * (STILL_IN in name)
+            if found == rule
+        ]
+        equal = [f"{EQUAL} {counted(counts[EQUAL])}"] if EQUAL in counts else []
+        return (*notes, *equal)
 
     def expand(self, rows: pl.DataFrame, ctx: Context) -> Iterator[Child]:  # noqa: ARG002 - contract
         """Clean every row; those that change come back."""
         from curate_text.cleaning import clean
 
         rules = [rule for rule in RULES if rule in self.params.rules]
-        for id, messages, rejected in rows.select("id", "messages", "@rejected").iter_rows():
-            turns = [*messages, *(rejected or ())]
-            texts, changes, left = clean(
-                [turn["content"] for turn in turns],
+        for id, messages, rejected, seam in rows.select("id", *self.reads).iter_rows():
+            old = [turn["content"] for turn in (*messages, *(rejected or ()))]
+            common = seam == "common"
+            told = [old[0] + answer for answer in old[1:]] if common else old
+            cleaned = clean(
+                told,
                 rules,
                 in_code=self.params.code == "redact",
                 regions=self.params.regions,
+                # between prompt and answer white space is part of what is trained on
+                ends=[(at == 0, at > 0) for at in range(len(old))] if seam == "texts" else None,
             )
-            counts = {**changes, **{f"{rule}{LEFT}": times for rule, times in left.items()}}
+            new = cleaned.texts
+            if common:
+                end = common_start(*new)
+                if not end:
+                    yield Child((id,), replaces=True, error=_NO_PAIR)
+                    continue
+                new = [new[0][:end], *(text[end:] for text in new)]
+            left = {f"{rule}{LEFT}": times for rule, times in cleaned.left.items()}
+            counts = {**cleaned.changes, **left}
             counts |= {f"{name}{ROWS}": 1 for name in counts}
-            made = [
+            if cleaned.texts == told:
+                if counts:
+                    yield Child((id,), counts=counts)
+                continue
+            turns = [
                 {"role": turn["role"], "content": text}
-                for turn, text in zip(turns, texts, strict=True)
+                for turn, text in zip((*messages, *(rejected or ())), new, strict=True)
             ]
-            if made != turns:
-                answer = made[len(messages) :] if rejected else None
-                made = made[: len(messages)]
-                yield Child((id,), made, replaces=True, rejected=answer, counts=counts)
-            elif counts:
-                yield Child((id,), counts=counts)
+            made, answer = turns[: len(messages)], turns[len(messages) :]
+            if rejected:
+                same = made[-len(answer) :] == answer
+                counts |= {EQUAL: 1} if same and messages[-len(answer) :] != rejected else {}
+            yield Child(
+                (id,),
+                made,
+                replaces=True,
+                rejected=answer if rejected else None,
+                removed=cleaned.removed,
+                counts=counts,
+            )

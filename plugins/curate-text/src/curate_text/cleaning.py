@@ -29,11 +29,13 @@ class Cleaned(NamedTuple):
         texts: The new contents of its turns.
         changes: By rule.
         left: What rules that redact left in code, by rule.
+        removed: What they put marks in the place of, by rule, as it was written.
     """
 
     texts: list[str]
     changes: Counter[str]
     left: Counter[str]
+    removed: Mapping[str, Sequence[str]]
 
 
 def clean(
@@ -42,6 +44,7 @@ def clean(
     *,
     in_code: bool = False,
     regions: Sequence[str] = (),
+    ends: Sequence[tuple[bool, bool]] | None = None,
 ) -> Cleaned:
     """Clean the turns of one conversation.
 
@@ -50,20 +53,30 @@ def clean(
         rules: Names of `MENDS` and `REDACTIONS`, in the order in which they work.
         in_code: Redact in code too.
         regions: Where phone numbers without a country code are from.
+        ends: Of each text whether white space goes before it, and after it; by default all does.
 
     Raises:
         ValueError: After 32 rounds there is still something to change, which takes text that was
             made for it.
     """
     now, changes = list(texts), Counter[str]()
-    redactor = Redactor(texts, regions)
+    redactor: Redactor | None = None
     for _ in range(_ROUNDS):
         told = [list(parts(text)) for text in now]
         mends = _mends(now, told, rules)
-        new = [_round(stretches, rules, mends, redactor, changes, in_code) for stretches in told]
+        new = [
+            _round(stretches, rules, mends, redactor, changes, in_code, *cut)
+            for stretches, cut in zip(told, ends or [(True, True)] * len(now), strict=True)
+        ]
         if new == now:
+            if redactor is None and not REDACTIONS.keys().isdisjoint(rules):
+                redactor = Redactor(now, regions)  # which marks are there is known only now
+                continue
+            if redactor is None:
+                return Cleaned(now, +changes, Counter(), {})
+            removed = {rule: sorted(values) for rule, values in redactor.removed.items()}
             left = Counter[str]() if in_code else _left(now, told, rules, redactor)
-            return Cleaned(now, +changes, left)
+            return Cleaned(now, +changes, left, removed)
         now = new
     raise ValueError("cleaning does not come to rest: each round finds something to change")
 
@@ -85,23 +98,27 @@ def _round(
     stretches: Sequence[tuple[bool, str]],
     rules: Sequence[str],
     mends: Mapping[str, Mend],
-    redactor: Redactor,
+    redactor: Redactor | None,
     changes: Counter[str],
     in_code: bool,
+    start: bool,
+    end: bool,
 ) -> str:
-    """Every rule once over every stretch that it may touch."""
+    """Every rule once over every stretch that it may touch; without a redactor those that mend."""
     made = []
     for at, (code, stretch) in enumerate(stretches):
         text = stretch
         for rule in rules:
-            if rule in REDACTIONS and (in_code or not code):
+            if redactor and rule in REDACTIONS and (in_code or not code):
                 text, times = redactor.redacted(text, rule, in_code=in_code)
             elif rule in mends and not code:
                 text, times = mends[rule](text)
             else:
                 continue
             if rule == "whitespace":
-                text, ends = _ends(text, first=at == 0, last=at == len(stretches) - 1)
+                text, ends = _ends(
+                    text, first=start and at == 0, last=end and at == len(stretches) - 1
+                )
                 times += ends
             changes[rule] += times
         made.append(text)

@@ -21,11 +21,15 @@ class Redactor:
         texts: The turns.
         regions: Where phone numbers without a country code are from, in the order in which they
             are tried; two letters each (ISO 3166-1).
+
+    Attributes:
+        removed: By rule what marks stand in the place of, as it was written.
     """
 
     def __init__(self, texts: Sequence[str], regions: Sequence[str]) -> None:
         self.texts = texts
         self.regions = regions
+        self.removed: dict[str, set[str]] = {}
         self._numbers: dict[str, dict[str, int]] = {}
         self._taken: dict[str, int] = {}
 
@@ -37,7 +41,11 @@ class Redactor:
 
         def mark(found: re.Match[str]) -> str | None:
             value = kind.value(found, self)
-            return None if value is None else f"<{kind.mark}-{self._number(kind.mark, value)}>"
+            if value is None:
+                return None
+            it = "it" if "it" in found.re.groupindex else 0
+            self.removed.setdefault(rule, set()).add(found[it])
+            return f"<{kind.mark}-{self._number(kind.mark, value)}>"
 
         return edited(text, *kind.patterns, new=mark, in_code=in_code)
 
@@ -221,16 +229,26 @@ def _ip(found: re.Match[str], redactor: Redactor) -> str | None:
 
 # Phone numbers: international, in groups as they are written at home, or called so.
 
-_PHONE_ABROAD = re.compile(
-    r"(?a)(?<![\w+*/=^.)-])\+ ?[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}"
-    r"(?:[ .-]?\d{2,4}){1,4}(?!\w|[.,/*^]\d)"
+_ABROAD = (
+    r"(?a)(?<![\w+*/=^.)-])(?:[+\uff0b] ?[1-9]\d{0,2}[ ./-]?|00[1-9]\d{0,2}[ ./-])"
+    r"(?:\(\d{1,4}\)[ ./-]?)?\d{1,4}(?:[ ./-]?\d{2,4}){1,4}"
 )
+_PHONE_ABROAD = re.compile(_ABROAD + r"(?!\w|[.,/*^]\d)")
+_PHONE_EXTENDED = re.compile(_ABROAD + r"-\d(?!\w|[.,/*^-]\d)")
+"""With the last digit apart: the switchboard, +49-30-901820-0."""
 _PHONE_HOME = re.compile(
     r"(?a)(?<![\w.,/+*=^$#-])(?<!\+ )(?:1[ .-]?)?(?:"
     r"\(\d{2,4}\)[ .-]?\d{3,4}[ .-]?\d{4}"
     r"|\d{3,4}(?P<by>[.-])\d{3,4}(?P=by)\d{4}"
     r"|0\d{1,4}-\d{6,8})(?!\w|[.,/*^=-]\d)"
 )
+_PHONE_TRUNK = re.compile(
+    r"(?a)(?<![\w.,/+*=^$#-])(?<!\+ )(?:\(0\d{1,4}\) ?|0\d{1,4}[ ./-])\d{2,8}"
+    r"(?:[ .-]\d{2,8}){0,4}(?!\w|[ .,/*^=-]\d)"
+)
+"""With the 0 before the area that most countries write; the groups have to be those of a plan."""
+_TRUNK_DIGITS = 9
+"""With fewer it may be a time or a month: 0900-0130, 01/2019."""
 _PHONE_CALLED = re.compile(
     r"(?ai)(?:\b(?:(?:tele|cell|mobile )?phone|tel|mobile|cell|fax|whatsapp)\b\.?"
     r"(?: (?:number|no|nr)\b\.?)?(?: is)?|\b(?:call|dial)(?: (?:me|us))?(?: (?:at|on))?"
@@ -249,9 +267,14 @@ _PHONE_ALONE = re.compile(r"(?a)(?<![\w.,/+*=^$#-])\d{7,15}(?!\w|[.,/*^=-]\d)")
 
 
 def _phone(found: re.Match[str], redactor: Redactor) -> str | None:
-    abroad, called = found.re is _PHONE_ABROAD, found.re is _PHONE_CALLED
+    abroad, called = found.re in (_PHONE_ABROAD, _PHONE_EXTENDED), found.re is _PHONE_CALLED
     said = found["it"] if called else found[0]
     regions = [None] if abroad else redactor.regions
+    if found.re is _PHONE_TRUNK:
+        enough = sum(map(str.isdigit, said)) >= _TRUNK_DIGITS
+        regions = [region for region in redactor.regions if enough and _grouped(said, region)]
+    if abroad and said.startswith("00"):
+        said = f"+{said[2:]}"
     number = next(filter(None, (_valid(said, region) for region in regions)), None)
     if number is None or called or redactor.knows("phone", number):
         return number
@@ -265,7 +288,7 @@ def _phone(found: re.Match[str], redactor: Redactor) -> str | None:
 def _valid(said: str, region: str | None) -> str | None:
     """The number as E.164 has it, where there is such a number in the plans of numbering.
 
-    A fixed line at home is written with the 0 before its area where the region has one; without
+    A fixed line at home is written with the 0 before its area where the region writes one; without
     it, most groups of digits would be one somewhere in China.
     """
     import phonenumbers
@@ -277,11 +300,19 @@ def _valid(said: str, region: str | None) -> str | None:
         return None
     if not phonenumbers.is_valid_number(number):
         return None
-    trunk = phonenumbers.ndd_prefix_for_region(region, True) if region else None
-    fixed = phonenumbers.number_type(number) == PhoneNumberType.FIXED_LINE
-    if trunk == "0" and fixed and not said.lstrip("(").startswith("0"):
-        return None
+    if region and phonenumbers.number_type(number) == PhoneNumberType.FIXED_LINE:
+        written = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
+        if written.lstrip("(").startswith("0") and not said.lstrip("(").startswith("0"):
+            return None
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def _grouped(said: str, region: str) -> bool:
+    """Whether digits stand in the groups in which a region writes its numbers."""
+    from phonenumbers import Leniency, PhoneNumberMatcher
+
+    found = PhoneNumberMatcher(said, region, leniency=Leniency.STRICT_GROUPING)
+    return any(match.raw_string == said for match in found)
 
 
 REDACTIONS: Mapping[str, Redaction] = {
@@ -297,7 +328,7 @@ REDACTIONS: Mapping[str, Redaction] = {
     "ip": Redaction("ip", (_IP4, _IP6), re.compile(r"\d\.\d|[0-9A-Fa-f]:"), _ip),
     "phone": Redaction(
         "phone",
-        (_PHONE_ABROAD, _PHONE_CALLED, _PHONE_HOME, _PHONE_ALONE),
+        (_PHONE_EXTENDED, _PHONE_ABROAD, _PHONE_CALLED, _PHONE_HOME, _PHONE_TRUNK, _PHONE_ALONE),
         re.compile(r"\d\d"),
         _phone,
     ),
