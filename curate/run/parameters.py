@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from curate.contract.columns import BY_FORMAT, TEXTS, Kind
+from curate.contract.columns import BY_FORMAT, REJECTED, TEXTS, Kind
 from curate.contract.marks import (
     Auto,
     Condition,
