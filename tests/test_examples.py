@@ -179,7 +179,7 @@ def test_texts_of_conversations():
         ("u", "a", "u\na"),
         ("u\nv", "", "u\nv"),
         ("u", "", "u"),
-        ("", "a", "\na"),
+        ("", "a", "a"),
         ("", "", ""),
         (None, None, None),
     ]
@@ -197,7 +197,8 @@ def test_texts_agree_with_a_plain_reading(conversations):
         before = turns[: answers[-1]] if answers else turns
         instruction = "\n".join(content for _, content in before)
         response = turns[answers[-1]][1] if answers else ""
-        return instruction, response, f"{instruction}\n{response}" if response else instruction
+        said = [content for _, content in before] + ([response] if response else [])
+        return instruction, response, "\n".join(said)
 
     def unread(turns: list[tuple[str, str]]) -> int:
         answers = [at for at, (role, _) in enumerate(turns) if role == "assistant"]
