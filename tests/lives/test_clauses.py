@@ -65,6 +65,11 @@ def test_clauses_are_counted_and_told_as_a_longhand_evaluation_says(bench, cells
     bench.write(rows)
     version = bench.run(keep("\n AND ".join(chosen)))
     (stage,) = version.manifest["stages"]
+    failing = sum(not all(row) for row in held)
+    assert failing == stage["dropped"] == stage["in"] - stage["out"]
+    if not failing:
+        assert "clauses" not in stage
+        return
     assert stage["clauses"] == [
         {
             "clause": clause,
@@ -74,8 +79,6 @@ def test_clauses_are_counted_and_told_as_a_longhand_evaluation_says(bench, cells
         }
         for at, clause in enumerate(chosen)
     ]
-    failing = sum(not all(row) for row in held)
-    assert failing == stage["dropped"] == stage["in"] - stage["out"]
     ids = dict(version.ledger.select("line", "id").iter_rows())
     words = {True: "holds", False: "false", None: "null"}
     for line in (1, 2, 3, len(rows)):

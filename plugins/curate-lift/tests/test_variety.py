@@ -98,13 +98,13 @@ def test_blocks_change_nothing_but_rounding(monkeypatch):
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
-    """Embeddings of 5,000 real examples by all-MiniLM-L6-v2, float32 [5000, 384]."""
+    """Embeddings of 2,000 real examples by all-MiniLM-L6-v2, float32 [2000, 384]."""
     path = DATA / "alpaca_cleaned.jsonl.gz"
     if not path.exists():
         pytest.skip(f"needs {path.name} in CURATE_TEST_DATA")
     folder = tmp_path_factory.mktemp("embedded")
     with gzip.open(path, "rt") as lines, (folder / "rows.jsonl").open("w") as out:
-        out.writelines(islice(lines, 5000))
+        out.writelines(islice(lines, 2000))
     recipe = {
         "name": "embedded",
         "sources": {"pool": {"path": str(folder / "rows.jsonl")}},
@@ -124,14 +124,14 @@ def embedded(tmp_path_factory):
 
 def test_real_embeddings_as_the_paper(embedded):
     decisions = check(embedded, paper=True)
-    assert decisions.rows["keep"].sum() == 1000
+    assert decisions.rows["keep"].sum() == 400
     assert decisions.facts["held"] < 0.95
     assert decisions.facts["dead"] == []
 
 
 def test_real_embeddings_without_dead_dimensions(embedded):
     decisions = check(embedded, paper=False)
-    assert decisions.rows["keep"].sum() == 1000
+    assert decisions.rows["keep"].sum() == 400
     assert decisions.facts["held"] >= 0.95
     assert len(decisions.facts["dead"]) == 3
     assert "3 dead dimensions left out" in decisions.notes
