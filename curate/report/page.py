@@ -16,7 +16,7 @@ from typing import Any
 
 from curate.contract.results import Clause
 from curate.errors import CurateError, UsageError
-from curate.printing import figure, marked, marked_line
+from curate.printing import marked, marked_line
 from curate.report.charts import charts
 from curate.report.clusters import duplicates
 from curate.report.cuts import lines
@@ -121,13 +121,7 @@ def _render(version: Version) -> tuple[str, int, int]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "n": _count,
-        "marked": marked,
-        "line": marked_line,
-        "svg": _svg,
-        "figure": figure,
-    }
+    environment.filters |= {"n": _count, "marked": marked, "line": marked_line, "svg": _svg}
     manifest = version.manifest
     steps = funnel(manifest)
     around, found = near(version), duplicates(version)
